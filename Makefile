@@ -72,7 +72,7 @@ screenshots: build ## write pictures of the dashboard's pages into web/screensho
 # The prerequisites that are installed here. A test that misses one of them
 # fails; a plain `go test` would skip it. CI adds `shared`, the data beside the
 # repository. See internal/prereq.
-TRACKWAY_REQUIRE ?= curl $(if $(shell command -v node),node) $(if $(shell command -v python3),python) \
+TRACKWAY_REQUIRE ?= curl pebble $(if $(shell command -v node),node) $(if $(shell command -v python3),python) \
 	$(if $(shell python3 -c "import sys; print(sys.version_info >= (3, 11) or str())" 2>/dev/null),fuzzer) \
 	$(if $(shell command -v nginx),nginx) $(if $(shell command -v caddy),caddy)
 
@@ -99,8 +99,8 @@ e2e: test-deps ## run the end-to-end tests of the real binary only, each run ane
 # names of internal/prereq.
 PARTNERS := postgres clickhouse kafka s3 duckdb standardwebhooks
 
-# Some tests start databases and kill them, which takes half an hour. CI sets
-# DESTINATIONS to -short. ROUNDS is how often the last test kills something: 100
+# Some tests start databases and kill them, which takes half an hour. CI adds
+# -short to DESTINATIONS. ROUNDS is how often the last test kills something: 100
 # is the full size.
 DESTINATIONS ?= -race
 ROUNDS ?= 3
@@ -122,12 +122,14 @@ test-deps:
 	@./tools/install-clients
 
 # The products whose SDKs are tested, by the names of internal/prereq and of the
-# directories of internal/e2e/testdata.
-PRODUCTS := segment posthog
+# directories of internal/e2e/testdata. browsers has the SDKs that run in pages,
+# and one page has our own too.
+PRODUCTS := segment posthog browsers
 
 # Each SDK has to wait for some seconds after what the tests do to it.
 .PHONY: test-clients
-test-clients: ## install the SDKs of other products, and test the server with them
+test-clients: $(if $(NPM),js) ## install the SDKs of other products, and test the server with them
+	@./tools/install-packages chromium:chromium
 	@./tools/install-clients $(PRODUCTS)
 	TRACKWAY_REQUIRE='$(PRODUCTS)' $(GO) test -race -count=1 -timeout 30m -run 'TestSDKs' ./internal/e2e
 

@@ -14,19 +14,29 @@ type Project struct {
 	Soft   []string
 	Nobody []string // identifier values that name nobody: see [Project.LeavesOut]
 
-	// The identifiers that hold the user's id and the device's id of clients
-	// that have such ids and no identifiers: those of other products. User is
-	// hard and Device soft. Empty: the project has no such identifier.
+	// The names of the identifiers that hold the user's id and the device's id
+	// of other products' clients, which send such ids instead of identifiers.
+	// User is hard and Device is soft. An empty one means that the project has
+	// no such identifier.
 	User, Device string
 
-	StreamID string // by which clients in stream mode name the project, without a key; empty: none do
-	Legacy   bool   // calls of old clients without a key are taken
+	// The attributes of OpenTelemetry's records that hold these ids. The
+	// user's is in the first one that is present. Each one for devices
+	// counts. Nil: the usual ones, see package otlp.
+	UserAttributes, DeviceAttributes []string
+
+	StreamID string // the id by which clients in stream mode name the project, without a key; empty: none may
+	Legacy   bool   // calls of old clients without a key are accepted
 
 	Personal []string // properties that an erasure removes
 	Consents []ConsentCategory
 	Keep     Retention
 	Keys     []Key
 }
+
+// MaxIDAttributes is how many attributes may hold ids of users, and how many
+// ids of devices.
+const MaxIDAttributes = 4
 
 // ConsentCategory is something that customers consent to or not, such as a
 // newsletter. Events record their consent.

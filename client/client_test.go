@@ -110,14 +110,14 @@ func TestRefusedBeforeQueued(t *testing.T) {
 func TestOptions(t *testing.T) {
 	t.Parallel()
 	for want, o := range map[string]Options{
-		"URL is required":      {},
-		"no address":           {URL: "track.example.com", Project: "p", Token: "t"},
-		`"…" is no address`:    {URL: "https://u:password@track.example.com", Project: "p", Token: "t"},
-		"Project":              {URL: "https://track.example.com", Token: "t"},
-		"Token":                {URL: "https://track.example.com", Project: "p"},
-		"Name and Region":      {URL: "https://track.example.com", Project: "p", Token: "t", Name: "ts1"},
-		"at most 50":           {URL: "https://track.example.com", Project: "p", Token: "t", BatchSize: 51},
-		"must not be negative": {URL: "https://track.example.com", Project: "p", Token: "t", Interval: -1},
+		"URL is required":        {},
+		"not the address":        {URL: "track.example.com", Project: "p", Token: "t"},
+		`"…" is not the address`: {URL: "https://u:password@track.example.com", Project: "p", Token: "t"},
+		"Project":                {URL: "https://track.example.com", Token: "t"},
+		"Token":                  {URL: "https://track.example.com", Project: "p"},
+		"Name and Region":        {URL: "https://track.example.com", Project: "p", Token: "t", Name: "ts1"},
+		"at most 50":             {URL: "https://track.example.com", Project: "p", Token: "t", BatchSize: 51},
+		"must not be negative":   {URL: "https://track.example.com", Project: "p", Token: "t", Interval: -1},
 	} {
 		c, err := New(o)
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -82,7 +82,7 @@ func (r rules) decide(a *answer, attempt, commands int, now time.Time) decision 
 		if to := a.target(); to != "" && a.moves < maxMoves {
 			return decision{action: move, url: to}
 		}
-		return r.retry(a, attempt, now, true, "a redirect that leads nowhere")
+		return r.retry(a, attempt, now, true, "a redirect without a usable target")
 	case a.status >= 400 && a.status < 500:
 		switch {
 		case !a.aboutCommands():
@@ -243,7 +243,7 @@ func readResults(body []byte, commands int) ([]result, error) {
 	return results, nil
 }
 
-var errAnswer = errors.New("the answer is not that of a tracking server, or not whole")
+var errAnswer = errors.New("the answer is incomplete, or not from a tracking server")
 
 func readResult(raw json.RawMessage) result {
 	var r struct{ Success, Errors any }

@@ -20,14 +20,14 @@ const (
 	testToken   = "public-token"
 )
 
-// fake is a tracking server in memory, and the network to it. It is safe for
-// concurrent use.
+// fake is a tracking server in memory, together with the network to it. It is
+// safe for concurrent use.
 type fake struct {
 	limit  int           // requests of all clients in a window; 0: no limit
 	window time.Duration // of real time, or of a bubble's
 
 	mu       sync.Mutex
-	before   func(n int, r *http.Request) *http.Response // the nth request is carried out, its answer lost
+	before   func(n int, r *http.Request) *http.Response // the nth request is carried out, but its answer is lost
 	lose     func(n int) bool                            // the nth request is carried out, but its answer is lost
 	bad      string                                      // every batch with this text in it is refused as a whole
 	requests int

@@ -125,7 +125,7 @@ type UndeliveredError struct {
 func (e *UndeliveredError) Error() string {
 	fate := "not delivered"
 	if e.Kept {
-		fate = "not delivered yet and kept"
+		fate = "not delivered yet, but kept"
 	}
 	text := fmt.Sprintf("%d commands %s: %v", e.Commands, fate, e.Cause)
 	if e.LastError != "" {
@@ -166,7 +166,7 @@ func (o *Options) complete() error {
 	urls := make([]string, len(o.URLs))
 	for i, u := range o.URLs {
 		if urls[i] = serverURL(u, ""); urls[i] == "" {
-			return fmt.Errorf("options: %q is no address of a server, such as https://track.example.com", hidePassword(u))
+			return fmt.Errorf("options: %q is not the address of a server, such as https://track.example.com", hidePassword(u))
 		}
 	}
 	o.URLs = urls

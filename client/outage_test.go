@@ -80,8 +80,8 @@ func TestNotLetIn(t *testing.T) {
 	}
 }
 
-// Time, Stats, Flush and Close all report a key that stays wrong; Flush and
-// Close report it with the commands left.
+// Time, Stats, Flush and Close all report a key that stays wrong. Flush and
+// Close also report the number of commands that are left.
 func TestWrongKey(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -96,7 +96,7 @@ func TestWrongKey(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer cancel()
 		const said = "the server answers 401: Access key not found"
-		want := "2 commands not delivered yet and kept: context deadline exceeded; the latest request failed: " + said
+		want := "2 commands not delivered yet, but kept: context deadline exceeded; the latest request failed: " + said
 		for what, err := range map[string]error{"flush": c.Flush(ctx), "close": c.Close(ctx)} {
 			if err == nil || err.Error() != want {
 				t.Errorf("%s: got  %v\nwant %s", what, err, want)

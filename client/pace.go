@@ -81,8 +81,8 @@ func (p *pacer) answered(h http.Header, now time.Time, random float64) {
 	p.hold(now.Add(draw(low, high, random)))
 }
 
-// learn estimates how many calls others make for each of ours, from how much
-// more than our calls the remainder fell.
+// learn estimates how many calls others make for each of ours. It compares how
+// far the remainder has fallen with the number of our own calls.
 func (p *pacer) learn(b budget, now time.Time) {
 	ends := now.Add(asDuration(b.reset))
 	if p.calls > 0 && !p.ends.IsZero() && b.policy == p.last.policy && b.remaining < p.last.remaining &&

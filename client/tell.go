@@ -11,9 +11,9 @@ const maxTroubles = 16
 // rejection that exceeds the limit by itself is accepted if no other waits.
 const maxUntold = 4 << 20
 
-// tellLocked calls a function of the user's. The calls come one at a time and
-// in order, on a goroutine that exists as long as there are calls to make. So
-// the user may take their time, and may call the client.
+// tellLocked queues a call of one of the user's functions. The calls are made
+// one at a time and in order, on a goroutine that exists only while there are
+// calls to make. So the user's function may be slow, and may call the client.
 func (c *Client) tellLocked(call func(context.Context)) {
 	c.calls = append(c.calls, call)
 	if !c.telling {

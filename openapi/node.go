@@ -83,8 +83,8 @@ func (n node) text(name string) string {
 	return ""
 }
 
-// typeName says in words what type a schema asks for: "string or number". That
-// null is allowed is not said: it is the same as leaving the member out.
+// typeName says in words which types a schema accepts: "string or number". It
+// does not mention null, which means the same as leaving the member out.
 func (n node) typeName() string {
 	t := n.get("type")
 	if either := n.get("anyOf").items(); t.v == nil && len(either) > 0 {
@@ -104,8 +104,8 @@ func (n node) typeName() string {
 	return strings.Join(names, " or ")
 }
 
-// json returns the value as JSON, on one line, its members in the order of the
-// document; "" if the value is missing.
+// json returns the value as JSON, on one line, with its members in the order of
+// the document. It returns "" if the value is missing.
 func (n node) json() string {
 	if n.v == nil {
 		return ""

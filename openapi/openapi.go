@@ -1,7 +1,7 @@
 // Package openapi holds the contract of the public listener, openapi.yaml, and
 // reads it for programs that show it. The contract comes first: the guide is
-// made from it, and tests hold the server to it (openapitest). It checks no
-// request, and it does not know the limits in force.
+// made from it, and tests check the server against it (openapitest). The
+// package checks no request, and does not know the limits in force.
 package openapi
 
 import (
@@ -16,13 +16,13 @@ import (
 //go:embed openapi.yaml
 var source []byte
 
-// Source returns the contract as it was written, an OpenAPI 3.1 document in
-// YAML. It must not be changed.
+// Source returns the text of the contract, an OpenAPI 3.1 document in YAML. It
+// must not be changed.
 func Source() []byte { return source }
 
-// Document is what a reader is shown of the contract, in the order in which it
-// is written. It leaves out routes that only the server's
-// own pages call.
+// Document is the part of the contract that readers are shown, in the order in
+// which it is written. It leaves out routes that only the server's own pages
+// call.
 type Document struct {
 	Title       string
 	Summary     string
@@ -30,7 +30,7 @@ type Document struct {
 	Groups      []Group
 }
 
-// Group is the routes of one tag.
+// Group holds the routes of one tag.
 type Group struct {
 	Name        string
 	Description string
@@ -38,14 +38,15 @@ type Group struct {
 	Routes      []Route
 }
 
-// Snippet is an example for a program: the member x-snippets of a tag. $SERVER
-// and $TOKEN in it stand for the address of a server and a public key.
+// Snippet is an example for a program: the member x-snippets of a tag.
+// $SERVER, $PROJECT and $TOKEN in it stand for the address of a server, a
+// project's token and a public key.
 type Snippet struct {
 	Title string
 	Code  string
 }
 
-// Route is a path and a method that is called on it. Preflights are no routes.
+// Route is a path with a method. Preflights are not routes.
 type Route struct {
 	ID          string // names the route within the document
 	Method      string
@@ -54,14 +55,15 @@ type Route struct {
 	Summary     string
 	Description string
 	Keys        []string // kinds of key that let a call in, by name; empty: no key is needed
-	Permission  string   // that the key must have; empty where any will do
+	KeyOptional bool     // something else may let a call in, such as its stream_id
+	Permission  string   // that the key must have; empty if any key will do
 	Parameters  []Field  // of path, query and header
-	Body        []Field  // the members of the object that is sent; empty where nothing is
+	Body        []Field  // the members of the object that is sent; empty without a body
 	Example     string   // a body that works, as JSON
 	Answers     []Answer
 }
 
-// Field is one thing that a call may or must hold.
+// Field is one part that a call may or must have.
 type Field struct {
 	Name        string
 	In          string // path, query, header or body
@@ -88,7 +90,7 @@ func Parse() (*Document, error) {
 	top := node{root, root}
 	info := top.get("info")
 	d := &Document{Title: info.text("title"), Summary: info.text("summary"), Description: info.text("description")}
-	internal := map[string]bool{} // tags of what is not for readers
+	internal := map[string]bool{} // tags of routes that are not for readers
 	for _, tag := range top.get("tags").items() {
 		if tag.get("x-internal").v == true {
 			internal[tag.text("name")] = true
@@ -115,7 +117,7 @@ func Parse() (*Document, error) {
 	return d, nil
 }
 
-// alsoMember lists the other paths of a route, beside its methods.
+// alsoMember lists the other paths of a route. It stands beside the methods.
 const alsoMember = "x-also"
 
 func readRoute(path, method string, item, op node) Route {
@@ -124,10 +126,13 @@ func readRoute(path, method string, item, op node) Route {
 		Summary: op.text("summary"), Description: op.text("description"), Also: item.get(alsoMember).texts(),
 	}
 	for _, requirement := range op.get("security").items() {
+		optional := true
 		for scheme, roles := range requirement.members {
+			optional = false
 			r.Keys = append(r.Keys, scheme)
 			r.Permission = strings.Join(roles.texts(), " ")
 		}
+		r.KeyOptional = r.KeyOptional || optional
 	}
 	for _, p := range slices.Concat(item.get("parameters").items(), op.get("parameters").items()) {
 		r.Parameters = append(r.Parameters, Field{

@@ -2,13 +2,14 @@ package openapi
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 )
 
-// TestParse wants nothing to be missing that a reader is shown.
+// TestParse checks that nothing is missing that readers are shown.
 func TestParse(t *testing.T) {
 	t.Parallel()
 	d, err := Parse()
@@ -53,8 +54,8 @@ func checkRoute(t *testing.T, r *Route) {
 	}
 }
 
-// One route in full, so that references, types, and the order of the members
-// are looked at.
+// This checks one route completely, so that references, types, and the order of
+// the members are covered.
 func TestParseRoute(t *testing.T) {
 	t.Parallel()
 	d, err := Parse()
@@ -84,5 +85,29 @@ func TestParseRoute(t *testing.T) {
 	}
 	if first := r.Answers[0]; first.Status != "200" || first.Description != "It is on disk." || first.Example != `{"errors": [], "success": true}` {
 		t.Errorf("got %+v", first)
+	}
+}
+
+// A requirement of nothing in a route's security makes its key optional.
+func TestOptionalKey(t *testing.T) {
+	t.Parallel()
+	d, err := Parse()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, g := range d.Groups {
+		for _, r := range g.Routes {
+			if r.KeyOptional {
+				got[r.ID] = strings.Join(r.Keys, " ")
+			}
+		}
+	}
+	want := map[string]string{}
+	for _, id := range []string{"streamUpdate", "streamEvent", "streamClick", "streamBatch", "streamConsentCategories"} {
+		want[id] = "publicKey accessToken privateKey"
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

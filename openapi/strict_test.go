@@ -10,7 +10,7 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// strict notes what a strict reader of YAML stumbles over.
+// strict notes what a strict reader of YAML would not accept.
 type strict struct {
 	anchors  map[string]bool
 	problems []string
@@ -43,8 +43,8 @@ func (s *strict) wrong(format string, args ...any) {
 var elsewhere = regexp.MustCompile(`^(?i:y|yes|n|no|on|off|true|false|null|~)$|^\d{4}-\d{1,2}-\d{1,2}([Tt \t].*)?$|^[-+]?\d[\d_]*(:[0-5]?\d)+(\.\d*)?$|` +
 	`^[-+]?0b?[0-7_]+$|^[-+]?[\d_]+(\.[\d_]*)?$|^[-+]?\.(?i:inf|nan)$|^=$|^<<$`)
 
-// TestStrictYAML: every reader of YAML reads the contract, and reads the same.
-// PyYAML, for one, refuses an anchor whose name was given before.
+// TestStrictYAML: every YAML reader can read the contract, and reads the same.
+// PyYAML, for example, refuses an anchor whose name occurred before.
 func TestStrictYAML(t *testing.T) {
 	t.Parallel()
 	read := func(text []byte) *strict {

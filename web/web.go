@@ -87,8 +87,8 @@ func codingOf(name string) string {
 	return ""
 }
 
-// types are the media types that the system's own table may lack, or have
-// differently.
+// types are media types that the system's own table may lack, or for which it
+// may have other values.
 var types = map[string]string{
 	".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8",
 	".svg": "image/svg+xml", ".woff2": "font/woff2", ".json": "application/json", ".png": "image/png", ".ico": "image/x-icon",

@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// Result is what one load came to.
+// Result is the result of one load.
 type Result struct {
 	Events   int           // acknowledged
 	Took     time.Duration // from the first request to the last answer
@@ -113,7 +113,7 @@ func (c *connection) send(r *Request, conns, customers int) {
 	}
 }
 
-// answered reads what has come, and reports whether the answer is whole.
+// answered reads what has arrived, and reports whether the answer is complete.
 func (c *connection) answered() bool {
 	n, err := syscall.Read(c.fd, c.in[len(c.in):cap(c.in)])
 	must(err)

@@ -55,8 +55,8 @@ func (g *track) allow(a netip.Addr) bool {
 	return d.Allowed
 }
 
-// lru is throttled with its bounded store, which forgets the least recently
-// used.
+// lru is the package throttled with its bounded store, which forgets the least
+// recently used.
 type lru struct{ *throttled.GCRARateLimiterCtx }
 
 func newLRU(t *testing.T) lru {

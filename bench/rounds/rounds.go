@@ -41,7 +41,7 @@ func NewFlags() *Flags {
 	return &f
 }
 
-// figures are what a subject came to in each round.
+// figures holds the results of a subject in each round.
 type figures struct{ rate, cpu, p50, p99, memory, client []float64 }
 
 // Compare measures the subjects and prints a table in Markdown for single

@@ -1,6 +1,6 @@
 // Package running runs the servers that are measured, and reads what they cost.
-// A failure of any step ends the process with a message: a benchmark that goes
-// on without its server measures nothing.
+// If a step fails, the process ends with a message, because a benchmark without
+// its server measures nothing.
 package running
 
 import (

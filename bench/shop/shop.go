@@ -1,5 +1,5 @@
 // Package shop makes up what the visitors of a shop do. A few customers come
-// much more often than most, and each does some things in a row.
+// much more often than most, and each visitor does several things in a row.
 package shop
 
 import (

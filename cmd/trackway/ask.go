@@ -3,10 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +16,9 @@ import (
 	"strings"
 	"time"
 
+	"trackway/internal/certificate"
 	"trackway/internal/config"
+	"trackway/internal/config/reach"
 	"trackway/internal/terminal"
 )
 
@@ -46,7 +45,7 @@ func (a *serverFlags) ask(ctx context.Context, path string, query url.Values) ([
 	if err != nil {
 		return nil, err
 	}
-	client, base, err := reach(cfg)
+	client, base, err := connect(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -113,26 +112,24 @@ func reasonIn(body []byte) string {
 		_ = json.Unmarshal(known.Errors, &list) // the format is one of the two
 		_ = json.Unmarshal(known.Errors, &status)
 	}
-	return terminal.Printable(cmp.Or(known.Message, known.Error, status.Description, strings.Join(list, " "), "for no reason that is known"))
+	return terminal.Printable(cmp.Or(known.Message, known.Error, status.Description, strings.Join(list, " "), "without a known reason"))
 }
 
-// reach returns a client for the server of this configuration, and the server's
-// address.
-func reach(cfg *config.Config) (client *http.Client, base string, err error) {
+// connect returns a client for the server of this configuration, and the
+// server's address, even if the server's certificate cannot be read.
+func connect(cfg *config.Config) (client *http.Client, base string, err error) {
 	addr, err := net.ResolveTCPAddr("tcp", cfg.Listen)
 	if err != nil {
 		return nil, "", err
 	}
-	target, scheme := config.Reachable(addr), "http"
+	target, scheme := reach.Local(addr), "http"
 	transport := &http.Transport{DialContext: dialer(cfg)} // no proxy: the server is on this host, or on one beside it
-	if cfg.TLS.Cert != "" {
+	if cfg.TLS.Secure() {
 		scheme = "https"
-		if transport.TLSClientConfig, err = trusting(cfg.TLS.Cert); err != nil {
-			return nil, "", err
-		}
+		transport.TLSClientConfig, err = certificate.Trusting(cfg.CertificateFile())
 	}
 	client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	return client, scheme + "://" + target, nil
+	return client, scheme + "://" + target, err
 }
 
 // dialer connects in the way that the server expects. If the server trusts this
@@ -155,36 +152,4 @@ func dialer(cfg *config.Config) func(ctx context.Context, network, addr string) 
 func trusts(cfg *config.Config, addr net.Addr) bool {
 	peer, err := netip.ParseAddrPort(addr.String())
 	return err == nil && slices.ContainsFunc(cfg.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(peer.Addr().Unmap()) })
-}
-
-// trusting returns a TLS configuration that trusts the certificate in a file.
-// The certificate does not have to name the address at which this host reaches
-// the server.
-func trusting(file string) (*tls.Config, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read the server's certificate: %w", err)
-	}
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, fmt.Errorf("%s holds no certificate", file)
-	}
-	own, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("read the server's certificate: %w", err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(own)
-	return &tls.Config{RootCAs: roots, ServerName: nameIn(own), MinVersion: tls.VersionTLS12}, nil
-}
-
-// nameIn returns a name that a certificate is valid for.
-func nameIn(c *x509.Certificate) string {
-	switch {
-	case len(c.DNSNames) > 0:
-		return strings.Replace(c.DNSNames[0], "*", "any", 1)
-	case len(c.IPAddresses) > 0:
-		return c.IPAddresses[0].String()
-	}
-	return c.Subject.CommonName
 }

@@ -43,7 +43,7 @@ func (c *backupCommand) Run(out output) error {
 		}
 		terminal.Say(out.stdout, "Backed up to %s: everything up to change %d, %s in %d files (%d written, the others shared). Backups there: %d.\n",
 			b.Path, b.Seq, size(b.Bytes), b.Files, b.Copied, b.Generations)
-		terminal.Say(out.stdout, "The configuration is not in it, for it holds secrets: keep %s elsewhere.\n", c.Config)
+		terminal.Say(out.stdout, "The configuration is not in it, because it holds secrets: keep %s elsewhere.\n", c.Config)
 		return nil
 	})
 }
@@ -63,7 +63,7 @@ func (c *restoreCommand) Run(out output) error {
 	if dir == "" {
 		cfg, err := config.LoadElsewhere(c.Config, config.Flags{}, app.CheckLimits)
 		if err != nil {
-			return fmt.Errorf("%w; or give the directory by --data", err)
+			return fmt.Errorf("%w; or name the directory with --data", err)
 		}
 		dir = cfg.DataDir
 	}

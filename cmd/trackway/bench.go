@@ -37,7 +37,7 @@ type benchCommand struct {
 }
 
 // errPromise ends a run that finds a broken promise.
-var errPromise = errors.New("what the server acknowledged is not what it stores")
+var errPromise = errors.New("the server does not store what it has acknowledged")
 
 // Run loads the server, prints the figures, and checks them. The first Ctrl-C
 // ends the load; the second ends the program.
@@ -54,7 +54,7 @@ func (c *benchCommand) bench(ctx context.Context, out output) error {
 	}
 	defer plan.Client.CloseIdleConnections()
 	if !c.Yes && !isLoopback(plan.URL) {
-		return fmt.Errorf("%s is not this machine: the load may keep its other clients from being served; use --yes to do it anyway", plan.URL)
+		return fmt.Errorf("%s is not this machine, and the load may keep its other clients from being served; use --yes to do it anyway", plan.URL)
 	}
 	if err := plan.Reach(ctx); err != nil {
 		return err
@@ -112,7 +112,7 @@ func (c *benchCommand) plan() (p load.Plan, err error) {
 	if err != nil {
 		return p, err
 	}
-	client, base, err := reach(cfg)
+	client, base, err := connect(cfg)
 	if err != nil {
 		return p, err
 	}
@@ -140,7 +140,7 @@ func (c *benchCommand) check() error {
 	case c.Rate != 0 && !(c.Rate >= slowest && c.Rate <= fastest): // false for NaN
 		return fmt.Errorf("--rate must be 0, or %g to %g", slowest, fastest)
 	case c.Connections < 1 || c.Customers < 1 || c.Duration <= 0 || c.Addresses < 0:
-		return errors.New("--connections, --customers and --duration must be above zero, --addresses not below")
+		return errors.New("--connections, --customers and --duration must be more than 0, and --addresses must not be negative")
 	case c.Batch < 1 || c.Batch > trackway.MaxCommands:
 		return fmt.Errorf("--batch must be 1 to %d", trackway.MaxCommands)
 	case c.Bytes < 0 || c.Bytes > mostText:

@@ -18,10 +18,10 @@ func TestBenchRefuses(t *testing.T) {
 		"--rate must be 0, or 0.001":    {"--rate=NaN"},
 		"--rate must be 0, or":          {"--rate=1e-12"},
 		"--rate must be 0":              {"--rate=Inf"},
-		"must be above zero":            {"--connections", "0"},
+		"must be more than 0":           {"--connections", "0"},
 		"--batch must be 1 to 50":       {"--batch", "51"},
 		"--bytes must be 0 to 15360":    {"--bytes", "20000"},
-		`mix: "double" is none of`:      {"--mix", "double"},
+		`mix: must be single`:           {"--mix", "double"},
 		"no answer from http://127.0.0": {},
 	} {
 		stdout, stderr := runs(t, failed, append([]string{"bench", "--config", path}, args...)...)

@@ -66,8 +66,8 @@ func (d *dataFlags) with(ctx context.Context, out output, create bool, do func(*
 // is no server, the error is [control.ErrNobody], and the configuration is
 // returned all the same.
 func (d *dataFlags) running(ctx context.Context) (*config.Config, *http.Client, error) {
-	// To find the server, we do not need what only it has, such as environment
-	// variables.
+	// The command only has to find the server. It does not need what only the
+	// server has, such as environment variables.
 	cfg, err := config.LoadElsewhere(d.Config, config.Flags{DataDir: d.DataDir}, app.CheckLimits)
 	if err != nil {
 		return nil, nil, err

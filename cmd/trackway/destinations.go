@@ -30,8 +30,8 @@ type destinationsCommand struct {
 	DDL     destinationsDDLCommand     `cmd:"" help:"Print the statements that create a destination's tables." name:"ddl"`
 	Suggest destinationsSuggestCommand `cmd:"" help:"Suggest typed columns, from the stored events."`
 	Pause   destinationsPauseCommand   `cmd:"" help:"Stop sending to a destination. Its lag grows meanwhile."`
-	Resume  destinationsResumeCommand  `cmd:"" help:"Send again, also after an error that stopped the destination."`
-	Rewind  destinationsRewindCommand  `cmd:"" help:"Send changes again, from an older change on."`
+	Resume  destinationsResumeCommand  `cmd:"" help:"Continue after a pause, or after an error that stopped the destination."`
+	Rewind  destinationsRewindCommand  `cmd:"" help:"Send changes again, beginning with an older one."`
 	Rejects destinationsRejectsCommand `cmd:"" help:"List the rows that can never fit into a destination, and why."`
 	Verify  destinationsVerifyCommand  `cmd:"" help:"Compare a destination with the log, event by event."`
 }
@@ -151,7 +151,7 @@ func (c *destinationsCheckCommand) names(ctx context.Context, client *http.Clien
 	return names, nil
 }
 
-// check checks a destination, and tells people of it.
+// check checks a destination, and prints the result for people.
 func (c *destinationsCheckCommand) check(ctx context.Context, out output, client *http.Client, name string) (result control.Checked, err error) {
 	began := time.Now()
 	err = get(ctx, client, http.MethodPost, "/destinations/check", url.Values{"name": {name}}, &result)
@@ -222,7 +222,7 @@ type destinationsPauseCommand struct {
 
 // Run pauses a destination.
 func (c *destinationsPauseCommand) Run(out output) error {
-	return c.order(out, c.Name, "/destinations/pause", "paused; it keeps its place, and its lag grows until: trackway destinations resume "+c.Name)
+	return c.order(out, c.Name, "/destinations/pause", "paused; it keeps its position, and its lag grows until: trackway destinations resume "+c.Name)
 }
 
 type destinationsResumeCommand struct {
@@ -235,7 +235,7 @@ func (c *destinationsResumeCommand) Run(out output) error {
 	return c.order(out, c.Name, "/destinations/resume", "goes on")
 }
 
-// order has something done with a destination, and says so.
+// order makes the server do something with a destination, and reports it.
 func (d *dataFlags) order(out output, name, route, done string) error {
 	ctx, stop := until()
 	defer stop()
@@ -358,8 +358,8 @@ func printMirrors(w io.Writer, all []control.Mirrored) error {
 	return nil
 }
 
-// toExamine returns the destinations of the running server for the doctor, or
-// nil if the configuration has none.
+// toExamine returns the running server's destinations for the doctor, or nil if
+// the configuration has none.
 func toExamine(cfg *config.Config) *doctor.Destinations {
 	if len(cfg.Destinations) == 0 {
 		return nil
@@ -378,8 +378,8 @@ func toExamine(cfg *config.Config) *doctor.Destinations {
 	}
 }
 
-// openSink returns the sink of a destination, which is not connected. If only
-// the server knows the address, any address will do: it is not used.
+// openSink returns the sink of a destination without connecting it. If only the
+// server knows the address, a placeholder will do, because it is not used.
 func openSink(d *config.Destination) (destination.Sink, error) {
 	if !strings.Contains(d.URL, ":") {
 		d.URL = map[string]string{config.Postgres: "postgres://server/", config.ClickHouse: "http://server"}[d.Kind]

@@ -10,8 +10,8 @@ import (
 	"trackway/internal/destination/verify"
 )
 
-// TestDestinations operates destinations without a server: the commands do what
-// the server would do, but for sending.
+// TestDestinations operates destinations without a server. The commands do what
+// the server would do, except that they send nothing.
 func TestDestinations(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -72,7 +72,7 @@ destinations:
 	contains(t, "rewind", stdout, "out: continues after change 2")
 	stdout, stderr = does(failed, "verify", "out", "--from", "1")
 	contains(t, "verify of what was left out", stdout, "missing 1, doubled 0, different 0, foreign 0")
-	contains(t, "the end of verify", stderr, "out is not as it should be")
+	contains(t, "the end of verify", stderr, "out differs from the log")
 	stdout, _ = does(fine, "verify", "out", "--from", "1", "--mend", "--json")
 	var report verify.Report
 	if err := json.Unmarshal([]byte(stdout), &report); err != nil || report.Mended != 1 || report.Left != 0 || report.Missing != 1 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"net/http"
 
 	"trackway/internal/api"
@@ -39,16 +40,13 @@ func (c *doctorCommand) examine(out output, host doctor.Host) error {
 	if err != nil {
 		return err
 	}
-	local, base, err := reach(cfg)
-	if err != nil {
+	local, base, err := connect(cfg)
+	waits := errors.Is(err, fs.ErrNotExist) && len(cfg.TLS.ACME.Hosts) > 0 // for its certificate: a finding says so
+	if err != nil && !waits {
 		return err
 	}
 	defer local.CloseIdleConnections()
-	web := &http.Client{Transport: new(http.Transport), CheckRedirect: func(*http.Request,
-		[]*http.Request,
-	) error {
-		return http.ErrUseLastResponse
-	}}
+	web := &http.Client{Transport: new(http.Transport), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	defer web.CloseIdleConnections()
 	findings := append(lacking, doctor.Examine(context.Background(), doctor.Env{
 		Destinations: toExamine(cfg),

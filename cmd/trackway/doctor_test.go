@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,6 +48,21 @@ func TestDoctor(t *testing.T) {
 		len(answer.Findings) < 8 {
 		t.Errorf("got %s, %v, %v", stdout, jsonErr, err)
 	}
+}
+
+// TestDoctorBeforeTheCertificate: as long as an authority has issued no
+// certificate, the doctor says so, and goes on.
+func TestDoctorBeforeTheCertificate(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "t.yaml")
+	write(t, path, "projects: [{name: demo, token: 12345678-1234-1234-1234-123456789abc}]\ntls: {acme: {hosts: [track.example.com]}}\n")
+	stdout, err := examines(t, doctorCommand{configFile: configFile{path}, settings: settings{Listen: "127.0.0.1:1", DataDir: filepath.Join(dir, "data")}})
+	if !errors.Is(err, errUnwell) {
+		t.Errorf("got %v", err)
+	}
+	contains(t, "certificate", stdout, "FAIL  certificate    track.example.com has no certificate from https://acme-v02.api.letsencrypt.org/directory yet")
+	contains(t, "server", stdout, "WARN  server         does not answer at https://127.0.0.1:1: ")
 }
 
 func TestDoctorFails(t *testing.T) {

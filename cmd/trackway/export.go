@@ -23,8 +23,8 @@ type exportCommand struct {
 
 	Customers bool     `help:"Export customers, with their identifiers and properties."`
 	Events    bool     `help:"Export events. Without either flag, both are exported."`
-	Format    string   `enum:",ndjson,csv,parquet" default:"" help:"ndjson, csv or parquet (chosen by the file's name; ndjson if that does not tell)." placeholder:"FORMAT"`
-	Output    string   `help:"File to write. It appears once it is complete (standard output)." placeholder:"FILE" short:"o"`
+	Format    string   `enum:",ndjson,csv,parquet" default:"" help:"ndjson, csv or parquet (by default, the file's name decides, or else ndjson)." placeholder:"FORMAT"`
+	Output    string   `help:"File to write, which appears once it is complete (standard output)." placeholder:"FILE" short:"o"`
 	Since     string   `help:"Events from this time on, such as 2026-01-01 or 2026-01-01T12:00:00Z." placeholder:"TIME"`
 	Until     string   `help:"Events before this time." placeholder:"TIME"`
 	Type      []string `help:"Events of this type." placeholder:"TYPE" sep:"none"`
@@ -71,7 +71,7 @@ func (c *exportCommand) query() (url.Values, error) {
 		}
 	}
 	if c.Format == "parquet" && c.Output == "" {
-		return nil, errors.New("parquet goes to a file: name it by -o FILE")
+		return nil, errors.New("an export as Parquet needs a file: name it with -o FILE")
 	}
 	query := url.Values{
 		"project": {c.Project}, "format": {c.Format}, "type": c.Type,
@@ -95,7 +95,7 @@ func (c *exportCommand) query() (url.Values, error) {
 func parseTime(text string) (time.Time, error) {
 	at, ok := iso8601.Parse(text)
 	if !ok {
-		return time.Time{}, fmt.Errorf("%q is no time such as 2026-01-01 or 2026-01-01T12:00:00Z", text)
+		return time.Time{}, fmt.Errorf("%q is not a time such as 2026-01-01 or 2026-01-01T12:00:00Z", text)
 	}
 	return at.Time(), nil
 }

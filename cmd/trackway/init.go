@@ -26,7 +26,7 @@ func (c *initCommand) Run(out output) error {
 func makeConfig(path string, out output) (initial.Credentials, error) {
 	made, err := initial.Write(path)
 	if errors.Is(err, fs.ErrExist) {
-		return made, fmt.Errorf("%w; it is left as it is", err)
+		return made, fmt.Errorf("%w; it stays unchanged", err)
 	} else if err != nil {
 		return made, err
 	}

@@ -104,7 +104,7 @@ func sayUnused(out output, place string) {
 	}
 }
 
-const shownOnce = "The secret is shown this once: the file holds its digest only.\n"
+const shownOnce = "The secret is shown only now: the file holds only its digest.\n"
 
 type keyAddCommand struct {
 	keyChange

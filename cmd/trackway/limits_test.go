@@ -112,7 +112,7 @@ func TestAskingFails(t *testing.T) {
 		`{"success":false,"error":"e"}`:                      "e",
 		`{"errors":{"code":500,"description":"d"}}`:          "d",
 		`{"success":false,"errors":["a","b"]}`:               "a b",
-		`<html>`:                                             "for no reason that is known",
+		`<html>`:                                             "without a known reason",
 	} {
 		path := operator(t, 500, body, "", (*httptest.Server).Start)
 		_, stderr := runs(t, failed, "limits", "show", "--config", path)
@@ -152,7 +152,7 @@ func TestSecretByEnvironment(t *testing.T) {
 	s := operator(t, 200, usageAnswer, "", (*httptest.Server).Start)
 	t.Setenv("TRACKWAY_SECRET", "wrong")
 	_, stderr := runs(t, failed, "limits", "show", "--config", s)
-	contains(t, "another secret", stderr, "not that of any private key")
+	contains(t, "another secret", stderr, "belongs to no private key")
 	t.Setenv("TRACKWAY_SECRET", "s3cret")
 	runs(t, fine, "limits", "show", "--config", s)
 }

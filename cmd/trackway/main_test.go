@@ -62,7 +62,7 @@ func TestInitAndCheck(t *testing.T) {
 		t.Errorf("check: got %q on stderr, want nothing", stderr)
 	}
 	_, stderr = runs(t, failed, "init", "--config", path)
-	contains(t, "second init", stderr, path+": file exists; it is left as it is")
+	contains(t, "second init", stderr, path+": file exists; it stays unchanged")
 
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)

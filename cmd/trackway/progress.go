@@ -25,7 +25,7 @@ type progress struct {
 	name  string
 
 	began, told time.Time
-	first       int64 // bytes at the beginning: what was done before must not count towards the rate
+	first       int64 // bytes at the beginning: what was done before must not affect the rate
 	firstRows   int64
 	shown       int // characters of the line that is on the terminal
 }

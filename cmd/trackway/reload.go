@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"trackway/internal/config"
+	"trackway/internal/config/reach"
 	"trackway/internal/control"
 	"trackway/internal/terminal"
 )
@@ -72,7 +73,7 @@ func opsAddress(listen string) (base string, err error) {
 	if addr.IP == nil {
 		addr.IP = net.IPv4zero // ":8081" is every address
 	}
-	return "http://" + config.Reachable(addr), nil
+	return "http://" + reach.Local(addr), nil
 }
 
 // callOps calls the operator's listener. It returns an error unless the answer

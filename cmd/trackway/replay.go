@@ -198,7 +198,8 @@ func describe(r *replay.Record) string {
 	return of + fmt.Sprintf("%d calls of %d addresses; %d of them were refused.", r.Calls, r.Addresses, r.Refused)
 }
 
-// share formats a percentage. It tells none and all from what rounds to them.
+// share formats a percentage. It distinguishes none and all from shares that
+// only round to them.
 func share(part, of uint64) string {
 	switch {
 	case of == 0 || part == 0:
@@ -281,7 +282,7 @@ func printAdvice(w io.Writer, a *replay.Advice) error {
 	if a.Record.Calls == 0 {
 		return nil
 	}
-	terminal.Say(w, "Of each policy's callers, %g in a hundred must not be refused.\n\n", a.Share)
+	terminal.Say(w, "Of each policy's callers, %g percent must not be refused.\n\n", a.Share)
 	t := terminal.NewColumns(w)
 	t.Row("POLICY", "CALLERS", "CALLS", "NEED", "NOW", "TOUCHES", "REFUSES", "SUGGESTED", "TOUCHES", "REFUSES")
 	limit := func(e *replay.Effect) string { return fmt.Sprintf("%d in %ds", e.Limit, e.Window) }

@@ -96,7 +96,7 @@ func TestLimitsSuggest(t *testing.T) {
 	t.Parallel()
 	config := recordedCalls(t, "")
 	stdout, _ := runs(t, fine, "limits", "suggest", "--config", config)
-	want := `Of each policy's callers, 99.9 in a hundred must not be refused.
+	want := `Of each policy's callers, 99.9 percent must not be refused.
 
 POLICY  CALLERS  CALLS  NEED  NOW          TOUCHES  REFUSES  SUGGESTED  TOUCHES  REFUSES
 api     101      140    40    30 in 1s     1        10       40 in 1s   0        0
@@ -110,9 +110,9 @@ limits:
   - {name: quiet, paths: [/data/], limit: 8, window: 60s, per: ip, mode: report}
 
 Notes:
-  - api: 99.9 in a hundred of 101 callers are all; a lower share leaves out the busiest.
-  - quiet: 99.9 in a hundred of 1 caller are all; a lower share leaves out the busiest.
-  - track: nobody called what it counts.
+  - api: 99.9 percent of 101 callers are all callers; a lower share leaves out the busiest.
+  - quiet: 99.9 percent of 1 caller are all callers; a lower share leaves out the busiest.
+  - track: there were no calls that it counts.
 `
 	if got := body(stdout); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

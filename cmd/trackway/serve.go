@@ -19,6 +19,7 @@ import (
 	"trackway/internal/app"
 	"trackway/internal/config"
 	"trackway/internal/config/initial"
+	"trackway/internal/config/reach"
 	"trackway/internal/terminal"
 )
 
@@ -34,10 +35,10 @@ type serveCommand struct {
 // server is [app.Run], or a test's substitute.
 type server func(context.Context, app.Setup) error
 
-// spareProcessors is how many more threads than processors may run Go code at
-// once. One thread waits for an fsync nearly all the time, and the runtime
-// gives its place to another only after a while. On two processors, one spare
-// thread gives 8 % more events a second.
+// spareProcessors is the number of threads, beyond one for each processor, that
+// may run Go code at once. One thread waits for an fsync nearly all the time,
+// and the runtime gives its place to another thread only after a while. On two
+// processors, one spare thread gives 8 % more events a second.
 const spareProcessors = 1
 
 // Run serves until SIGTERM or SIGINT. A second signal does not wait for the
@@ -94,7 +95,7 @@ func (c *serveCommand) serve(ctx context.Context, out output, run server) error 
 }
 
 func printPassword(w io.Writer, password string) {
-	terminal.Say(w, "The password for the server's pages is %s; it is printed this once, and only its hash is kept.\n", password)
+	terminal.Say(w, "The password for the server's pages is %s; it is printed only now, and only its hash is kept.\n", password)
 }
 
 func warn(log *slog.Logger, warnings []config.Problem) {
@@ -141,7 +142,7 @@ func await(ctx context.Context, run func() error) error {
 // printTrial prints commands that work as they are: they send an event, and
 // read it back.
 func printTrial(w io.Writer, public net.Addr, keys initial.Credentials) {
-	base := "http://" + config.Reachable(public)
+	base := "http://" + reach.Local(public)
 	terminal.Say(w, `
 Send a first event:
 

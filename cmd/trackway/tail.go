@@ -22,7 +22,7 @@ type tailCommand struct {
 	projectFlag
 
 	Type     []string `help:"Only events of this type." placeholder:"TYPE" sep:"none"`
-	Customer string   `help:"Only one customer's events, such as registered=jane@example.com." placeholder:"NAME=VALUE"`
+	Customer string   `help:"Only events of this customer, such as registered=jane@example.com." placeholder:"NAME=VALUE"`
 	Since    string   `help:"Begin with events received since this time: 10m for ten minutes ago, or 2026-01-01T12:00:00Z." placeholder:"TIME"`
 	Last     int      `default:"10" help:"Begin with the last N events (${default})." placeholder:"N"`
 	JSON     bool     `help:"Print NDJSON, as an export does, even on a terminal." name:"json"`

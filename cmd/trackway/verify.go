@@ -18,13 +18,13 @@ type destinationsVerifyCommand struct {
 	destinationFlags
 	nameArg
 
-	Mend  bool   `help:"Write again what is not as it should be."`
+	Mend  bool   `help:"Repair the differences, and compare again."`
 	From  uint64 `help:"Compare the changes from this number on (from where the destination began)." placeholder:"NUMBER"`
 	Quiet bool   `help:"Print no progress." short:"q"`
 }
 
-// Run compares a destination with the log. A destination that is not as it
-// should be, also after mending, is a failure.
+// Run compares a destination with the log. It fails if there are differences,
+// even after mending.
 func (c *destinationsVerifyCommand) Run(out output) error {
 	ctx, stop := until()
 	defer stop()
@@ -50,7 +50,7 @@ func (c *destinationsVerifyCommand) Run(out output) error {
 			err = report.Print(out.stdout, c.Name)
 		}
 		if err == nil && !report.Fine() {
-			err = fmt.Errorf("%s is not as it should be", c.Name)
+			err = fmt.Errorf("%s differs from the log", c.Name)
 		}
 		return err
 	})

@@ -9,9 +9,10 @@ import (
 	"trackway/internal/limit"
 )
 
-// allowed tells whether the limits admit the call, and sets their fields. If
-// not, allowed answers it, perhaps after a delay. It does not read a refused
-// call's body, and uses its credentials only to count or record it.
+// allowed reports whether the limits admit the call, and sets their header
+// fields. If they do not, it answers the call, perhaps after a delay. It does
+// not read the body of a refused call, and uses the call's credentials only to
+// count or record it.
 func (c *call) allowed(ctx context.Context) bool {
 	addr, ignored := c.access.Clients.Addr(c.r.RemoteAddr, c.r.Header)
 	if ignored && !c.warnedForwarded.Swap(true) {

@@ -29,7 +29,7 @@ var (
 	jsonType        = []string{"application/json"}
 	closeConnection = []string{"close"}
 	noStore         = []string{"no-store"}
-	challenge       = []string{`Token realm="trackway"`} // not Basic: a browser would ask its user for a password
+	challenge       = []string{`Token realm="trackway"`} // not Basic: browsers would ask for a password
 )
 
 // answer sends a JSON answer. It returns nil, so that a handler can end with
@@ -88,12 +88,12 @@ func (c *call) fail(err error) {
 	isKnown := errors.As(err, &known)
 	gone := c.r.Context().Err() != nil
 	if isKnown && known.Code == trackway.Overloaded && c.sent.Broken() {
-		gone = false // we gave the body up, and net/http takes any error of reading for the client's end
+		gone = false // we gave the body up, and net/http treats any read error as the client's end
 	}
 	if !gone && c.status != 0 {
 		c.log.Error("answer broken off", "err", err, "route", c.route.path, "request_id", c.requestID())
 	}
-	if gone || c.status != 0 { // all that is left is to break the answer off, so that nobody takes it for a whole one
+	if gone || c.status != 0 { // all that is left is to break off the answer, so that nobody takes it for complete
 		panic(http.ErrAbortHandler)
 	}
 	if !isKnown {

@@ -47,12 +47,18 @@ const (
 
 // fakeIngest takes everything in, or fails.
 type fakeIngest struct {
-	err  error
-	cmds []trackway.Command
+	err    error
+	cmds   []trackway.Command
+	stored int // of cmds, those that were not refused before
 }
 
-func (f *fakeIngest) Accept(_ *trackway.Project, _ trackway.Micros, cmds []trackway.Command, _ []trackway.Result) error {
+func (f *fakeIngest) Accept(_ *trackway.Project, _ trackway.Micros, cmds []trackway.Command, results []trackway.Result) error {
 	f.cmds = append(f.cmds, cmds...)
+	for i := range cmds {
+		if cmds[i].Kind != trackway.Nothing && results[i].Err == nil {
+			f.stored++
+		}
+	}
 	return f.err
 }
 

@@ -144,7 +144,7 @@ func (c *call) mayEnter(body []byte) error {
 }
 
 // authorize finds the project and the key of the call. A dialect may need the
-// body for that: see [dialect.Admit].
+// body for this: see [dialect.Admit].
 func (c *call) authorize(body []byte) (err *trackway.Error) {
 	if c.grant.Key != nil {
 		return nil // the limits asked already

@@ -11,10 +11,7 @@ import (
 
 // consentCategories answers what customers of the project may consent to.
 func (c *reading) consentCategories() error {
-	return c.encoded(struct {
-		Results []consent.Category `json:"results"`
-		Success bool               `json:"success"`
-	}{consent.Categories(c.grant.Project), true})
+	return c.encoded(consent.ListOf(c.grant.Project))
 }
 
 // consents returns whether the customer consents to each of the requested

@@ -14,6 +14,7 @@ import (
 
 	"trackway"
 	"trackway/internal/fleet"
+	"trackway/internal/format/posthog"
 	"trackway/internal/guide"
 	"trackway/internal/limit"
 	"trackway/internal/limit/history"
@@ -100,13 +101,13 @@ func TestPermissionsAreTheContract(t *testing.T) {
 			access = "session"
 		case rt.open || strings.HasSuffix(rt.path, "/settings"): // the path has the key
 			access = ""
-		case strings.HasPrefix(rt.path, "/data/v2/streams/"): // so has this
-			access = ""
 		case rt.path == "/bulk" || strings.HasPrefix(rt.path, "/crm/"): // old clients have none
 			access = ""
-		case strings.HasPrefix(rt.path, "/track/u/"):
-			access = "streamID publicKey accessToken privateKey"
-		case rt.dialect != nil:
+		case rt.path == "/v1/logs": // takes the tokens of public keys as Bearer, too
+			access = "publicKey bearerKey privateKey"
+		case rt.format == posthog.Capture:
+			access = "bearerKey"
+		case rt.dialect != nil && !strings.HasPrefix(rt.path, "/track/u/") && !strings.HasPrefix(rt.path, "/data/"):
 			access = "writeKey"
 		case rt.needs == "" || public.May(rt.needs):
 			access = "publicKey accessToken privateKey"

@@ -9,9 +9,9 @@ import (
 )
 
 // options returns the handler of OPTIONS on a path that pages of any site may
-// call by these methods. It answers a preflight at once, and does not count it,
-// so that a page's limit counts what the page sends and not what its browser
-// asks. Any other OPTIONS request is a call like any other.
+// call by these methods. It answers a preflight at once, and does not count it:
+// the limit should count the requests of a page, not the questions of its
+// browser. Any other OPTIONS request is a call like any other.
 func (s *Server) options(path string, methods []string) http.HandlerFunc {
 	allow := []string{strings.Join(methods, ", ")}
 	rt := route{path: path, open: true, format: tracking.Open, do: func(c *call) error {

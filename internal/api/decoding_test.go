@@ -8,6 +8,7 @@ import (
 
 	"trackway"
 	"trackway/internal/api/body"
+	"trackway/internal/format/segment"
 	"trackway/internal/format/tracking"
 	"trackway/internal/scale"
 )
@@ -87,5 +88,27 @@ func TestDecodingTakes(t *testing.T) {
 		if got, want := int(after.TotalAlloc-before.TotalAlloc), body.DecodingTakes(sent, trackway.MaxCommands)+own; got > want {
 			t.Errorf("%s: decoding %d bytes took %d, want at most %d", name, len(sent), got, want)
 		}
+	}
+}
+
+// TestDecodingTakesOfManyCommands: the same holds for a batch of another
+// format, which has more and smaller commands.
+func TestDecodingTakesOfManyCommands(t *testing.T) { // not parallel: it counts all allocations of the process
+	var one strings.Builder
+	one.WriteString(`{"type":"track","event":"e","messageId":"m","properties":{"a":0`)
+	for i := range 1500 / len(`,"aaa":0`) {
+		one.WriteString(`,"` + strconv.FormatInt(int64(36*36+i), 36) + `":0`)
+	}
+	one.WriteString("}}")
+	sent := []byte(`{"batch":[` + strings.Repeat(one.String()+",", segment.MaxMessages-1) + one.String() + `]}`)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	b, err := segment.Batch.Decode(&trackway.Project{User: "registered", Device: "cookie"}, sent, 1)
+	runtime.ReadMemStats(&after)
+	if err != nil || len(b.Commands) != segment.MaxMessages {
+		t.Fatal(err)
+	}
+	if got, want := int(after.TotalAlloc-before.TotalAlloc), body.DecodingTakes(sent, segment.MaxMessages); got > want {
+		t.Errorf("decoding %d bytes took %d, want at most %d", len(sent), got, want)
 	}
 }

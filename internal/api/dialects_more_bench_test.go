@@ -9,8 +9,6 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"trackway"
-	"trackway/internal/auth"
-	"trackway/internal/format"
 	"trackway/internal/format/otlp"
 	"trackway/internal/format/posthog"
 	"trackway/internal/format/tracking"
@@ -35,14 +33,7 @@ func BenchmarkMoreDialects(b *testing.B) {
 	}
 	attributes := attribute("currency", "EUR") + `,` + attribute("$lib", "posthog-node") + `,` + attribute("$lib_version", "5.70.0") + `,` + attribute("order", "o-7183") +
 		`,{"key":"total","value":{"doubleValue":7.99}},` + attribute("url", "https://shop.example.com/shoes?color=blue") + `,` + attribute("user.id", "jane@example.com")
-	grant := &auth.Grant{
-		Project: &trackway.Project{User: "registered", Device: "cookie"}, Key: &trackway.Key{Kind: trackway.PublicKey},
-	}
-	for _, c := range []struct {
-		name   string
-		format *format.Format
-		body   []byte
-	}{
+	benchmark(b, n, []benchmarked{
 		{"tracking", tracking.Batch, of(`{"commands":[`, `{"name":"customers/events","data":{"customer_ids":{"registered":"jane@example.com"},`+
 			`"event_type":"Order Completed","properties":{`+sorted+`},"timestamp":1795935717.566}}`, `]}`)},
 		{"posthog", posthog.Capture, of(`{"api_key":"k","batch":[`, `{"event":"Order Completed","properties":{`+properties+
@@ -50,17 +41,7 @@ func BenchmarkMoreDialects(b *testing.B) {
 		{"otlp-json", otlp.JSON, of(`{"resourceLogs":[{"scopeLogs":[{"logRecords":[`, `{"timeUnixNano":"1795935717566000000","eventName":"Order Completed","attributes":[`+
 			attributes+`,{"key":"log.record.uid","value":{"stringValue":`+id+`}}]}`, `]}]}]}`)},
 		{"otlp-proto", otlp.Proto, logRecords(n)},
-	} {
-		b.Run(c.name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, _, _, err := track(discard{}, c.format, grant, 1_795_935_718_000_000, c.body, func() {}); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/message")
-		})
-	}
+	})
 }
 
 // logRecords returns a protocol buffer with the benchmark's records.

@@ -28,8 +28,8 @@ const readerToken = "reader-token"
 
 const buy = `{"userId":"u","event":"buy"}`
 
-// call sends a body to a path of a dialect, with header fields in pairs and no
-// key but what they say.
+// call sends a body to a path of a dialect. Its only credentials are in the
+// header fields, which are given in pairs.
 func (f *fixture) call(path, body string, fields ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
 	for i := 0; i < len(fields); i += 2 {
@@ -42,8 +42,7 @@ func (f *fixture) call(path, body string, fields ...string) *httptest.ResponseRe
 
 func asUser(user string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(user)) }
 
-// TestWriteKeys: the key is the first of those in the call, whether it is known
-// or not.
+// TestWriteKeys: the first key in the call counts, whether it is known or not.
 func TestWriteKeys(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -84,7 +83,8 @@ func TestWriteKeys(t *testing.T) {
 	}
 }
 
-// TestDialectBodies: the bytes of a body say what it is.
+// TestDialectBodies: the bytes of a body, not its header fields, determine its
+// encoding.
 func TestDialectBodies(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -259,7 +259,7 @@ func TestSettings(t *testing.T) {
 		}
 		w := httptest.NewRecorder()
 		f.ServeHTTP(w, r)
-		check(t, w, 200, `{"integrations":{"Segment.io":{"apiKey":"`+publicToken+`",`+test.want+`}}}`)
+		check(t, w, 200, `{"integrations":{"Segment.io":{"apiKey":"`+publicToken+`",`+test.want+`}},"metrics":{"sampleRate":0}}`)
 	}
 	check(t, f.send(http.MethodGet, "/projects/"+publicToken+"/settings/", nil), 200, publicToken)
 	check(t, f.send(http.MethodGet, "/v1/projects/unknown/settings", nil), 401, "Access key not found")

@@ -32,8 +32,8 @@ func (c *erasing) anonymize() error {
 }
 
 // anonymizeBulk erases the identities of several customers, and answers for
-// each as if it had been sent alone. If the server fails, those already erased
-// stay so, and the client can send the whole request again.
+// each as if its request had been sent alone. If the server fails, those
+// already erased stay erased, and the client can send the whole request again.
 func (c *erasing) anonymizeBulk() error {
 	customers, refused := tracking.DecodeCustomers(c.body)
 	c.sent.Decoded()

@@ -40,8 +40,8 @@ func (c *limiting) limitCallers() error {
 	}{since.UTC().Truncate(time.Second), callers})
 }
 
-// policy returns the parameter of the query that names a policy in force; empty
-// if it is not there.
+// policy returns the parameter of the query that names a policy in force, or an
+// empty text if it is absent.
 func (c *limiting) policy() (string, error) {
 	query := c.r.URL.Query()
 	if !query.Has("policy") {
@@ -57,8 +57,8 @@ func (c *limiting) policy() (string, error) {
 	return "", ask.Invalid("policy", "one of "+strings.Join(names, ", "))
 }
 
-// flag returns a parameter of the query that is true or false; false if it is
-// not there.
+// flag returns a parameter of the query that is true or false. It is false if
+// it is absent.
 func (c *limiting) flag(name string) (bool, error) {
 	query := c.r.URL.Query()
 	switch value := query.Get(name); {

@@ -19,7 +19,7 @@ const (
 )
 
 // answerFirst sends the answer to a call without waiting for the rest of a body
-// that is not wanted. net/http would first read the rest, up to 256 KiB, so
+// that is not needed. net/http would first read up to 256 KiB of the rest, so
 // that the connection can be used again. Here a small body is read after the
 // answer. If the body is large, or the client waits for permission to send it
 // (Expect), the connection is closed, but only after the client has had a

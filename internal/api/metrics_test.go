@@ -7,7 +7,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// A refused call is counted by policy and project, and not as usage.
+// A call that a limit refuses is counted by policy and project, but not as
+// usage.
 func TestRefusedIsCountedByProject(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, trackPolicy, apiPolicy)

@@ -87,8 +87,8 @@ func (o *observer) refused(c *call, err error) {
 	}
 }
 
-// took receives what became of the commands of a call. answered reports whether
-// the call was answered with that, or refused.
+// took receives what became of the commands of a call. If answered is false,
+// the call was refused as a whole.
 func (o *observer) took(c *call, b *format.Batch, answered bool) {
 	var accepted, refused int
 	var types []string

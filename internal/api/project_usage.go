@@ -94,8 +94,8 @@ func (c *reading) days() (since, until time.Time, err error) {
 	return since, until, err
 }
 
-// date returns a parameter of the query that is a day, such as 2026-11-22; zero
-// if it is absent.
+// date returns a parameter of the query that is a day, such as 2026-11-22, or
+// zero if it is absent.
 func date(values url.Values, name string) (time.Time, error) {
 	if !values.Has(name) {
 		return time.Time{}, nil

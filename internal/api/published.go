@@ -8,8 +8,9 @@ import (
 	"trackway/internal/limit"
 )
 
-// Floors returns what is promised to callers of the tracking API, whatever the
-// operator configures, unless they say so: 6000 calls in any minute.
+// Floors returns the published promise to callers of the tracking API: 6000
+// calls in any minute. It holds whatever the operator configures, unless the
+// configuration explicitly permits less.
 func Floors() []limit.Floor {
 	return []limit.Floor{{Path: root(trackPath), Calls: 6000, Window: time.Minute}}
 }
@@ -46,8 +47,8 @@ func Routes() (list []string) {
 	return list
 }
 
-// root returns a path up to the slash after its first part, or all of a path
-// without such a slash.
+// root returns the first part of a path with its slashes, or the whole path if
+// it has only one part.
 func root(path string) string {
 	if i := strings.Index(path[1:], "/"); i >= 0 {
 		return path[:i+2]

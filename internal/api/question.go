@@ -29,9 +29,9 @@ var (
 	}
 )
 
-// versionTag is the entity tag of the answer that the project's present data
-// give for this URL and key. It needs no access to the data. The tag names the
-// process, because another process may count the same versions for other data.
+// versionTag is the entity tag of the answer to this URL and key, based on the
+// project's present data. It needs no access to the data. The tag names the
+// process, because another process may use the same versions for other data.
 func (c *reading) versionTag() string {
 	b := binary.BigEndian.AppendUint64(append([]byte(nil), c.process...), c.store.Version(c.grant.Project.Number))
 	p := c.grant.Project
@@ -39,8 +39,8 @@ func (c *reading) versionTag() string {
 	return httpcache.ETag(append(b, c.r.URL.RequestURI()...))
 }
 
-// has answers 304 and returns true if the caller has what the tag names. The
-// call is refunded, so the tag must be one that is known without computing the
+// has answers with 304 and returns true if the caller has the answer with this
+// tag. The call is refunded, so the tag must be known without computing the
 // answer. "*" names no tag, so [call.answerTagged] handles it.
 func (c *call) has(etag string, cache []string) bool {
 	if !httpcache.Matches(c.r.Header["If-None-Match"], etag) {
@@ -107,7 +107,7 @@ func (c *reading) question(do func(context.Context, query.Snapshot) error) error
 	return err
 }
 
-// reserve takes the memory that an answer may need at most.
+// reserve takes the maximum memory that an answer may need.
 func (c *reading) reserve() error {
 	h := new(room.Holding)
 	h.Open(c.answers, c.ask.Addr, c.received, nil)

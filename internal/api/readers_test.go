@@ -302,7 +302,7 @@ func (together) CountedByName(_ uint32, typ string) bool { return typ == "early"
 
 func (together) Counts(uint32, query.CountRange, func(query.Count) bool) error { return nil }
 
-// No count is not the same as a count of none.
+// A missing count is not a count of zero.
 func TestStatsOfATypeCountedWithOthers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t).withKeys(every)

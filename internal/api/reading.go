@@ -61,8 +61,8 @@ func (c *reading) find(s query.Snapshot, ids []trackway.Identifier) (trackway.Cu
 	return customer, err
 }
 
-// findToRead is find for data that the caller will receive. The caller may not
-// name the customer by identifiers that it may not read.
+// findToRead does what find does, for data that the caller will receive. The
+// caller may not name the customer by identifiers that it may not read.
 func (c *reading) findToRead(s query.Snapshot, ids []trackway.Identifier) (trackway.Customer, error) {
 	named := ids
 	if kept, refused := c.whom(ids); refused == nil {
@@ -158,8 +158,9 @@ func (c *reading) attributes() error {
 	return c.answer(http.StatusOK, append(b, `],"success":true}`...))
 }
 
-// appendAttribute appends the answer for one attribute. One that this server
-// does not compute is "Not Found". Clients treat it as without a value.
+// appendAttribute appends the answer for one attribute. An attribute that this
+// server does not compute is "Not Found", which clients treat as having no
+// value.
 func (c *reading) appendAttribute(b []byte, p *trackway.Profile, said map[string]bool, a tracking.Attribute) []byte {
 	consented, known := said[a.Name]
 	switch {

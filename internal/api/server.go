@@ -40,19 +40,20 @@ import (
 	"trackway/web"
 )
 
-// Ingester takes in commands with the time of their receipt. If the error is
-// nil, each command whose result has none is durable. A result that arrives
-// with an error is of a command that was refused before.
+// Ingester stores commands with their times of receipt. If the error is nil,
+// each command whose result has no error is durable. If a result already has an
+// error before the call, its command was refused before.
 type Ingester interface {
 	Accept(p *trackway.Project, at trackway.Micros, cmds []trackway.Command, results []trackway.Result) error
 }
 
-// Eraser erases personal data. On return, no answer shows it any more, even
-// after a crash. The erasure says when the last byte has left the files.
+// Eraser erases personal data. When Erase returns, no answer shows the data any
+// more, even after a crash. The erasure reports when the last byte has left the
+// files.
 type Eraser interface {
 	Erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (query.Erasure, error)
 
-	// Erasures lists those of a project, the newest first.
+	// Erasures lists the erasures of a project, newest first.
 	Erasures(project uint32) ([]query.Erasure, error)
 }
 
@@ -80,7 +81,8 @@ type Config struct {
 	Built     web.Dashboard // its files
 }
 
-// Access is what a reload may replace. Do not change one in use.
+// Access is what a reload may replace. It must not be changed while it is in
+// use.
 type Access struct {
 	Name    string // this server's, sent as X-Served-By
 	Keys    *auth.Keys

@@ -57,7 +57,7 @@ func track(
 			b.Results[i].Err = permit.Command(grant.Key, c)
 		}
 	}
-	if err := in.Accept(grant.Project, at, b.Commands, b.Results); err != nil {
+	if err := accept(in, grant.Project, at, b); err != nil {
 		return nil, 0, nil, err
 	}
 	if refused == nil {
@@ -67,4 +67,19 @@ func track(
 		return b, 0, nil, refused
 	}
 	return b, status, answer, nil
+}
+
+// mostAtOnce is how many commands of a body the store carries out at once.
+// Others wait meanwhile: 1000 commands take some 5 ms.
+const mostAtOnce = 1000
+
+// accept stores the commands of a body, in pieces if there are many. After an
+// error, the first ones may be stored, and the client sends all of them again.
+func accept(in Ingester, p *trackway.Project, at trackway.Micros, b *format.Batch) error {
+	for first := 0; ; first += mostAtOnce {
+		end := min(first+mostAtOnce, len(b.Commands))
+		if err := in.Accept(p, at, b.Commands[first:end], b.Results[first:end]); err != nil || end == len(b.Commands) {
+			return err
+		}
+	}
 }

@@ -1,8 +1,10 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -119,6 +121,44 @@ func TestAnotherFormat(t *testing.T) {
 	for kind, want := range map[rates.Kind]uint64{rates.Accepted: 2, rates.Refused: 2} {
 		if got := f.observer.rates.LastMinute(now, kind); got != want {
 			t.Errorf("%d commands of kind %d were counted, want %d", got, kind, want)
+		}
+	}
+}
+
+// pieces is an Ingester that notes how many commands come at once. The command
+// with the type failing, and those that come with it, fail.
+type pieces struct{ sizes []int }
+
+var errPiece = errors.New("the disk is full")
+
+func (p *pieces) Accept(_ *trackway.Project, _ trackway.Micros, cmds []trackway.Command, _ []trackway.Result) error {
+	p.sizes = append(p.sizes, len(cmds))
+	for i := range cmds {
+		if cmds[i].Type == "failing" {
+			return errPiece
+		}
+	}
+	return nil
+}
+
+// TestPieces: the commands of a large body reach the store in pieces, so that
+// others do not wait for all of them. If one piece fails, the call fails.
+func TestPieces(t *testing.T) {
+	t.Parallel()
+	grant := &auth.Grant{Project: &trackway.Project{}, Key: &trackway.Key{Kind: trackway.PublicKey}}
+	for _, c := range []struct {
+		body string
+		want []int
+		err  error
+	}{
+		{strings.Repeat("jane visit\n", 1000), []int{1000}, nil},
+		{strings.Repeat("jane visit\n", 2500), []int{1000, 1000, 500}, nil},
+		{strings.Repeat("jane visit\n", 1500) + "jane failing\n" + strings.Repeat("jane visit\n", 1000), []int{1000, 1000}, errPiece},
+	} {
+		var in pieces
+		_, status, _, err := track(&in, lines, grant, 1, []byte(c.body), func() {})
+		if !slices.Equal(in.sizes, c.want) || !errors.Is(err, c.err) || (status == http.StatusOK) != (err == nil) {
+			t.Errorf("%.20q: got pieces of %d, %v, want %d, %v", c.body, in.sizes, err, c.want, c.err)
 		}
 	}
 }

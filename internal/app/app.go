@@ -19,7 +19,6 @@ import (
 
 	"trackway/internal/api"
 	"trackway/internal/budget"
-	"trackway/internal/certificate"
 	"trackway/internal/config"
 	"trackway/internal/datadir"
 	"trackway/internal/door"
@@ -98,7 +97,7 @@ func run(ctx context.Context, setup Setup) (err error) {
 	if err := s.build(reg); err != nil { //nolint:contextcheck // requests have contexts of their own
 		return err
 	}
-	plain := []string{"/track/", "/v1/", "/api/s/"} // whose answers are short
+	plain := []string{"/track/", "/v1/", "/api/s/", "/batch", "/capture", "/e", "/i/"} // whose answers are short
 	s.public.Handle(s.handler(plain))
 	s.public.Shortcut(plain...)
 	private, err := listen.TCP(ctx, cfg.OpsListen, s.operatorBounds(), nil, log)
@@ -110,8 +109,11 @@ func run(ctx context.Context, setup Setup) (err error) {
 	if cfg.ProxyProtocol {
 		s.public.BehindProxies(s.api.Clients)
 	}
-	if err := s.secure(reg); err != nil {
+	if err := s.secure(ctx, reg); err != nil {
 		return err
+	}
+	if s.plain != nil {
+		defer closing(s.plain.Close)
 	}
 	socket, err := s.listenControl(ctx)
 	if err != nil {
@@ -145,7 +147,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 	now := time.Now()
 	s.ingest = ingest.New(s.taking(), reg)
 	callers, meter := watch.New(now), rates.New(now)
-	s.live = live.New(s.store, func(err error) { s.Log.Error("the log cannot be read for those who watch", "err", err) })
+	s.live = live.New(s.store, func(err error) { s.Log.Error("the log cannot be read for watchers", "err", err) })
 	s.dashboard = s.newDashboard(p.projects, callers, meter)
 	sendOn, _, err := s.destinations.Reload(s.Config.Destinations, p.projects)
 	if err != nil {
@@ -162,26 +164,15 @@ func (s *server) build(reg *prometheus.Registry) error {
 	return nil
 }
 
-// secure makes the public listener speak TLS if a certificate is configured.
-func (s *server) secure(reg *prometheus.Registry) (err error) {
-	t := s.Config.TLS
-	if t.Cert == "" {
-		return nil
-	}
-	if s.certificate, err = certificate.New(t.Cert, t.Key, s.Log); err != nil {
-		return err
-	}
-	reg.MustRegister(s.certificate.Collector())
-	s.public.Secure(s.certificate.Get)
-	return nil
-}
-
 // serve runs the listeners until ctx ends or one of them fails. The operator's
 // listener stays until the public one has drained.
 func (s *server) serve(ctx context.Context, private, socket *listen.Listener) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(s.public.Serve)
 	g.Go(private.Serve)
+	if s.plain != nil {
+		g.Go(s.plain.Serve)
+	}
 	g.Go(socket.Serve)
 	g.Go(func() error { return s.fleet.Run(ctx) })
 	g.Go(func() error { return s.live.Run(ctx) }) // its end ends the streams, so draining does not wait for them
@@ -200,7 +191,10 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 		s.stop()
 		s.fleet.Stop()
 		var drained errgroup.Group
-		drained.Go(socket.Drain)                                              // ctx has ended; draining has its own
+		drained.Go(socket.Drain) // ctx has ended; draining has its own
+		if s.plain != nil {
+			drained.Go(s.plain.Close)
+		}
 		return errors.Join(s.public.Drain(), drained.Wait(), private.Close()) //nolint:contextcheck // ctx has ended; draining has its own timeout
 	})
 	return g.Wait()
@@ -299,11 +293,12 @@ func unlessEnded(ctx context.Context, err error) error {
 }
 
 func (s *server) publicBounds(cfg *config.Config) door.Bounds {
-	most, headers := s.budget.Connections(int(cfg.Connections.Max), cfg.TLS.Cert != "", s.Log)
+	most, headers := s.budget.Connections(int(cfg.Connections.Max), cfg.TLS.Secure(), s.Log)
 	return door.Bounds{Max: most, PerAddress: int(cfg.Connections.PerAddress), Headers: headers}
 }
 
-// operatorBounds are the limits of the operator's listener and of the control
-// socket, for each of them. Files are reserved for them, so that the operator
-// can reach a server whose public listener is full.
+// operatorBounds are the limits of the operator's listener, of the control
+// socket, and of the listener for plain HTTP, for each of them. Files are
+// reserved for them, so that the operator can reach a server whose public
+// listener is full.
 func (s *server) operatorBounds() door.Bounds { return door.Bounds{Max: s.budget.Files.Operator} }

@@ -31,7 +31,7 @@ func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready fu
 		return errMember
 	}
 	if err := s.openStore(ctx, reg, nil); errors.Is(err, store.ErrInUse) {
-		return fmt.Errorf("%w; it does not answer at %s: it may be starting, stopping, or of an older version",
+		return fmt.Errorf("%w; it does not answer at %s: it may be starting or stopping, or it is an older version",
 			err, filepath.Join(cfg.DataDir, control.SocketName))
 	} else if err != nil {
 		return err

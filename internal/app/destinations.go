@@ -9,8 +9,9 @@ import (
 	"trackway/internal/destination/kinds"
 )
 
-// newDestinations returns the manager of destinations, which has none yet, and
-// tells the store of them: erasures and the expiry of events wait for them.
+// newDestinations returns the manager of destinations, still without any, and
+// registers it with the store, so that erasures and the expiry of events wait
+// for destinations.
 func (s *server) newDestinations() (*destination.Manager, error) {
 	var id string
 	m, err := destination.New(destination.Options{
@@ -27,6 +28,6 @@ func (s *server) newDestinations() (*destination.Manager, error) {
 	return m, nil
 }
 
-// CheckDestinations returns the problems with a configuration's destinations
-// that their kinds know of.
+// CheckDestinations returns the problems that the kinds find in a
+// configuration's destinations.
 func CheckDestinations(cfg *config.Config) []config.Problem { return kinds.Check(cfg) }

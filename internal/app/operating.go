@@ -162,7 +162,7 @@ func (s *server) statusOf(name string) (destination.Status, error) {
 	return destination.Status{}, fmt.Errorf("%q: %w", name, destination.ErrUnknown)
 }
 
-// viewed is the log as a destination gets it.
+// viewed is the log in the form that a destination gets.
 type viewed struct {
 	*server
 
@@ -172,8 +172,8 @@ type viewed struct {
 	check   *verify.Check
 }
 
-// Events implements [verify.Log]. It also notes in the check what has expired:
-// events may do so during a verification, and are not foreign then.
+// Events implements [verify.Log]. It also updates the highest expired number in
+// the check: events may expire during a verification, and are not foreign then.
 func (v *viewed) Events(
 	ctx context.Context, low, high uint64, yield func(*destination.Event) error, lost func(uint64),
 ) (err error) {
@@ -192,8 +192,8 @@ func (v *viewed) Events(
 	return errors.Join(err, failed, v.noteExpired())
 }
 
-// noteExpired notes up to which number events have expired. It is called after
-// the log was read, so that it includes all that the log lacks.
+// noteExpired notes up to which number events have expired. It must be called
+// after the log was read, so that it covers everything that the log lacks.
 func (v *viewed) noteExpired() error {
 	for _, number := range v.numbers {
 		x, err := v.store.Expired(number)

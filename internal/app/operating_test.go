@@ -13,7 +13,7 @@ import (
 	"trackway/internal/store"
 )
 
-// kept is a destination that has some events, and must not lose any.
+// kept is a destination with some events. It must not lose any.
 type kept struct{ events []destination.Event }
 
 func (k kept) Events(_ context.Context, from, to uint64, yield func(*destination.Event) bool) error {

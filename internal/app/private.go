@@ -27,7 +27,7 @@ func privateDir(dataDir, name string, log *slog.Logger) (string, error) {
 		return "", fmt.Errorf("look at the data directory: %w", err)
 	}
 	if mode := info.Mode().Perm(); mode&others != 0 {
-		log.Warn("the data directory is open to other users of this machine: the store in it is not, other files may be",
+		log.Warn("other users of this machine can enter the data directory; the store in it is closed to them, but other files may not be",
 			"dir", dataDir, "mode", mode.String(), "better", os.FileMode(private).String())
 	}
 	return dir, nil

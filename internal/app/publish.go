@@ -9,6 +9,7 @@ import (
 
 	"trackway/internal/api"
 	"trackway/internal/config"
+	"trackway/internal/config/reach"
 	"trackway/internal/fleet"
 	"trackway/internal/guide"
 	"trackway/internal/limit"
@@ -21,7 +22,7 @@ func openHistory(cfg *config.Config, log *slog.Logger) (*history.Log, error) {
 	path := filepath.Join(cfg.DataDir, history.File)
 	l, err := history.Open(path)
 	if err == nil && len(l.Damaged()) > 0 {
-		log.Error("the history of the limits was damaged: those lines were put aside, all others are as they were",
+		log.Error("the history of the limits was damaged: the damaged lines were moved to another file, and all others are intact",
 			"file", path, "lines", l.Damaged(), "aside", path+history.DamagedSuffix)
 	}
 	return l, err
@@ -39,7 +40,7 @@ func (s *server) publishLocked(cfg *config.Config, set *limit.Set) (*guide.Guide
 	}
 	overrides, end := limit.InForce(cfg.Overrides, now)
 	facts := guide.Facts{
-		Server:  guide.Server{Name: cfg.Server.Name, Region: cfg.Server.Region, URL: cfg.PublicURL(s.public.Addr())},
+		Server:  guide.Server{Name: cfg.Server.Name, Region: cfg.Server.Region, URL: reach.URL(cfg, s.public.Addr())},
 		Contact: guide.Contact(cfg.Contact), RedirectHosts: cfg.RedirectHosts, Limits: set, Free: api.Free(), Overrides: overrides, Since: s.history.Since,
 	}
 	for _, other := range cfg.Servers {
@@ -89,5 +90,5 @@ func fleetOf(cfg *config.Config, addr net.Addr) (self fleet.Server, others []fle
 	for _, s := range cfg.Servers {
 		others = append(others, fleet.Server{Name: s.Name, Region: s.Region, URL: s.URL})
 	}
-	return fleet.Server{Name: cfg.Server.Name, Region: cfg.Server.Region, URL: cfg.PublicURL(addr)}, others
+	return fleet.Server{Name: cfg.Server.Name, Region: cfg.Server.Region, URL: reach.URL(cfg, addr)}, others
 }

@@ -9,6 +9,7 @@ import (
 	"trackway/internal/auth"
 	"trackway/internal/clientip"
 	"trackway/internal/config"
+	"trackway/internal/config/reach"
 	"trackway/internal/dashboard"
 	"trackway/internal/limit"
 )
@@ -39,7 +40,7 @@ func (s *server) reloadLocked() error {
 	if err != nil {
 		return err
 	}
-	if err := config.CheckReload(s.Config, next); err != nil {
+	if err := checkFixed(s.Config, next); err != nil {
 		return err
 	}
 	p, err := s.prepare(next)
@@ -59,6 +60,8 @@ func (s *server) reloadLocked() error {
 	if p.access.Guide, err = s.publishLocked(next, p.limits); err != nil {
 		return err
 	}
+	home := reach.HTTPS(next)
+	s.home.Store(&home)
 	s.public.Door.Reload(s.publicBounds(next))
 	s.limits.Reload(p.limits)
 	s.traffic.Reload(recording(next))

@@ -12,7 +12,6 @@ import (
 	"trackway"
 	"trackway/internal/api"
 	"trackway/internal/budget"
-	"trackway/internal/certificate"
 	"trackway/internal/config"
 	"trackway/internal/dashboard"
 	"trackway/internal/destination"
@@ -67,7 +66,10 @@ type server struct {
 
 	public *listen.Listener
 
-	certificate *certificate.Source // nil without TLS
+	plain *listen.Listener       // sends plain HTTP on to HTTPS; nil without tls.redirect
+	home  atomic.Pointer[string] // the URL of the configuration, if it is https; else empty
+
+	certificate certificates // nil without TLS
 
 	stopping atomic.Bool
 

@@ -16,8 +16,8 @@ import (
 // `package.Type.Method`.
 var hop = regexp.MustCompile("`([a-z]+)\\.((?:\\w+\\.)?)(\\w+)`")
 
-// mostHops limits the functions that an event passes until it is on the disk,
-// in the walk for newcomers.
+// mostHops limits the number of functions that an event passes until it is on
+// the disk, in the walk for newcomers.
 const mostHops = 15
 
 // TestWalks checks that each function in the walks of docs/architecture.md

@@ -14,9 +14,14 @@ var (
 	legacyKey = &trackway.Key{Name: "legacy", Kind: trackway.PublicKey}
 )
 
-var errLegacy = &trackway.Error{
-	Code: trackway.Forbidden, Field: "projectToken", Msg: "The project takes no calls without a key: its configuration does not say legacy: true",
-}
+// The errors of calls that do not name a project where others do.
+var (
+	errStream    = &trackway.Error{Code: trackway.Invalid, Field: "projectToken", Msg: "Field 'stream_id' is required."}
+	errNoProject = &trackway.Error{Code: trackway.Invalid, Field: "projectToken", Msg: "The body must be JSON with the project's token in 'project_id'."}
+	errLegacy    = &trackway.Error{
+		Code: trackway.Forbidden, Field: "projectToken", Msg: "The project takes no calls without a key: its configuration does not say legacy: true",
+	}
+)
 
 // ByStream checks the credentials of a call that names a stream instead of a
 // project. The id of a stream that is in a project's configuration admits calls
@@ -26,6 +31,9 @@ var errLegacy = &trackway.Error{
 //
 // Credentials are as for [Keys.Authorize]. "Bearer" is the same as "Token".
 func (k *Keys) ByStream(now time.Time, stream, authorization, accessToken string) (Grant, *trackway.Error) {
+	if stream == "" {
+		return Grant{}, errStream
+	}
 	scheme, credentials, _ := strings.Cut(authorization, " ")
 	bearer := strings.EqualFold(scheme, "Bearer")
 	if bearer {
@@ -46,10 +54,13 @@ func (k *Keys) ByStream(now time.Time, stream, authorization, accessToken string
 }
 
 // Legacy admits a call of a client from the time before there were keys, to a
-// project whose configuration permits it.
+// project whose configuration permits it. token is empty if the body names no
+// project.
 func (k *Keys) Legacy(token string) (Grant, *trackway.Error) {
 	p := k.find(token)
 	switch {
+	case token == "":
+		return Grant{}, errNoProject
 	case p == nil:
 		return Grant{}, errProject
 	case !p.Legacy:

@@ -33,7 +33,8 @@ func TestKeyless(t *testing.T) {
 		{open, "bearer " + key, "", "open web"},
 		{open, "Token " + key, "", "open web"},
 		{closed, "", "", "Access key not provided"},
-		{"", "", "", "Invalid project id"},
+		{"", "", "", errStream.Msg},
+		{"", "Token " + key, "", errStream.Msg},
 		{"s-2", "Token " + key, "", "Invalid project id"},
 	} {
 		grant, err := keys.ByStream(time.Now(), c.stream, c.authorization, c.accessToken)
@@ -41,7 +42,7 @@ func TestKeyless(t *testing.T) {
 			t.Errorf("%+v: got %s", c, got)
 		}
 	}
-	for token, want := range map[string]string{open: "open legacy", closed: errLegacy.Msg, "": "Invalid project id", "s-1": "Invalid project id"} {
+	for token, want := range map[string]string{open: "open legacy", closed: errLegacy.Msg, "": errNoProject.Msg, "s-1": "Invalid project id"} {
 		grant, err := keys.Legacy(token)
 		if got := outcomeOf(grant, err); got != want {
 			t.Errorf("%q: got %s, want %s", token, got, want)

@@ -44,15 +44,22 @@ type Memory struct {
 	Callers     int   // how many callers the limits count at once, at 27 bytes each
 }
 
-// split splits a limit in bytes, at least [Least]. With [Default], the store,
-// the bodies and the callers have the sizes that they had before there was a
-// limit.
+// Measured with a million customers, a larger cache than usualCache made events
+// no cheaper. So of a usual limit, the server leaves unused free. With a higher
+// limit, which somebody has chosen, the cache grows further.
+const (
+	usualCache = 64 * mib
+	unused     = 128 * mib
+)
+
+// split splits a limit in bytes, at least [Least]. With [Default], all parts
+// have the sizes that the server was measured with.
 func split(limit int64) Memory {
 	limit = max(limit, Least)
 	const parts = 15
 	rest := limit - base
 	share := func(n int64) int64 { return rest * n / parts }
-	const largestTable = 32 * mib
+	const largestTable = 16 * mib
 	m := Memory{
 		Max:         limit,
 		Runtime:     limit - outside,
@@ -65,6 +72,7 @@ func split(limit int64) Memory {
 		Callers:     int(min(limit/1024, MostCallers)), // 1/38 of the limit
 	}
 	m.Cache += share(2) - memTables*int64(m.MemTable) // the tables do not need it
+	m.Cache = max(min(m.Cache, usualCache), m.Cache-unused)
 	return m
 }
 

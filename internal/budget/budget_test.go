@@ -42,7 +42,7 @@ func TestSplit(t *testing.T) {
 func TestSplitDefault(t *testing.T) {
 	t.Parallel()
 	m := split(Default)
-	if m.Bodies != 256*mib || m.Cache != 128*mib || m.MemTable != 32*mib || m.Callers != 1<<20 || m.Known>>20 != 64 {
+	if m.Bodies != 256*mib || m.Cache != 64*mib || m.MemTable != 16*mib || m.Callers != 1<<20 || m.Known>>20 != 64 {
 		t.Errorf("got %+v", m)
 	}
 }
@@ -51,7 +51,7 @@ func TestSplitFiles(t *testing.T) {
 	t.Parallel()
 	for limit, store := range map[int]int{200: 132, 256: 160, 512: 288, 1024: 544, 4096: 2080, 20_000: 4064, 65_536: 4064, 1 << 20: 4064} {
 		f := splitFiles(limit, store)
-		if sum := f.Store + 2*f.Operator + f.Connections; sum >= limit || f.Connections < limit/8 {
+		if sum := f.Store + 3*f.Operator + f.Connections; sum >= limit || f.Connections < limit/8 {
 			t.Errorf("%d: %+v come to %d", limit, f, sum)
 		}
 	}

@@ -4,7 +4,7 @@ package budget
 type Files struct {
 	Limit       int // of the process (RLIMIT_NOFILE)
 	Store       int // the store's tables, its logs, and the files that it writes
-	Operator    int // connections to the operator's listener, and the same number to the control socket
+	Operator    int // connections to the operator's listener, the control socket, and the listener for plain HTTP, each
 	Connections int // to the public listener
 }
 
@@ -20,6 +20,6 @@ const (
 // whose public listener is full. The public gets the rest.
 func splitFiles(limit, store int) Files {
 	f := Files{Limit: limit, Store: store, Operator: max(min(mostOperator, limit/32), 4)}
-	f.Connections = max(limit-store-2*f.Operator-min(ownFiles, limit/8), leastPublic)
+	f.Connections = max(limit-store-3*f.Operator-min(ownFiles, limit/8), leastPublic)
 	return f
 }

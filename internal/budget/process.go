@@ -20,7 +20,7 @@ type Budget struct {
 // hundredths of what is in use. Most of what is in use is tables without
 // pointers. The collector does not search them, so it is cheap to run it often,
 // while as much garbage as tables costs as much memory as they do.
-const garbage = 50
+const garbage = 25
 
 // Take finds out how much the process may use. It sets the memory limit of Go's
 // runtime, unless GOMEMLIMIT is set, and how much garbage may gather, unless
@@ -66,7 +66,7 @@ func (b *Budget) Connections(asked int, tls bool, log *slog.Logger) (most, heade
 	carried, headers := b.Memory.mostConnections(tls)
 	most = min(carried, b.Files.Connections)
 	if asked > most {
-		log.Warn("connections.max is more than can be carried", "asked", asked, "by_memory", carried, "by_open_files", b.Files.Connections,
+		log.Warn("connections.max is too high for the memory or the open files", "asked", asked, "by_memory", carried, "by_open_files", b.Files.Connections,
 			"in_force", most)
 	} else if asked > 0 {
 		most = asked
@@ -78,7 +78,7 @@ func (b *Budget) Connections(asked int, tls bool, log *slog.Logger) (most, heade
 func (b *Budget) Collectors() []prometheus.Collector {
 	m, f := &b.Memory, &b.Files
 	memory := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "trackway_memory_bound_bytes", Help: "Memory that the process may take (all), and its parts.",
+		Name: "trackway_memory_bound_bytes", Help: "Memory that the process may use (all), and the share of each part.",
 	}, []string{"part"})
 	for part, n := range map[string]int64{
 		"all": m.Max, "runtime": m.Runtime, "bodies": int64(m.Bodies), "connections": int64(m.Connections),
@@ -87,9 +87,9 @@ func (b *Budget) Collectors() []prometheus.Collector {
 		memory.WithLabelValues(part).Set(float64(n))
 	}
 	files := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "trackway_files_bound", Help: "Files that the process may have open (all), and who they are kept for.",
+		Name: "trackway_files_bound", Help: "Files that the process may have open (all), and the share of each part.",
 	}, []string{"part"})
-	for part, n := range map[string]int{"all": f.Limit, "store": f.Store, "operator": 2 * f.Operator, "connections": f.Connections} {
+	for part, n := range map[string]int{"all": f.Limit, "store": f.Store, "operator": 3 * f.Operator, "connections": f.Connections} {
 		files.WithLabelValues(part).Set(float64(n))
 	}
 	return []prometheus.Collector{memory, files}

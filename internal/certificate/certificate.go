@@ -32,7 +32,22 @@ func Load(cert, key string) (*tls.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.parse()
+	return Parse(p.cert, p.key)
+}
+
+// Parse reads a certificate and its key in PEM. It parses the certificate's
+// Leaf.
+func Parse(cert, key []byte) (*tls.Certificate, error) {
+	made, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, err
+	}
+	if made.Leaf == nil { // GODEBUG=x509keypairleaf=0 leaves it out
+		if made.Leaf, err = x509.ParseCertificate(made.Certificate[0]); err != nil {
+			return nil, err
+		}
+	}
+	return &made, nil
 }
 
 // pair is the content of the two files.
@@ -47,19 +62,6 @@ func read(cert, key string) (p pair, err error) {
 }
 
 func (p pair) equal(q pair) bool { return bytes.Equal(p.cert, q.cert) && bytes.Equal(p.key, q.key) }
-
-func (p pair) parse() (*tls.Certificate, error) {
-	made, err := tls.X509KeyPair(p.cert, p.key)
-	if err != nil {
-		return nil, err
-	}
-	if made.Leaf == nil { // GODEBUG=x509keypairleaf=0 leaves it out
-		if made.Leaf, err = x509.ParseCertificate(made.Certificate[0]); err != nil {
-			return nil, err
-		}
-	}
-	return &made, nil
-}
 
 // Warnings returns reasons why clients will refuse a certificate, now or within
 // [Soon]. host is the name under which they reach the server; empty means
@@ -111,11 +113,18 @@ func (s *Source) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.
 // Expires returns when the served certificate ends.
 func (s *Source) Expires() time.Time { return s.served.Load().Leaf.NotAfter }
 
-// Collector returns a metric: when the served certificate ends.
-func (s *Source) Collector() prometheus.Collector {
+// Collector returns a metric: when the served certificate ends, or the first of
+// several. A zero time means that one is missing, and makes the metric 0.
+func Collector(expires func() time.Time) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "trackway_tls_certificate_expires_timestamp_seconds", Help: "When the served certificate ends, in Unix time.",
-	}, func() float64 { return float64(s.Expires().Unix()) })
+		Name: "trackway_tls_certificate_expires_timestamp_seconds",
+		Help: "When the served certificate ends, in Unix time: the first of several, and 0 if one is missing.",
+	}, func() float64 {
+		if at := expires(); !at.IsZero() {
+			return float64(at.Unix())
+		}
+		return 0
+	})
 }
 
 // Refresh starts to serve what is in the files. If that is wrong, it returns
@@ -132,7 +141,7 @@ func (s *Source) Refresh() error {
 		s.wrong = ""
 		return nil
 	}
-	made, err := p.parse()
+	made, err := Parse(p.cert, p.key)
 	if err != nil {
 		return fmt.Errorf("certificate %s with key %s: %w", s.cert, s.key, err)
 	}

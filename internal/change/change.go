@@ -42,6 +42,6 @@ type Expiry struct {
 	Highest uint64 // the highest of their numbers
 }
 
-// NoCursor is the position of a cursor that is to be forgotten: after all
-// changes.
+// NoCursor is the position of a cursor that should be forgotten. It is after
+// all changes.
 const NoCursor uint64 = math.MaxUint64

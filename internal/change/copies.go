@@ -2,26 +2,26 @@ package change
 
 import "trackway"
 
-// Copy is a destination: a copy of the log that is kept elsewhere.
+// Copy is a destination: a copy of the log outside the store.
 type Copy struct {
 	Name    string
 	Through uint64 // it has all changes up to this number
-	Deletes bool   // it can delete what an erasure has taken away
-	Part    Part   // what it gets of the log; nil: everything
+	Deletes bool   // it can delete what an erasure removes
+	Part    Part   // the part of the log that it gets; nil: everything
 
-	// Cursor is the name under which the store keeps how far the copy is. No
+	// Cursor is the name under which the store keeps the copy's position. No
 	// event expires before the cursor has passed it, unless the event was
-	// received before Bound. Without a cursor the copy holds nothing back.
+	// received before Bound. Without a cursor, the copy holds nothing back.
 	Cursor string
 	Bound  trackway.Micros
 }
 
 // Part is a part of the log. It is safe for concurrent use.
 type Part interface {
-	// Has reports whether something of a project belongs to it.
+	// Has reports whether the part contains anything of a project.
 	Has(project uint32) bool
 
-	// Wants reports whether a project's events of a type belong to it.
+	// Wants reports whether the part contains a project's events of a type.
 	Wants(project uint32, typ string) bool
 }
 
@@ -31,7 +31,8 @@ func (c *Copy) Has(project uint32) bool { return c.Part == nil || c.Part.Has(pro
 // Wants reports whether the copy gets an event.
 func (c *Copy) Wants(e *trackway.Event) bool { return c.Part == nil || c.Part.Wants(e.Project, e.Type) }
 
-// Copies are all destinations of a store. It is safe for concurrent use.
+// Copies is the list of all destinations of a store. It is safe for concurrent
+// use.
 type Copies interface {
 	// List returns the destinations in the order of their names.
 	List() []Copy

@@ -63,7 +63,7 @@ func New(cfg Config) (*Resolver, error) {
 	case http.CanonicalHeaderKey(XRealIP), http.CanonicalHeaderKey(CFConnectingIP):
 		r.entry = onlyOne
 	default:
-		return nil, fmt.Errorf("header: %q is none of %s, %s, %s, %s", cfg.Header, XForwardedFor, Forwarded, XRealIP, CFConnectingIP)
+		return nil, fmt.Errorf("header: %q must be %s, %s, %s or %s", cfg.Header, XForwardedFor, Forwarded, XRealIP, CFConnectingIP)
 	}
 	for i, p := range cfg.Trusted {
 		p, err := Unmapped(p)

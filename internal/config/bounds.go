@@ -1,12 +1,6 @@
 package config
 
-import (
-	"net/url"
-	"time"
-
-	"trackway/internal/budget"
-	"trackway/internal/certificate"
-)
+import "trackway/internal/budget"
 
 // Connections limits the connections to the public listener.
 type Connections struct {
@@ -39,32 +33,4 @@ func (d *doc) checkBounds() {
 	if m := &d.file.Memory; m.MaxMB != 0 && (m.MaxMB < leastMB || m.MaxMB > mostMB) {
 		d.report(&m.MaxMB, "must lie between %d and %d (megabytes), or be 0 for what the machine allows", int(leastMB), mostMB)
 	}
-}
-
-// checkCertificate reads the certificate, so that the operator learns of a
-// wrong one before a client does. It also warns of problems that will come
-// soon.
-func (d *doc) checkCertificate(now time.Time) {
-	t := &d.file.TLS
-	if t.Cert == "" || t.Key == "" {
-		return
-	}
-	pair, err := certificate.Load(t.Cert, t.Key)
-	if err != nil {
-		d.report(t, "cannot be used: %v", err)
-		return
-	}
-	for _, w := range certificate.Warnings(pair.Leaf, d.file.publicHost(), now) {
-		d.warn(t, w)
-	}
-}
-
-// publicHost returns the host of the server's own URL. It is empty if that is
-// not given or not https.
-func (f *file) publicHost() string {
-	u, err := url.Parse(f.Server.URL)
-	if err != nil || u.Scheme != "https" {
-		return ""
-	}
-	return u.Hostname()
 }

@@ -28,9 +28,7 @@ func (d *doc) check() {
 	if f.DataDir == "" {
 		d.report(&f.DataDir, "must name a directory")
 	}
-	if (f.TLS.Cert == "") != (f.TLS.Key == "") {
-		d.report(&f.TLS, "needs both cert and key, or neither")
-	}
+	d.checkTLS()
 	d.checkServer(&f.Server)
 	d.checkServers()
 	d.checkRedirectHosts()
@@ -74,7 +72,7 @@ func (d *doc) checkListenApart() {
 func (d *doc) warnOfProxies() {
 	for i := range d.file.TrustedProxies {
 		if at := &d.file.TrustedProxies[i]; at.IsValid() && at.Bits() == 0 {
-			d.warn(at, "lets every caller choose the address that its calls are counted by")
+			d.warn(at, "lets every caller choose the address that its calls count for")
 		}
 	}
 }

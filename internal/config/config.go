@@ -30,13 +30,13 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/certificate"
 	"trackway/internal/clientip"
 	"trackway/internal/config/membership"
 )
 
 // Config is a checked configuration. It never changes, so it may be shared; a
-// reload creates a new one. Some settings cannot change while the server runs
-// (see [CheckReload]).
+// reload creates a new one. Some settings cannot change while the server runs.
 type Config struct {
 	Listen         string             `yaml:"listen"`     // host:port of the public listener
 	OpsListen      string             `yaml:"ops_listen"` // host:port of the operator's listener
@@ -61,13 +61,6 @@ type Config struct {
 	Traffic   Traffic
 
 	Destinations []Destination
-}
-
-// TLS names the PEM files with the public listener's certificate and its key.
-// Both are empty if the listener speaks plain HTTP.
-type TLS struct {
-	Cert string `yaml:"cert"`
-	Key  string `yaml:"key"`
 }
 
 // Server describes a tracking server.
@@ -124,6 +117,7 @@ func defaults() Config {
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		ClientIPHeader: clientip.XForwardedFor,
 		Connections:    Connections{PerAddress: 256},
+		TLS:            TLS{ACME: ACME{Directory: certificate.LetsEncrypt}},
 		Log:            Log{Level: "info", Format: "text"},
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"trackway"
+	"trackway/internal/certificate"
 )
 
 const minimal = "projects: [{name: demo, token: 12345678-1234-1234-1234-123456789abc}]\n"
@@ -52,6 +53,7 @@ projects:
   - name: demo
     token: 12345678-1234-1234-1234-123456789ABC
     identifiers: {hard: [registered, email], soft: [cookie], nobody: ["null", Anonymous]}
+    opentelemetry: {user: [app.login], device: []}
     personal: [email, First Name]
     retention: {default: 365d, events: {page_visit: 30d, "purchase: made": forever, ping: 1h30m}}
     keys:
@@ -84,7 +86,7 @@ log: {level: debug, format: json}
 	const token = "12345678-1234-1234-1234-123456789abc"
 	want := &Config{
 		Listen: "0.0.0.0:8080", OpsListen: "[::1]:8081", DataDir: "/var/lib/trackway",
-		TLS:     TLS{Cert: filepath.Join("conf", "cert.pem"), Key: "/etc/key.pem"},
+		TLS:     TLS{Cert: filepath.Join("conf", "cert.pem"), Key: "/etc/key.pem", ACME: ACME{Directory: certificate.LetsEncrypt}},
 		Server:  Server{Name: "ts1.eu", Region: "eu", URL: "http://127.0.0.1:8080"},
 		Servers: []Server{{Name: "ts2.us", Region: "us", URL: "https://ts2.us.example.com"}},
 		Contact: Contact{Email: "tracking@example.com", URL: "https://example.com/support"},
@@ -98,6 +100,7 @@ log: {level: debug, format: json}
 		Projects: []trackway.Project{{
 			Name: "demo", Token: token,
 			Hard: []string{"registered", "email"}, Soft: []string{"cookie"}, Nobody: []string{"null", "Anonymous"}, User: "registered", Device: "cookie", Personal: []string{"email", "First Name"},
+			UserAttributes: []string{"app.login"}, DeviceAttributes: []string{},
 			Keep: trackway.Retention{
 				Default: 365 * 24 * time.Hour,
 				Events:  map[string]time.Duration{"page_visit": 30 * 24 * time.Hour, "purchase: made": 0, "ping": 90 * time.Minute},
@@ -145,6 +148,7 @@ func TestDefaults(t *testing.T) {
 	got := mustParse(t, minimal, Flags{})
 	want := &Config{
 		Listen: "127.0.0.1:8080", OpsListen: "127.0.0.1:8081", DataDir: filepath.Join("conf", "trackway-data"),
+		TLS:            TLS{ACME: ACME{Directory: certificate.LetsEncrypt}},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		ClientIPHeader: "X-Forwarded-For",
 		Connections:    Connections{PerAddress: 256},
@@ -278,7 +282,7 @@ func TestLoad(t *testing.T) {
 			path + ": holds a secret and others may read it (mode 0640): chmod 600, or use secret_sha256 or secret_env",
 		}},
 		{"proxies everywhere", "trusted_proxies: [0.0.0.0/0, 10.0.0.0/8]\n" + digest, 0o644, []string{
-			path + `:1:19: trusted_proxies[0] "0.0.0.0/0": lets every caller choose the address that its calls are counted by`,
+			path + `:1:19: trusted_proxies[0] "0.0.0.0/0": lets every caller choose the address that its calls count for`,
 		}},
 	} {
 		if err := os.WriteFile(path, []byte(c.src), c.mode); err != nil {
@@ -362,23 +366,6 @@ func TestLoadReadsSurroundings(t *testing.T) {
 	}
 }
 
-func TestCheckReload(t *testing.T) {
-	t.Parallel()
-	old := mustParse(t, minimal, Flags{})
-	if err := CheckReload(old, mustParse(t, minimal, Flags{})); err != nil {
-		t.Errorf("nothing changed: got %v", err)
-	}
-	free := "server: {name: other}\ntrusted_proxies: []\nclient_ip_header: X-Real-IP\nlimits: []\nlog: {level: warn}\nconnections: {max: 9, per_address: 9}\n" + strings.ReplaceAll(minimal, "demo", "shop")
-	if err := CheckReload(old, mustParse(t, free, Flags{})); err != nil {
-		t.Errorf("what may change: got %v", err)
-	}
-	fixed := "listen: a:1\nops_listen: a:2\ndata_dir: a\ntls: {cert: a, key: b}\nproxy_protocol: true\nmemory: {max_mb: 200}\nlog: {format: json}\n" + minimal
-	err := CheckReload(old, mustParse(t, fixed, Flags{}))
-	if want := "only a restart can change listen, ops_listen, data_dir, tls, proxy_protocol, memory, log.format"; fmt.Sprint(err) != want {
-		t.Errorf("got %v, want %s", err, want)
-	}
-}
-
 func TestLogger(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -396,6 +383,23 @@ func TestLogger(t *testing.T) {
 		log.Error("c")
 		if got := withoutTimes(out.String()); got != c.want {
 			t.Errorf("%+v: got\n%s\nwant\n%s", c.log, got, c.want)
+		}
+	}
+}
+
+// A certificate of an authority that is not for the host of server.url is of no
+// use to clients.
+func TestHostsOfURL(t *testing.T) {
+	t.Parallel()
+	for hosts, warned := range map[string]bool{"ts.example.com": false, "TS.example.com": false, "a.example.com, ts.example.com": false, "a.example.com": true} {
+		path := filepath.Join(t.TempDir(), "t.yaml")
+		text := "server: {url: \"https://TS.example.com\"}\ntls: {acme: {hosts: [" + hosts + "]}}\n" + minimal
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, warnings, err := Load(path, Flags{})
+		if err != nil || (len(warnings) == 1) != warned || warned && !strings.Contains(fmt.Sprint(warnings), "tls.acme: the hosts lack that of server.url, ts.example.com") {
+			t.Errorf("%s: got %v, %v", hosts, warnings, err)
 		}
 	}
 }

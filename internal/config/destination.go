@@ -28,7 +28,7 @@ type Destination struct {
 	Region         string   // s3
 	User, Password string   // clickhouse, kafka, s3 (access key and secret), if not in URL
 	Secret         string   // webhook: whsec_… or any text
-	Identifier     string   // mirror: a soft identifier of the other side that takes our customers' numbers
+	Identifier     string   // mirror: a soft identifier of the other side for our customers' numbers
 	Allow          []string // webhook, mirror: hosts or CIDRs that may be private
 }
 

@@ -33,10 +33,17 @@ type project struct {
 	StreamID    string            `yaml:"stream_id"`
 	Legacy      bool              `yaml:"legacy"`
 	Identifiers identifiers       `yaml:"identifiers"`
+	Attributes  attributes        `yaml:"opentelemetry"`
 	Personal    []string          `yaml:"personal"`
 	Consents    []consentCategory `yaml:"consent_categories"`
 	Retention   retention         `yaml:"retention"`
 	Keys        []key             `yaml:"keys"`
+}
+
+// attributes are the names of attributes that hold ids. Nil: the usual ones.
+type attributes struct {
+	User   []string `yaml:"user"`
+	Device []string `yaml:"device"`
 }
 
 type retention struct {

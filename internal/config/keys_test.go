@@ -94,7 +94,7 @@ func TestManagedProblems(t *testing.T) {
 		"nothing":     {"", "version: 1\n", ""},
 		"empty":       {"", "\n", "data/managed.yaml: needs version: 1"},
 		"no version":  {"", "keys: []\n", "data/managed.yaml:1:1: needs version: 1"},
-		"a later one": {"", "version: 2\nsecrets: [s3cr3t]\n", "data/managed.yaml:1:10: version 2: must be 1: this version of the program reads no other"},
+		"a later one": {"", "version: 2\nsecrets: [s3cr3t]\n", "data/managed.yaml:1:10: version 2: must be 1: this version of the program reads only that"},
 		"no YAML":     {"", "version: [1\n", "data/managed.yaml:1:10: not YAML: sequence end token ']' not found"},
 		"unknown":     {"", "version: 1\nusers: []\n", "data/managed.yaml:2:1: users: unknown key; known here: version, keys, revoked"},
 		"a key's":     {"", key("kind: public, token: new-token, secret_sha256: " + sum), "data/managed.yaml:3:111: keys[0].secret_sha256: belongs to a private key; a public one has a token only"},
@@ -192,7 +192,7 @@ func TestManagedIsNoFile(t *testing.T) {
 		if err := errors.Join(os.MkdirAll(data, 0o700), place(filepath.Join(data, ManagedFile))); err != nil {
 			t.Fatal(err)
 		}
-		const want = "data/managed.yaml: cannot be read: it is no regular file, as it must be"
+		const want = "data/managed.yaml: cannot be read: it is not a regular file"
 		if _, got := loads(t, path); got != want {
 			t.Errorf("%s: got %q, want %q", what, got, want)
 		}
@@ -354,7 +354,7 @@ func TestRefusedChanges(t *testing.T) {
 			_, _, err := k.Add("demo", "web", trackway.PublicKey, nil)
 			return err
 		},
-		`keys[0].permissions[0] "admin": is for private keys: everybody can read a public key, which may only have customers:set and events:set`: func(k *Keys) error {
+		`keys[0].permissions[0] "admin": is for private keys: everybody can see a public key, so it may only have customers:set and events:set`: func(k *Keys) error {
 			_, _, err := k.Add(strings.ToUpper(shopToken), "x", trackway.PublicKey, []string{"admin"})
 			return err
 		},

@@ -40,29 +40,11 @@ func (d *doc) policies() []trackway.Policy {
 // It also adds their other spelling to limits that list a path with or without
 // a slash at its end, because the server takes both.
 func limitDialects(policies []trackway.Policy) {
-	var listed []string // by the limits that apply alone
-	for i := range policies {
-		if !policies[i].Also {
-			listed = append(listed, policies[i].Paths...)
-		}
-	}
-	add := func(p *trackway.Policy, path string) {
-		others := &listed
-		if p.Also {
-			others = &p.Paths
-		}
-		if slices.Contains(*others, path) {
-			return
-		}
-		p.Paths = append(slices.Clip(p.Paths), path)
-		if !p.Also {
-			listed = append(listed, path)
-		}
-	}
+	t := taken(policies)
 	for i := range policies {
 		for _, path := range policies[i].Paths {
 			if other := otherSpelling(path); isDialect(path) && isDialect(other) {
-				add(&policies[i], other)
+				t.add(&policies[i], other)
 			}
 		}
 	}
@@ -71,9 +53,35 @@ func limitDialects(policies []trackway.Policy) {
 			continue
 		}
 		for _, path := range dialectPaths {
-			add(&policies[i], path)
+			t.add(&policies[i], path)
 		}
 	}
+}
+
+// takenPaths are the paths of the limits that apply alone. No two of them may
+// list the same path.
+type takenPaths struct{ paths []string }
+
+func taken(policies []trackway.Policy) *takenPaths {
+	t := new(takenPaths)
+	for i := range policies {
+		if !policies[i].Also {
+			t.paths = append(t.paths, policies[i].Paths...)
+		}
+	}
+	return t
+}
+
+// add adds a path to a limit, unless another limit has taken it. A limit that
+// applies on top of others takes nothing.
+func (t *takenPaths) add(p *trackway.Policy, path string) {
+	switch {
+	case p.Also && slices.Contains(p.Paths, path), !p.Also && slices.Contains(t.paths, path):
+		return
+	case !p.Also:
+		t.paths = append(t.paths, path)
+	}
+	p.Paths = append(slices.Clip(p.Paths), path)
 }
 
 func otherSpelling(path string) string {

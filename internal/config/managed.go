@@ -112,7 +112,7 @@ type managedReader func(path string) ([]byte, fs.FileMode, error)
 // managed file's place. A dangling link would look like a file that does not
 // exist yet, and revoked keys would be in force again. The next change would
 // replace any link. A pipe would block its reader.
-var errNoFile = errors.New("it is no regular file, as it must be")
+var errNoFile = errors.New("it is not a regular file")
 
 // readManaged is the [managedReader] for the file system.
 func readManaged(path string) ([]byte, fs.FileMode, error) {
@@ -141,8 +141,8 @@ func (d *doc) readManaged(read managedReader) {
 		d.problems = append(d.problems, Problem{File: path, Msg: fmt.Sprintf("cannot be read: %v", err)})
 		return
 	case damaged(text):
-		d.problems = append(d.problems, Problem{File: path, Msg: "was damaged or changed by hand: its checksum does not fit. " +
-			"Take it from a backup, or look through it, remove the last line, and run trackway check"})
+		d.problems = append(d.problems, Problem{File: path, Msg: "was damaged or changed by hand: its checksum does not match. " +
+			"Take it from a backup, or check its content, remove its last line, and run trackway check"})
 		return
 	}
 	m := doc{name: path, places: d.places}
@@ -159,7 +159,7 @@ func (d *doc) readManaged(read managedReader) {
 		m.missing(&d.managed, "needs version: %d", managedVersion)
 	case m.good(at) && *at != managedVersion && ok:
 		m.problems = nil // they would be about what this version does not know
-		m.report(at, "must be %d: this version of the program reads no other", managedVersion)
+		m.report(at, "must be %d: this version of the program reads only that", managedVersion)
 	}
 	d.problems = append(d.problems, m.problems...)
 }

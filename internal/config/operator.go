@@ -15,8 +15,8 @@ type PrivateKey struct{ ID, Secret string }
 
 // The reasons why no such key was found.
 var (
-	errOtherSecret = errors.New("the secret is not that of any private key in the configuration, or in " + ManagedFile + " of its data_dir")
-	errNoSecret    = errors.New("no secret of a private key with the permission admin is in the configuration: give it by TRACKWAY_SECRET or --secret-file")
+	errOtherSecret = errors.New("the secret belongs to no private key in the configuration, or in " + ManagedFile + " of its data_dir")
+	errNoSecret    = errors.New("the configuration has no secret of a private key with the permission admin: pass it with TRACKWAY_SECRET or --secret-file")
 )
 
 // LoadForOperator is [LoadElsewhere] for commands that ask the running server.

@@ -62,9 +62,9 @@ func (r keyring) permission(k *key, at *string) (p trackway.Permission, name str
 	case restricted && (p == trackway.GDPR || p == trackway.Admin):
 		r.report(at, "must be %s alone: it cannot be restricted", p)
 	case restricted && (name == "" || len(name) > most):
-		r.report(at, "must name a %s in 1 to %d bytes, or none, without the colon", named, most)
+		r.report(at, "must name a %s in 1 to %d bytes; to allow all, leave out the colon", named, most)
 	case k.Kind == trackway.PublicKey && p != trackway.SetCustomers && p != trackway.SetEvents:
-		r.report(at, "is for private keys: everybody can read a public key, which may only have %s and %s", trackway.SetCustomers, trackway.SetEvents)
+		r.report(at, "is for private keys: everybody can see a public key, so it may only have %s and %s", trackway.SetCustomers, trackway.SetEvents)
 	default:
 		return p, name, true
 	}

@@ -61,10 +61,12 @@ func (r keyring) project(p *project) trackway.Project {
 		r.report(&p.StreamID, "must not have spaces or any of / ? & # %%, because it is a part of URLs")
 	}
 	r.checkIdentifiers(p)
+	r.checkAttributes(&p.Attributes)
 	r.checkPersonal(p.Personal)
 	return trackway.Project{
 		Name: p.Name, Token: p.Token, Hard: p.Identifiers.Hard, Soft: p.Identifiers.Soft, Nobody: p.Identifiers.Nobody, Personal: p.Personal,
 		User: r.roleOf(&p.Identifiers.User, p.Identifiers.Hard, usualUser, "hard"), Device: r.roleOf(&p.Identifiers.Device, p.Identifiers.Soft, usualDevice, "soft"),
+		UserAttributes: p.Attributes.User, DeviceAttributes: p.Attributes.Device,
 		StreamID: p.StreamID, Legacy: p.Legacy,
 		Consents: r.consents(p.Consents),
 		Keep:     r.retention(&p.Retention),
@@ -145,6 +147,26 @@ func (r keyring) checkIdentifier(seen map[string]any, at *string) {
 		r.report(at, "is a hard identifier by default: write hard, too")
 	default:
 		unique(r.doc, seen, at)
+	}
+}
+
+// checkAttributes checks the names of attributes that hold ids.
+func (r keyring) checkAttributes(a *attributes) {
+	seen := make(map[string]any)
+	for _, list := range []*[]string{&a.User, &a.Device} {
+		if len(*list) > trackway.MaxIDAttributes {
+			r.report(list, "may list at most %d attributes", trackway.MaxIDAttributes)
+		}
+		for i := range *list {
+			at := &(*list)[i]
+			switch {
+			case *at == "", len(*at) > trackway.MaxNameBytes:
+				r.report(at, "must name an attribute in 1 to %d bytes", trackway.MaxNameBytes)
+			case slices.Contains([]string{"event.name", "log.record.uid"}, *at):
+				r.report(at, "is the name or the id of an event")
+			}
+			unique(r.doc, seen, at)
+		}
 	}
 }
 

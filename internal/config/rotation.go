@@ -41,7 +41,7 @@ func (d *doc) warnOfOverlap(now time.Time) {
 	for _, h := range d.holders {
 		for _, k := range h.keys {
 			if at := &k.PreviousUntil; at.After(now.Add(MaxOverlap)) {
-				d.warn(at, fmt.Sprintf("lets the key's previous secret in for more than %.0f hours from now", MaxOverlap.Hours()))
+				d.warn(at, fmt.Sprintf("lets the key's previous secret work for more than %.0f hours from now", MaxOverlap.Hours()))
 			}
 		}
 	}

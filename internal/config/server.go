@@ -80,11 +80,7 @@ func (d *doc) checkServerURL(at *string) {
 }
 
 func (d *doc) checkContact(c *Contact) {
-	if c.Email != "" {
-		if a, err := mail.ParseAddress(c.Email); err != nil || a.Address != c.Email {
-			d.report(&c.Email, "must be an address such as tracking@example.com")
-		}
-	}
+	d.checkEmail(&c.Email)
 	if c.URL == "" {
 		return
 	}
@@ -93,6 +89,16 @@ func (d *doc) checkContact(c *Contact) {
 		return
 	}
 	d.reportURL(&c.URL, "must be the address of a page, such as https://example.com/support")
+}
+
+// checkEmail checks an address that may be empty.
+func (d *doc) checkEmail(at *string) {
+	if *at == "" {
+		return
+	}
+	if a, err := mail.ParseAddress(*at); err != nil || a.Address != *at {
+		d.report(at, "must be an address such as tracking@example.com")
+	}
 }
 
 func isWeb(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" }

@@ -36,7 +36,7 @@ func TestWeakSecrets(t *testing.T) {
 		"few different":          {private("secret: abcabcabcabcabcabc"), "has fewer than 8 different characters", ""},
 		"in the environment":     {private("secret_env: WEAK"), `5:53: projects[0].keys[0].secret_env: has fewer than 16 characters`, ""},
 		"a digest":               {private("secret_sha256: " + digest(strong)), "", ""},
-		"the digest of a guess":  {private("secret_sha256: " + digest("changeme")), "is the SHA-256 of a secret that is tried first", ""},
+		"the digest of a guess":  {private("secret_sha256: " + digest("changeme")), "is the SHA-256 of a secret that attackers try first", ""},
 		"the digest of nothing":  {private("secret_sha256: " + digest("")), "", "is the SHA-256 of an empty secret"},
 		"what was before":        {private("secret: " + strong + ", previous_until: 2026-11-22, previous_secret_sha256: " + digest("")), "", "of an empty secret"},
 		"a short token":          {public("tok"), "5:40: projects[0].keys[0].token: has fewer than 8 characters", ""},

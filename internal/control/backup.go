@@ -9,25 +9,25 @@ import (
 	"trackway/internal/ask"
 )
 
-// Backup tells of a backup that was made.
+// Backup describes a backup that was made.
 type Backup struct {
 	Path        string    `json:"path"` // of this generation
 	At          time.Time `json:"at"`
 	Seq         uint64    `json:"seq"`   // of the last event in it
 	Bytes       int64     `json:"bytes"` // of all its files
 	Files       int       `json:"files"` // those that follow, together
-	Kept        int       `json:"kept"`  // shared with the generation before
+	Kept        int       `json:"kept"`  // shared with the previous generation
 	Linked      int       `json:"linked"`
 	Copied      int       `json:"copied"`
 	Generations int       `json:"generations"` // in the directory
 }
 
-// Saver backs the store up into a directory of backups, and leaves there as
-// many generations as keep says.
+// Saver backs up the store into a directory of backups, and keeps the newest
+// generations there, as many as keep says.
 type Saver func(ctx context.Context, dir string, keep int) (Backup, error)
 
-// backup makes a backup. Its errors (the disk is full, the directory cannot be
-// written) concern the operator.
+// backup makes a backup. Its errors (the disk is full, the directory is not
+// writable) are meant for the operator.
 func (c *call) backup() error {
 	dir := c.query.Get("dir")
 	if !filepath.IsAbs(dir) {

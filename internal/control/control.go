@@ -1,7 +1,7 @@
 // Package control is the HTTP interface for the commands of the machine's own
 // operator: moving customers and events in and out, watching them, backing them
 // up. It listens on a socket in the data directory that only the server's own
-// user, and root, may use. There are no keys and no limits here.
+// user, and root, may use. It has no keys and no limits.
 package control
 
 import (
@@ -21,24 +21,24 @@ import (
 	"trackway/internal/query"
 )
 
-// Ingest takes commands in, as [trackway/internal/ingest.Ingest] does.
+// Ingest accepts commands, as [trackway/internal/ingest.Ingest] does.
 type Ingest interface {
 	// Accept stores the valid commands of cmds durably, in order, and writes
-	// what became of each into results. If a result comes with an error, the
-	// command was refused already. An error that Accept returns is the server's
+	// the outcome of each into results. If a result already has an error, the
+	// command was refused before. The error that Accept returns is the server's
 	// own.
 	Accept(p *trackway.Project, at trackway.Micros, cmds []trackway.Command, results []trackway.Result) error
 }
 
-// Config is what the handler works with. All fields are required, but the
-// name and the cluster.
+// Config holds what the handler needs. All fields are required except the name
+// and the cluster.
 type Config struct {
 	Ingest   Ingest
 	Store    query.Store
 	Name     string                             // of the store: no other has it
-	Projects func() ([]trackway.Project, error) // those of the configuration in force, with their numbers
+	Projects func() ([]trackway.Project, error) // the projects of the configuration in force, with their numbers
 	Save     Saver
-	Flush    func() error // writes what was recorded of calls to the disk
+	Flush    func() error // writes the recorded calls to the disk
 	Log      Log
 	Logger   *slog.Logger
 
@@ -50,30 +50,40 @@ type Config struct {
 	Cluster members.Cluster // nil: the server stands alone
 }
 
-// Handler returns the routes of the control socket. Without ?project= (a name
-// or a token), the only project is meant.
+// Handler returns the routes of the control socket. ?project= takes the name or
+// the token of a project; it may be missing if there is only one.
 //
-//	POST /import  a batch: at most [MaxLines] commands, a line each; answers
-//	              an [Outcome] a line. ?store=NAME must be the store's, if given.
-//	              With ?from=VENDOR the lines are what the vendor exports, as
-//	              package foreign reads them, with ?event_type= and ?as_of=, in
-//	              microseconds
-//	POST /backup  a [Backup] into ?dir=, of which ?keep= stay
-//	GET /export   the file that ?format= names, of ?customers=true and ?events=true; of events ?type=, ?since= and ?until=
-//	GET /store    a [Store]
-//	POST /traffic/flush  writes what was recorded of calls, so that it can be read up to now
-//	GET /destinations          {"destinations":[…]}, as package listing has them
-//	POST /destinations/check   a [Checked] of ?name=
-//	POST /destinations/pause   ?name=, and POST /destinations/resume
-//	POST /destinations/rewind  {"number":N} after ?name= was moved to ?to=
-//	GET /destinations/rejects  {"rejects":[…]} of ?name=
-//	GET /destinations/mirrors  {"mirrors":[…]}, each a [Mirrored]
-//	GET /destinations/suggest  a [Suggestion] for ?name=, from the last ?events=, of properties that a ?share= of them have
-//	POST /destinations/verify  [Line] by line; ?name=, ?mend=true, ?from=NUMBER
-//	GET /tail     events as they become durable, in NDJSON; ?type=, ?customer=NAME=VALUE, ?since= or ?last=, a number
+//	POST /import  stores a batch: at most [MaxLines] commands, one per line;
+//	              answers with an [Outcome] per line. If ?store=NAME is given,
+//	              it must be the name of this store. With ?from=VENDOR, the
+//	              lines are a vendor's export, as package foreign reads it;
+//	              ?event_type= and ?as_of= (in microseconds) complete it
+//	POST /backup  makes a [Backup] in ?dir= and keeps the newest ?keep= there
+//	GET /export   answers with a file in ?format=, with ?customers=true,
+//	              ?events=true or both; ?type=, ?since= and ?until= select events
+//	GET /store    answers with a [Store]
+//	GET /tail     answers with events as they become durable, in NDJSON; ?type=
+//	              and ?customer=NAME=VALUE select events; it begins at ?since=,
+//	              or with the last ?last= events
 //
-// A request that is refused is answered 400 with {"error":"…"}, one that failed
-// 500. An answer that is cut off is one that failed.
+//	POST /traffic/flush  writes the recorded calls to the disk
+//
+//	GET /destinations          answers {"destinations":[…]}, see package listing
+//	POST /destinations/check   checks ?name=, and answers with a [Checked]
+//	POST /destinations/pause   pauses ?name=
+//	POST /destinations/resume  resumes ?name=
+//	POST /destinations/rewind  moves ?name= to ?to=, and answers {"number":N}
+//	GET /destinations/rejects  answers {"rejects":[…]} of ?name=
+//	GET /destinations/mirrors  answers {"mirrors":[…]}, each a [Mirrored]
+//	GET /destinations/suggest  answers with a [Suggestion] for ?name=, from the
+//	                           newest ?events= events, for properties that at
+//	                           least a ?share= of the events of a type have
+//	POST /destinations/verify  compares ?name= with the log from ?from=NUMBER on,
+//	                           with ?mend=true repairs it, and answers with a
+//	                           [Line] after each part
+//
+// A refused request is answered with 400 and {"error":"…"}, and a failed one
+// with 500. If an answer is cut off, the request has failed.
 func Handler(c Config) http.Handler {
 	mux, received := http.NewServeMux(), new(receipts)
 	routes := destinationRoutes()
@@ -103,16 +113,16 @@ type call struct {
 	r        *http.Request
 	query    url.Values
 	receipts *receipts // of all imports
-	started  bool      // the answer has begun: its status cannot be changed
+	started  bool      // the answer has begun: its status can no longer be changed
 }
 
-// Write begins the answer, or goes on with it.
+// Write begins or continues the answer.
 func (c *call) Write(b []byte) (int, error) {
 	c.started = true
 	return c.w.Write(b)
 }
 
-// as says what kind of answer it is. REQUIRES: the answer has not begun.
+// as sets the type of the answer. REQUIRES: the answer has not begun.
 func (c *call) as(contentType string) { c.w.Header().Set("Content-Type", contentType) }
 
 // json answers a value.
@@ -121,8 +131,9 @@ func (c *call) json(value any) error {
 	return json.NewEncoder(c).Encode(value)
 }
 
-// answer runs do, and answers its error. An error that comes too late for that
-// ends the connection, so that nobody takes a part for the whole.
+// answer runs do, and reports its error to the caller. If it is too late to
+// send an error, it ends the connection, so that nobody takes a part of the
+// answer for the whole.
 func (c *call) answer(do func(*call) error) {
 	err := do(c)
 	if err == nil {
@@ -146,30 +157,30 @@ func (c *call) answer(do func(*call) error) {
 	_ = c.json(refusalBody{msg}) // the caller has gone
 }
 
-// refusalBody is the answer to a request that is refused or has failed.
+// refusalBody is the answer to a request that was refused or has failed.
 type refusalBody struct {
 	Error string `json:"error"`
 }
 
-// loggedError is an error whose text is for the log only.
+// loggedError is an error whose text only goes to the log.
 type loggedError struct{ error }
 
 func refuse(field, msg string) error {
 	return &trackway.Error{Code: trackway.Invalid, Field: field, Msg: msg}
 }
 
-// Store says which store this is, so that a command that goes on with something
-// knows whether it is the store that it began with.
+// Store identifies the store, so that a command that continues earlier work can
+// check that it is still the same store.
 type Store struct {
-	Name string `json:"name"` // no other store has it, except one that is restored from a backup of this one
+	Name string `json:"name"` // unique, except for stores that are restored from a backup of this one
 }
 
 func (c *call) store() error { return c.json(Store{c.Name}) }
 
-// flush writes what was recorded of calls to the disk.
+// flush writes the recorded calls to the disk.
 func (c *call) flush() error { return c.Flush() }
 
-// project returns the one that the call is about.
+// project returns the project that the call is about.
 func (c *call) project() (*trackway.Project, error) {
 	all, err := c.Projects()
 	if err != nil {

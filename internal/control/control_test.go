@@ -23,8 +23,8 @@ import (
 
 var errDisk = errors.New("the disk is broken")
 
-// fakeStore accepts commands and shows a log. It refuses commands of type
-// "bad", and takes those of type "again" for duplicates. If failAfter is not
+// fakeStore accepts commands and has a log. It refuses commands of type "bad",
+// and reports those of type "again" as duplicates. If failAfter is not
 // negative, it fails once it has accepted that many batches.
 type fakeStore struct {
 	mu        sync.Mutex // guards what follows
@@ -62,7 +62,7 @@ func (f *fakeStore) Accept(p *trackway.Project, _ trackway.Micros, cmds []trackw
 func (f *fakeStore) Snapshot() query.Snapshot { return &fakeSnapshot{of: f} }
 func (*fakeStore) Version(uint32) uint64      { return 0 }
 
-// fakeSnapshot shows one customer, and the log.
+// fakeSnapshot has one customer, and the log.
 type fakeSnapshot struct {
 	query.Snapshot // what is not asked for
 
@@ -95,7 +95,7 @@ func (f *fakeStore) Synced() uint64 {
 	return uint64(len(f.log))
 }
 
-// Follow gives one at a time.
+// Follow returns one change at a time.
 func (f *fakeStore) Follow(ctx context.Context, after uint64) iter.Seq2[[]change.Change, error] {
 	return func(yield func([]change.Change, error) bool) {
 		for ; ; after++ {
@@ -204,7 +204,7 @@ func TestProject(t *testing.T) {
 	tests := map[string]struct {
 		projects int
 		query    string
-		want     string // in the error; empty: it is found
+		want     string // part of the error; empty: the project is found
 	}{
 		"the only one":          {1, "", ""},
 		"one of two":            {2, "project=app", ""},
@@ -341,7 +341,7 @@ func TestTailRefuses(t *testing.T) {
 	}
 }
 
-// The end of the server's context ends those who watch, in good order.
+// When the server's context ends, tails end in an orderly way.
 func TestTailEnds(t *testing.T) {
 	t.Parallel()
 	f := newFake()

@@ -14,15 +14,15 @@ import (
 	"trackway/internal/destination/verify"
 )
 
-// Destinations is what operators do with destinations. Names are those of the
-// configuration. No error contains a credential.
+// Destinations is what operators can do with destinations. The names are those
+// in the configuration. No error contains a credential.
 type Destinations interface {
 	List() []destination.Status
 
 	// Check writes something into a destination, reads it back and removes it.
 	Check(ctx context.Context, name string) error
 
-	// Pause stops a destination until Resume, also over a restart.
+	// Pause stops a destination until Resume, even across a restart.
 	Pause(name string) error
 	Resume(name string) error
 
@@ -35,7 +35,7 @@ type Destinations interface {
 	Rejects(name string) ([]destination.Reject, error)
 }
 
-// Verification is what to compare of a destination.
+// Verification says what to compare in a destination.
 type Verification struct {
 	Name     string
 	From     uint64 // the lowest number to compare
@@ -46,8 +46,8 @@ type Verification struct {
 // Verifier compares a destination with the log.
 type Verifier func(ctx context.Context, v Verification) (*verify.Report, error)
 
-// Line is a line of the answer to a verification: a progress, or as the last
-// line the report or an error.
+// Line is a line of the answer to a verification: progress, or, as the last
+// line, the report or an error.
 type Line struct {
 	Through uint64         `json:"through,omitempty"` // all numbers up to this one are compared
 	Last    uint64         `json:"last,omitempty"`    // the number where it ends
@@ -61,9 +61,9 @@ type Checked struct {
 	Error string `json:"error,omitempty"` // empty: it is fine
 }
 
-// Suggester proposes columns for a destination, or for any if the name is
-// empty, from the newest events. It looks at some events at most, and proposes
-// properties that at least a share of the events of a type have.
+// Suggester proposes columns for a destination, or, if the name is empty, for
+// any. It looks at the newest events, up to a number, and proposes properties
+// that at least the given share of a type's events have.
 type Suggester func(ctx context.Context, name string, events int, share float64) (*suggest.Proposal, error)
 
 // Suggestion is a proposal of columns.
@@ -93,7 +93,7 @@ type Mirrored struct {
 	Error     string         `json:"error,omitempty"` // why the mirror's events were not counted
 }
 
-// MirroredType is the events of a type. The empty type stands for all types
+// MirroredType counts the events of a type. The empty type stands for all types
 // that are not counted by name.
 type MirroredType struct {
 	Type   string `json:"type"`
@@ -101,7 +101,7 @@ type MirroredType struct {
 	Theirs uint64 `json:"theirs"`
 }
 
-// destinationRoutes are the routes about destinations.
+// destinationRoutes returns the routes for destinations.
 func destinationRoutes() map[string]func(*call) error {
 	return map[string]func(*call) error{
 		"GET /destinations":         (*call).destinations,
@@ -122,8 +122,8 @@ func (c *call) destinations() error {
 	}{listing.Of(c.Destinations.List())})
 }
 
-// check answers what a check has found. A destination that fails is no error of
-// the call.
+// check answers with the result of a check. If the destination fails, that is
+// not an error of the call.
 func (c *call) check() error {
 	name := c.query.Get("name")
 	err := c.Destinations.Check(c.r.Context(), name)
@@ -175,7 +175,7 @@ func (c *call) suggest() error {
 	if err != nil {
 		return asked(err)
 	}
-	const indent = "    " // of the keys of an item of destinations
+	const indent = "    " // with the keys of an item of destinations
 	answer := Suggestion{Events: p.Events, Columns: make([]SuggestedColumn, len(p.Columns)), YAML: p.YAML(indent)}
 	for i := range p.Columns {
 		s := &p.Columns[i]
@@ -184,7 +184,8 @@ func (c *call) suggest() error {
 	return c.json(&answer)
 }
 
-// mirrors answers what each mirror has of each project.
+// mirrors answers with the number of events that each mirror has of each
+// project.
 func (c *call) mirrors() error {
 	all, err := c.Mirrors(c.r.Context())
 	if err != nil {
@@ -195,7 +196,8 @@ func (c *call) mirrors() error {
 	}{append([]Mirrored{}, all...)})
 }
 
-// asked makes an error of a destination one that the operator is told in full.
+// asked marks an error of a destination as one that is shown to the operator in
+// full.
 func asked(err error) error {
 	if err == nil {
 		return nil
@@ -203,8 +205,8 @@ func asked(err error) error {
 	return refuse("destination", err.Error())
 }
 
-// verify answers lines, each of them at once. The last has the report or an
-// error.
+// verify answers with lines, each sent at once. The last one has the report or
+// an error.
 func (c *call) verify() error {
 	v := Verification{Name: c.query.Get("name"), Mend: c.query.Get("mend") == "true"}
 	if text := c.query.Get("from"); text != "" {

@@ -18,8 +18,8 @@ import (
 
 var errDown = errors.New("connection refused")
 
-// fakeDestinations has a destination that works, "lake", and one that is down,
-// "warehouse".
+// fakeDestinations has a destination "lake" that works, and a destination
+// "warehouse" that is down.
 type fakeDestinations struct{ done []string }
 
 func (f *fakeDestinations) do(what, name string) error {
@@ -148,7 +148,7 @@ func TestListDestinations(t *testing.T) {
 	}
 }
 
-// TestVerify: progress comes line by line, and the report or an error last.
+// TestVerify: progress comes line by line, and then the report or an error.
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	s, f := serveDestinations(t)

@@ -10,7 +10,7 @@ import (
 	"trackway/internal/export"
 )
 
-// writeBuffer is how much of a file is collected before it is sent.
+// writeBuffer is how many bytes of a file are collected before they are sent.
 const writeBuffer = 64 << 10
 
 // export answers a file.
@@ -40,11 +40,11 @@ func (c *call) export() (err error) {
 	if lost := (*export.LostError)(nil); err != nil && !errors.As(err, &lost) {
 		return err
 	}
-	return errors.Join(err, out.Flush()) // where some events are lost, the others are not
+	return errors.Join(err, out.Flush()) // if some events are lost, the others are not
 }
 
-// micros returns in microseconds the time that the call gives in a field, or 0
-// if the call does not give one.
+// micros returns the time in a parameter of the call, in microseconds. It
+// returns 0 if the parameter is missing.
 func (c *call) micros(field string) (trackway.Micros, error) {
 	text := c.query.Get(field)
 	if text == "" {

@@ -17,33 +17,34 @@ import (
 	"trackway/internal/format/tracking"
 )
 
-// Bounds on a batch of an import. The store applies a batch under its lock, so
-// the size is also how long others wait: 1000 commands take some 5 ms. Groups
-// of other requests may have 1024 commands, too. Between two batches lie a
-// round trip and a sync of the disk: batches of 500 cost the server 8 % more
-// processor time, batches of 250 a fifth more time.
+// The bounds on a batch of an import. The store applies a batch under its lock,
+// so the size also determines how long others wait: 1000 commands take about 5
+// ms. Groups of other requests may have 1024 commands, too. Each batch costs a
+// round trip and a disk sync: with batches of 500, the server needs 8 % more
+// processor time, and with batches of 250 a fifth more.
 const (
 	MaxLines = 1000
 	MaxBatch = 3 << 20 // bytes
-	// MaxLine is how many bytes a line of a file may have. No command that is
-	// accepted is half as long.
+	// MaxLine is how many bytes a line of a file may have. No valid command is
+	// half as long.
 	MaxLine = 2 << 20
 )
 
-// importing applies a batch: a body of commands, a line each. It decodes lines
-// as they come, and applies them in order once the body has ended. So a sender
-// can have several batches decoded ahead, and keeps their order if it sends the
-// last byte of each only after the batch before was answered. A body that is
-// cut off changes nothing.
+// importing applies a batch: a body with one command per line. It decodes lines
+// as they arrive, and applies them in order once the body has ended. So a
+// sender can have several batches decoded ahead. To keep their order, the
+// sender holds back the last byte of each batch until the previous batch was
+// answered. A body that is cut off changes nothing.
 //
-// The answer comes when the batch is on the disk: an [Outcome] for each line.
+// The answer has an [Outcome] for each line. It is sent when the batch is on
+// the disk.
 func (c *call) importing() error {
 	p, err := c.project()
 	if err != nil {
 		return err
 	}
 	if name := c.query.Get("store"); name != "" && name != c.Name {
-		return refuse("store", "The server has another store than before.")
+		return refuse("store", "The server has another store than the one at the beginning of the import.")
 	}
 	b := batches.Get().(*batch) //nolint:forcetypeassert // of this pool
 	defer b.free()
@@ -59,12 +60,12 @@ func (c *call) importing() error {
 		return &loggedError{err}
 	}
 	c.as("application/x-ndjson")
-	_, _ = c.Write(b.answer()) // a caller that has gone sends the batch again
+	_, _ = c.Write(b.answer()) // if the caller has gone, it sends the batch again
 	return nil
 }
 
-// decoder returns the function for the lines of a batch: commands of the
-// tracking API, or what a vendor has exported (?from=).
+// decoder returns the function that decodes the lines of a batch: commands of
+// the tracking API, or what a vendor has exported (?from=).
 func (c *call) decoder(p *trackway.Project) (foreign.Decode, *foreign.Source, error) {
 	vendor := c.query.Get("from")
 	if vendor == "" {
@@ -72,39 +73,40 @@ func (c *call) decoder(p *trackway.Project) (foreign.Decode, *foreign.Source, er
 	}
 	decode := foreign.Of(vendor)
 	if decode == nil {
-		return nil, nil, refuse("from", fmt.Sprintf("The vendor %q is not known, only %s.", vendor, strings.Join(foreign.Vendors(), ", ")))
+		return nil, nil, refuse("from", fmt.Sprintf("The vendor %q is unknown. Known vendors are: %s.", vendor, strings.Join(foreign.Vendors(), ", ")))
 	}
 	from := &foreign.Source{Project: p, Received: trackway.MicrosOf(time.Now()), EventType: c.query.Get("event_type")}
 	from.AsOf = from.Received
 	if text := c.query.Get("as_of"); text != "" {
 		micros, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
-			return nil, nil, refuse("as_of", "The time is no number of microseconds.")
+			return nil, nil, refuse("as_of", "The time must be a number of microseconds.")
 		}
 		from.AsOf = min(trackway.Micros(micros), from.Received)
 	}
 	return decode, from, nil
 }
 
-// batch is the commands of one request.
+// batch holds the commands of one request.
 type batch struct {
-	decode   foreign.Decode  // of lines that a vendor has exported; nil: each line is a command
+	decode   foreign.Decode  // of lines from a vendor's export; nil: each line is a command
 	from     *foreign.Source // of these lines
 	lines    []decoded
 	commands []trackway.Command
 	results  []trackway.Result
 }
 
-// decoded is what one line of a batch has become.
+// decoded is the content of one line of a batch.
 type decoded struct {
 	status   string // if its commands are accepted
 	commands int    // how many it has become
 }
 
-// batches has memory for batches: without it an import allocated a third more.
+// batches reuses the memory of batches. Without it, an import allocated a third
+// more.
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
-// free gives the batch's memory to a later one.
+// free makes the batch's memory available to a later one.
 func (b *batch) free() {
 	clear(b.commands) // they hold on to what was read
 	clear(b.results)
@@ -112,17 +114,17 @@ func (b *batch) free() {
 	batches.Put(b)
 }
 
-// read decodes a body line by line, while it comes. The last line needs no
-// break. length is the body's, -1 if it is not known.
+// read decodes a body line by line, as it arrives. The last line needs no line
+// break. length is the body's length, or -1 if that is unknown.
 func (b *batch) read(body io.Reader, length int64) error {
-	const part = 64 << 10 // to read at once if the length is not known
+	const part = 64 << 10 // bytes to read at once if the length is unknown
 	room := min(length, MaxBatch) + 1
 	if length < 0 {
 		room = part
 	}
 	rest, seen := make([]byte, 0, room), 0 // no break is in rest[:seen]
 	for {
-		if len(rest) == cap(rest) { // lines that were decoded stay where they are
+		if len(rest) == cap(rest) { // decoded lines must not be moved
 			rest = slices.Grow(rest, max(part, len(rest)))
 		}
 		n, failed := body.Read(rest[len(rest):cap(rest)])
@@ -149,7 +151,7 @@ func (b *batch) read(body io.Reader, length int64) error {
 
 var errTooLarge = refuse("", fmt.Sprintf("A batch may have at most %d lines and %d bytes.", MaxLines, MaxBatch))
 
-// add decodes a line. It keeps parts of it.
+// add decodes a line. It keeps references to parts of it.
 func (b *batch) add(text []byte) error {
 	if len(b.lines) == MaxLines {
 		return errTooLarge
@@ -168,7 +170,7 @@ func (b *batch) add(text []byte) error {
 	return nil
 }
 
-// addForeign decodes a line that a vendor has exported. It may become several
+// addForeign decodes a line of a vendor's export. The line may become several
 // commands, or none.
 func (b *batch) addForeign(text []byte) {
 	commands, err := b.decode(text, b.from)
@@ -191,7 +193,8 @@ func (b *batch) addCommand(c trackway.Command, err *trackway.Error) {
 	b.commands, b.results = append(b.commands, c), append(b.results, trackway.Result{Err: err})
 }
 
-// statusOf returns the status of the line of a command, if it is accepted.
+// statusOf returns the status of a command's line, unless the command is
+// refused.
 func statusOf(c *trackway.Command, err *trackway.Error) string {
 	switch {
 	case c.Kind == trackway.Nothing && err == nil:
@@ -202,8 +205,9 @@ func statusOf(c *trackway.Command, err *trackway.Error) string {
 	return Stored
 }
 
-// accept stores the commands, as many at a time as a batch has lines: a line
-// that a vendor has exported may have become thousands.
+// accept stores the commands in parts, because one line of a vendor's export
+// may have become thousands of commands. A part has at most as many commands as
+// a batch has lines.
 func (b *batch) accept(in Ingest, p *trackway.Project) error {
 	for i := 0; i < len(b.commands); i += MaxLines {
 		end := min(i+MaxLines, len(b.commands))
@@ -214,14 +218,15 @@ func (b *batch) accept(in Ingest, p *trackway.Project) error {
 	return nil
 }
 
-// receipts gives commands the times at which they are received.
+// receipts assigns times of receipt to commands.
 type receipts struct {
 	mu   sync.Mutex // guards last
 	last trackway.Micros
 }
 
 // next returns the first of n microseconds that come after all those that were
-// given before. They begin again if the clock is set back by a second or more.
+// assigned before. If the clock was set back by a second or more, it starts
+// again from the clock.
 func (r *receipts) next(now trackway.Micros, n int) trackway.Micros {
 	const second = 1_000_000
 	r.mu.Lock()
@@ -239,7 +244,7 @@ func (r *receipts) next(now trackway.Micros, n int) trackway.Micros {
 func (b *batch) receive(at trackway.Micros) {
 	for i := range b.commands {
 		c := &b.commands[i]
-		if !c.TimeGiven { // it is the time of receipt, or an age before it
+		if !c.TimeGiven { // the time of receipt, or that minus an age
 			c.Time += at - c.Received
 		}
 		c.Received = at
@@ -247,7 +252,7 @@ func (b *batch) receive(at trackway.Micros) {
 	}
 }
 
-// answer returns what became of each line.
+// answer returns the outcome of each line.
 func (b *batch) answer() []byte {
 	var text []byte
 	next := 0

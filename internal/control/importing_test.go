@@ -17,13 +17,13 @@ import (
 	"trackway"
 )
 
-// line is a command of an import.
+// line is a line of an import with one command.
 func line(eventType, id string) string {
 	return fmt.Sprintf(`{"name":"customers/events","data":{"customer_ids":{"cookie":%q},"event_type":%q}}`, id, eventType)
 }
 
-// numbered returns a batch of the given number of lines, and the texts that the
-// fake store keeps of it.
+// numbered returns a batch with the given number of lines, and the texts that
+// the fake store keeps of it.
 func numbered(lines int) (text string, taken []string) {
 	var b strings.Builder
 	for n := range lines {
@@ -74,8 +74,8 @@ func TestImport(t *testing.T) {
 	}
 }
 
-// A batch is applied when it is complete, and not at all if it is cut off: a
-// sender keeps the order of batches by that.
+// A batch is applied when it is complete, and not at all if it is cut off.
+// Senders rely on this to keep the order of batches.
 func TestBatchIsCutOff(t *testing.T) {
 	t.Parallel()
 	f := newFake()
@@ -123,7 +123,7 @@ func TestBatchIsBounded(t *testing.T) {
 	for name, text := range map[string]string{
 		"lines": text + line("e", "1000"), "blank lines": strings.Repeat("\n", MaxLines+1), "bytes": line("e", "0") + "\n" + long,
 	} {
-		// One body has a known length, and one has not.
+		// One body has a known length, the other has not.
 		for _, body := range []io.Reader{strings.NewReader(text), iotest.HalfReader(strings.NewReader(text))} {
 			f.taken = nil
 			status, answer, err := do(t, s, http.MethodPost, "/import", body)
@@ -144,7 +144,7 @@ func TestImportFails(t *testing.T) {
 	}
 }
 
-// However a body comes, its lines are read whole, and stay what they are.
+// However a body arrives, its lines are read completely and unchanged.
 func TestBatchIsRead(t *testing.T) {
 	t.Parallel()
 	text, want := numbered(100)
@@ -171,8 +171,8 @@ func TestBatchIsRead(t *testing.T) {
 	}
 }
 
-// A batch may be decoded before the one that comes before it. It is received
-// when it is complete, so that it does not seem older.
+// A batch may be decoded before the batch that precedes it. It is received when
+// it is complete, so that it does not seem older.
 func TestBatchIsReceived(t *testing.T) {
 	t.Parallel()
 	var b batch
@@ -234,8 +234,8 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-// Lines of a vendor's export become commands at the server, which knows the
-// project's identifiers. A vendor that is not known is refused.
+// The server, which knows the project's identifiers, turns lines of a vendor's
+// export into commands. It refuses unknown vendors.
 func TestImportOfVendor(t *testing.T) {
 	t.Parallel()
 	f := newFake()

@@ -15,13 +15,13 @@ import (
 // The outcomes of a line of an import.
 const (
 	Stored    = "stored"    // as an event
-	Duplicate = "duplicate" // an event that was stored before
+	Duplicate = "duplicate" // an event that was already stored
 	Updated   = "updated"   // a customer
 	Refused   = "refused"
-	Nothing   = "nothing" // it is blank, or asks for the time
+	Nothing   = "nothing" // the line is blank, or asks for the time
 )
 
-// Outcome says what became of a line of an import.
+// Outcome is the outcome of a line of an import.
 type Outcome struct {
 	Status  string `json:"status"`
 	LeftOut int64  `json:"left_out,omitempty"` // identifiers that name nobody
@@ -34,9 +34,9 @@ type Refusal struct {
 	Error string `json:"error,omitempty"`
 }
 
-// note notes the results of a line's commands, usually one, that have the
-// status if all went well. The line is refused if one of them is, and a
-// duplicate if all its events are.
+// note notes the results of a line's commands, usually one. status is the
+// status if all of them succeed. The line is refused if one of its commands is,
+// and a duplicate if all its events are.
 func (o *Outcome) note(commands []trackway.Command, results []trackway.Result) {
 	stored := false
 	for i := range commands {
@@ -64,8 +64,8 @@ func (o *Outcome) append(b []byte) []byte {
 	return append(append(b, text...), '\n')
 }
 
-// usual has the outcomes that say no more than a status, by their lines without
-// the break: nearly all lines of an answer are one of these.
+// usual maps lines of an answer, without the line break, to outcomes that have
+// only a status. Nearly all lines are among these.
 var usual = func() map[string]Outcome {
 	all := map[string]Outcome{}
 	for _, status := range []string{Stored, Duplicate, Updated, Refused, Nothing} {
@@ -75,7 +75,8 @@ var usual = func() map[string]Outcome {
 	return all
 }()
 
-// ReadOutcomes appends to all what the answer to a batch of so many lines says.
+// ReadOutcomes reads the answer to a batch with the given number of lines, and
+// appends the outcomes to all.
 func ReadOutcomes(all []Outcome, answer io.Reader, lines int) ([]Outcome, error) {
 	text := bufio.NewScanner(answer)
 	text.Buffer(make([]byte, 0, 16<<10), MaxBatch) // a refusal may name a field that is nearly as long as its line

@@ -17,18 +17,18 @@ import (
 // SocketName is the socket's name in the data directory.
 const SocketName = "control.sock"
 
-// maxPath is how long a socket's path may be everywhere: sun_path has 104 bytes
-// on BSD and macOS, and 108 on Linux (unix(7)).
+// maxPath is the longest path of a socket that all systems support: sun_path
+// has 104 bytes on BSD and macOS, and 108 on Linux (unix(7)).
 const maxPath = 103
 
-// errLongPath is what [Listen] and [Dial] fail with where a long path cannot be
-// avoided.
+// errLongPath is the error of [Listen] and [Dial] if the path is too long and
+// cannot be shortened.
 var errLongPath = errors.New("the path of the data directory is too long for a socket")
 
 // Listen listens on the socket in dir, which only its owner can use. It
-// replaces a socket that a killed server left there. The caller must hold the
-// lock of the directory, so that no live server loses its socket. A socket that
-// answers nevertheless is an error.
+// replaces a socket that a killed server left behind. The caller must hold the
+// lock of the directory, so that no live server loses its socket. If the socket
+// answers nevertheless, that is an error.
 func Listen(ctx context.Context, dir string) (net.Listener, error) {
 	ln, err := listen(ctx, dir)
 	if err != nil {
@@ -37,8 +37,8 @@ func Listen(ctx context.Context, dir string) (net.Listener, error) {
 	return ln, nil
 }
 
-// listen makes the socket in a directory of its own, so that nobody else can
-// reach it before it has its mode, and moves it to its place.
+// listen creates the socket in a separate directory, so that nobody else can
+// reach it before its mode is set, and then moves it to its place.
 func listen(ctx context.Context, dir string) (_ net.Listener, err error) {
 	if conn, err := dial(ctx, dir); err == nil {
 		_ = conn.Close()
@@ -66,14 +66,14 @@ func listen(ctx context.Context, dir string) (_ net.Listener, err error) {
 	return &listener{ln, placed}, nil
 }
 
-// listener takes its socket away when it is closed.
+// listener removes its socket when it is closed.
 type listener struct {
 	net.Listener
 
 	path string
 }
 
-// Close stops listening. A socket that is there no more does not matter.
+// Close stops listening. It is no error if the socket no longer exists.
 func (l *listener) Close() error {
 	err := os.Remove(l.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -82,7 +82,7 @@ func (l *listener) Close() error {
 	return errors.Join(err, l.Listener.Close())
 }
 
-// ErrNobody is what [Dial] returns where no server uses the data directory.
+// ErrNobody is the error of [Dial] if no server uses the data directory.
 var ErrNobody = errors.New("no server listens")
 
 // Dial connects to the server that uses the data directory dir.
@@ -105,8 +105,8 @@ func dial(ctx context.Context, dir string) (conn net.Conn, err error) {
 	return conn, err
 }
 
-// short calls do with a path of the socket in dir that a socket's address has
-// room for: through /proc if the usual one is too long.
+// short calls do with a path of the socket in dir that fits into a socket's
+// address. If the usual path is too long, it uses one through /proc.
 func short(dir string, do func(path string) error) error {
 	if path := filepath.Join(dir, SocketName); len(path) <= maxPath {
 		return do(path)
@@ -123,11 +123,11 @@ func short(dir string, do func(path string) error) error {
 	return do(filepath.Join(open, SocketName))
 }
 
-// Conns is how many connections a [Client] keeps open.
+// Conns is the number of connections that a [Client] keeps open.
 const Conns = 4
 
-// Client returns a client for the server that uses the data directory dir,
-// whatever host its requests name.
+// Client returns a client for the server that uses the data directory dir. It
+// ignores the host in the URLs of requests.
 func Client(dir string) *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -138,8 +138,8 @@ func Client(dir string) *http.Client {
 	}}
 }
 
-// bulkConn sends bodies in large parts. Each part wakes the server up: with the
-// 32 KiB of [io.Copy] an import took a twentieth more processor time.
+// bulkConn sends bodies in large parts. Each part wakes the server: with the 32
+// KiB of [io.Copy], an import took a twentieth more processor time.
 type bulkConn struct {
 	net.Conn
 

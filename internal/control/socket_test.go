@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestListen: the socket is its owner's only, is not taken from a live server,
-// and goes with it.
+// TestListen: only the owner can use the socket, no other server can take it
+// from a live one, and it is removed with the listener.
 func TestListen(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -38,7 +38,7 @@ func TestListen(t *testing.T) {
 	}
 }
 
-// A socket that a server left behind when it was killed is replaced.
+// A socket that a killed server left behind is replaced.
 func TestListenReplacesStale(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -57,7 +57,7 @@ func TestListenReplacesStale(t *testing.T) {
 	wantAnswer(t, dir)
 }
 
-// A data directory may have a longer name than a socket.
+// The name of a data directory may be longer than the address of a socket.
 func TestListenInLongDirectory(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), strings.Repeat("d", 120), strings.Repeat("e", 120))

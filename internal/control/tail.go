@@ -17,7 +17,7 @@ import (
 	"trackway/internal/query"
 )
 
-// Log is the end of the log of events. Safe for concurrent use.
+// Log is the end of the log of events. It is safe for concurrent use.
 type Log interface {
 	// Synced returns the number up to which all changes are on the disk.
 	Synced() uint64
@@ -28,12 +28,12 @@ type Log interface {
 	// that cannot be read does not.
 	Follow(ctx context.Context, after uint64) iter.Seq2[[]change.Change, error]
 
-	// The customer that c has become by merges, with their identifiers, or 0 if
-	// there is no such customer.
+	// Current returns the present customer behind c, after merges, with its
+	// identifiers, or 0 if there is no such customer.
 	Current(project uint32, c trackway.Customer) (trackway.Customer, []trackway.Identifier, error)
 }
 
-// lookBack is how far back is looked for the last events.
+// lookBack is how many changes are searched for the last events.
 const lookBack = 10_000
 
 // tail is what one call watches.
@@ -42,13 +42,13 @@ type tail struct {
 
 	project *trackway.Project
 	types   []string            // empty: all
-	of      trackway.Identifier // of whom; without a name: of all
+	of      trackway.Identifier // the customer to watch; without a name: all customers
 	table   export.Table
 }
 
-// tail answers events as they become durable, in the form of an export, until
-// the caller goes or the server stops. A slow caller lags and loses nothing,
-// because it reads the log at its own pace.
+// tail sends events as they become durable, in the form of an export, until the
+// caller leaves or the server stops. A slow caller lags behind but loses
+// nothing, because it reads the log at its own pace.
 func (c *call) tail() error {
 	p, err := c.project()
 	if err != nil {
@@ -67,7 +67,7 @@ func (c *call) tail() error {
 		return err
 	}
 	c.as("application/x-ndjson")
-	_, _ = c.Write(nil) // the watcher need not wait for an event to see that it watches
+	_, _ = c.Write(nil) // so that the watcher sees at once that it is watching
 	control := http.NewResponseController(c.w)
 	if err := errors.Join(out.Flush(), control.Flush()); err != nil {
 		return nil // the caller has gone
@@ -81,10 +81,10 @@ func (c *call) tail() error {
 			return err
 		}
 	}
-	return nil // the caller has gone, or the server stops
+	return nil // the caller has left, or the server is stopping
 }
 
-// whom reads name=value, of an identifier of the project.
+// whom parses name=value, where name is an identifier of the project.
 func whom(p *trackway.Project, text string) (id trackway.Identifier, err error) {
 	if text == "" {
 		return id, nil
@@ -101,8 +101,8 @@ func whom(p *trackway.Project, text string) (id trackway.Identifier, err error) 
 
 // begin returns the sequence number after which to begin. With ?since=, the
 // tail begins with the first event that was received at that time or later.
-// Otherwise it begins with the last events, as many as ?last= says or as a
-// bounded search finds.
+// Otherwise it begins with the last ?last= events, or fewer if a bounded search
+// finds fewer.
 func (t *tail) begin() (uint64, error) {
 	since, err := t.micros("since")
 	if err != nil {
@@ -135,7 +135,8 @@ func (t *tail) begin() (uint64, error) {
 	return seq, err
 }
 
-// admits tells whether an event is watched, and whose it is now.
+// admits reports whether an event is watched, and returns the customer that has
+// it now.
 func (t *tail) admits(e *trackway.Event) (bool, *trackway.Profile, error) {
 	if e.Project != t.project.Number || len(t.types) > 0 && !slices.Contains(t.types, e.Type) {
 		return false, nil, nil
@@ -147,7 +148,7 @@ func (t *tail) admits(e *trackway.Event) (bool, *trackway.Profile, error) {
 	return true, &trackway.Profile{Customer: c, IDs: ids}, nil
 }
 
-// pass writes those of the changes that are watched.
+// pass writes those changes that are watched.
 func (t *tail) pass(changes []change.Change) error {
 	for i := range changes {
 		e := changes[i].Event

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"trackway/internal/certificate"
 	"trackway/internal/config"
 	"trackway/internal/durable"
 	"trackway/internal/limit/history"
@@ -33,8 +34,9 @@ const (
 
 // Restore makes a data directory from a backup: from a given one, or from the
 // newest in a directory of backups. The data directory must be missing or
-// empty, except for the managed keys, which stay as they are. Restore opens and
-// reads the whole result. If it returns an error, nothing has changed.
+// empty, except for the managed keys and the certificates, which stay as they
+// are. Restore opens and reads the whole result. If it returns an error,
+// nothing has changed.
 func Restore(ctx context.Context, backup, dataDir string) (_ store.Backup, err error) {
 	var made []string
 	defer func() {
@@ -59,7 +61,8 @@ func Restore(ctx context.Context, backup, dataDir string) (_ store.Backup, err e
 
 // makeVacant makes a directory with its parents, and returns those that it has
 // made, the outermost first. An existing directory must be empty, except for
-// the managed keys and what a file system or a killed restore has left.
+// the managed keys, the certificates, and what a file system or a killed
+// restore has left.
 func makeVacant(dir string) (made []string, err error) {
 	const private = 0o700
 	there, err := os.ReadDir(dir)
@@ -76,7 +79,7 @@ func makeVacant(dir string) (made []string, err error) {
 		return nil, err
 	}
 	for _, entry := range there {
-		if name := entry.Name(); name != "lost+found" && name != Store+".partial" && name != config.ManagedFile {
+		if name := entry.Name(); name != "lost+found" && name != Store+".partial" && name != config.ManagedFile && name != certificate.Dir {
 			return nil, fmt.Errorf("%s is not empty: nothing is overwritten", dir)
 		}
 	}
@@ -131,7 +134,7 @@ func Salvage(dataDir string, log *slog.Logger, drop bool) (*store.Lost, error) {
 // continue.
 func Fatal(log *slog.Logger) func(error) {
 	return func(err error) {
-		log.Error("the store cannot go on: stopping; nothing that was acknowledged is lost by that", "err", err.Error())
+		log.Error("the store cannot continue: stopping; no acknowledged data is lost", "err", err.Error())
 		os.Exit(1) //nolint:forbidigo // a clean stop would write more to a disk that has failed
 	}
 }

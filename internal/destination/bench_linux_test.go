@@ -16,7 +16,7 @@ import (
 	"trackway/internal/store"
 )
 
-// discard is a sink that takes everything.
+// discard is a sink that accepts everything.
 type discard struct{ at destination.Position }
 
 func (s *discard) Prepare(context.Context) (destination.Position, error) { return s.at, nil }
@@ -36,8 +36,9 @@ func (s *discard) Rewind(_ context.Context, to destination.Position) error {
 func (*discard) Close() error { return nil }
 
 // BenchmarkIngest compares the processor time that the store takes for commands
-// with a destination that follows, and without one. Both take turns in the same
-// store. It does not contain the time for HTTP, so the real ratio is lower.
+// while a destination follows it with the time without a destination. Both
+// variants take turns in the same store. The time for HTTP is not included, so
+// the real ratio is lower.
 func BenchmarkIngest(b *testing.B) {
 	s, err := store.Open(b.TempDir(), store.Options{Fatal: func(err error) { panic(err) }})
 	if err != nil {
@@ -119,7 +120,8 @@ const (
 	senders        = 16
 )
 
-// ingest sends events of 2000 customers, as many at a time as a server does.
+// ingest sends events of 2000 customers, in groups as large as those of a
+// server.
 func ingest(b *testing.B, s *store.Store, from int) int {
 	b.Helper()
 	var all sync.WaitGroup

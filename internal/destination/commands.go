@@ -9,12 +9,12 @@ import (
 var (
 	errStopping = errors.New("the server is stopping")
 	errGone     = errors.New("a reload has changed or removed this destination meanwhile")
-	errHangs    = errors.New("a call to this destination does not end: if it is a folder on another machine, see whether that can be reached")
+	errHangs    = errors.New("a call to this destination hangs: if it is a folder on another machine, check whether that machine can be reached")
 	errInUse    = errors.New("a check, a verification or another command is using the destination: try again when that is over")
 )
 
-// Pause stops a destination until [Manager.Resume], also over restarts. Its lag
-// grows meanwhile.
+// Pause stops a destination until [Manager.Resume], even across restarts.
+// Meanwhile its lag grows.
 func (m *Manager) Pause(name string) error {
 	m.ops.Lock()
 	defer m.ops.Unlock()
@@ -29,7 +29,8 @@ func (m *Manager) Pause(name string) error {
 	return m.stopLocked(r)
 }
 
-// Resume lets a destination run that was paused, or that waits for an operator.
+// Resume continues a destination that was paused, or that waits for an
+// operator.
 func (m *Manager) Resume(name string) error {
 	m.ops.Lock()
 	defer m.ops.Unlock()
@@ -53,11 +54,12 @@ func (m *Manager) Resume(name string) error {
 }
 
 // Rewind makes a destination continue after another change: beginning, now, the
-// number of a change, or a time. The changes after that are written again,
-// which doubles nothing if the destination can tell. It also makes a
-// destination accept this store that had the changes of another one. It returns
-// the number. It does not wait for what another operator does with the
-// destination, but fails: pauses and reloads would have to wait, too.
+// number of a change, or a time. It returns the number of that change. The
+// changes after it are written again, which doubles nothing if the destination
+// can recognize them. Rewind also makes a destination that had the changes of
+// another store accept this one. If another operator is using the destination,
+// Rewind does not wait but fails, because pauses and reloads would have to wait
+// for it.
 func (m *Manager) Rewind(ctx context.Context, name, to string) (uint64, error) {
 	m.ops.Lock()
 	defer m.ops.Unlock()
@@ -105,8 +107,8 @@ func (m *Manager) Check(ctx context.Context, name string) error {
 }
 
 // Use calls do with the sink of a destination and its view, while nothing else
-// uses the sink. Writes wait meanwhile. With prepared, the destination is
-// connected before.
+// uses the sink. Meanwhile writes wait. If prepared is set, it connects the
+// destination first.
 func (m *Manager) Use(ctx context.Context, name string, prepared bool, do func(context.Context, Sink, *View) error) error {
 	r, err := m.find(name)
 	if err != nil {
@@ -118,15 +120,15 @@ func (m *Manager) Use(ctx context.Context, name string, prepared bool, do func(c
 	return r.cleaned(r.use(ctx, func(ctx context.Context) error { return do(ctx, r.sink, r.view) }))
 }
 
-// use calls the sink for an operator, when nobody else does.
+// use calls the sink for an operator, at a time when nothing else uses it.
 func (r *runner) use(ctx context.Context, do func(context.Context) error) error {
 	ctx, done := r.operation(ctx)
 	defer done()
 	return r.call(ctx, operatorTime, r.preparing(do))
 }
 
-// operation returns a context for what an operator does: it ends with the
-// server, and before the sink is closed. done must be called.
+// operation returns a context for an operator's action. The context ends when
+// the server stops, and before the sink is closed. The caller must call done.
 func (r *runner) operation(ctx context.Context) (_ context.Context, done func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
@@ -143,9 +145,9 @@ func (r *runner) operation(ctx context.Context) (_ context.Context, done func())
 	return ctx, func() { close(ended) }
 }
 
-// preparing returns a call of the sink for an operator. If the last call
-// failed, or this is the first one, it prepares the sink before, and the runner
-// does so again after it.
+// preparing returns a function that calls the sink for an operator. If the last
+// call failed, or this is the first one, it prepares the sink first, and the
+// runner prepares it again afterwards.
 func (r *runner) preparing(do func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if !r.prepared.Load() {
@@ -157,15 +159,15 @@ func (r *runner) preparing(do func(context.Context) error) func(context.Context)
 	}
 }
 
-// cleaned returns an error that shows no credentials.
+// cleaned returns an error without credentials.
 func (r *runner) cleaned(err error) error {
 	if err == nil {
 		return nil
 	}
-	return errors.New(r.clean(err)) // the error itself may contain what its text lacks
+	return errors.New(r.clean(err)) // the error itself may still contain what its text no longer shows
 }
 
-// Rejects returns the last rows that a destination has rejected, oldest first.
+// Rejects returns the rows that a destination rejected last, oldest first.
 func (m *Manager) Rejects(name string) ([]Reject, error) {
 	r, err := m.find(name)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"trackway/internal/change"
 )
 
-// Copies returns the destinations as the store sees them: erasures and the
+// Copies presents the destinations to the store, so that erasures and the
 // expiry of events wait for them.
 func (m *Manager) Copies() change.Copies { return copies{m} }
 
@@ -28,8 +28,8 @@ func (c copies) List() []change.Copy {
 	return list
 }
 
-// bound returns the time before which events were received that expire although
-// the destination does not have them.
+// bound returns a time: events that were received before it expire even if the
+// destination does not have them.
 func (r *runner) bound(now time.Time) trackway.Micros {
 	switch {
 	case r.config.Retention == "let_go":
@@ -40,7 +40,7 @@ func (r *runner) bound(now time.Time) trackway.Micros {
 	return math.MinInt64
 }
 
-// missedEvery is the time between two lines of the log about missed events.
+// missedEvery is the interval at which the log reports missed events.
 const missedEvery = time.Hour
 
 // Missed implements [change.Copies].

@@ -71,8 +71,8 @@ func TestErasuresWait(t *testing.T) {
 }
 
 // TestMissed: a destination that lags holds old events back, unless its
-// configuration says otherwise. The events that it misses are counted, over
-// restarts.
+// configuration says otherwise. The events that it misses are counted, even
+// across restarts.
 func TestMissed(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -112,8 +112,8 @@ func TestMissed(t *testing.T) {
 	}
 }
 
-// TestFirst: a destination remembers where it began, so that nobody looks for
-// older changes there.
+// TestFirst: a destination remembers where it began, so that verify does not
+// expect older changes there.
 func TestFirst(t *testing.T) {
 	t.Parallel()
 	w := destinationtest.NewWorld(t, 1)

@@ -30,7 +30,7 @@ func TestMemory(t *testing.T) {
 
 var errDown = errors.New("dial tcp: memory://user:s3cr3t@host is down, pa55word whsec_s3cret")
 
-// TestBatches: a batch is closed by its rows, its bytes, or its age.
+// TestBatches: a batch ends because of its rows, its bytes, or its age.
 func TestBatches(t *testing.T) {
 	t.Parallel()
 	run(t, func(b *bubble) {
@@ -64,9 +64,9 @@ func TestBatches(t *testing.T) {
 	}, "a")
 }
 
-// TestDeadForAnHour: a dead destination is tried again for as long as it takes.
-// It does not concern the other one, and its memory does not grow: no more is
-// read for it than two batches. Then it catches up.
+// TestDeadForAnHour: the engine keeps trying a dead destination. Another
+// destination is not affected, and memory does not grow: the engine reads at
+// most two batches for the dead one. Then the destination catches up.
 func TestDeadForAnHour(t *testing.T) {
 	t.Parallel()
 	run(t, func(b *bubble) {
@@ -111,8 +111,8 @@ func (b *bubble) wantClean(text string) {
 	}
 }
 
-// TestReadsNoFurther: while a batch is refused, no more is read than one batch
-// ahead.
+// TestReadsNoFurther: while the sink refuses a batch, the engine reads only one
+// batch ahead.
 func TestReadsNoFurther(t *testing.T) {
 	t.Parallel()
 	run(t, func(b *bubble) {
@@ -133,8 +133,8 @@ func TestReadsNoFurther(t *testing.T) {
 	}, "a")
 }
 
-// TestBackOff: pauses double up to a minute, and a destination that asks for a
-// longer one gets it.
+// TestBackOff: pauses double up to a minute. If a destination asks for a longer
+// pause, it gets that.
 func TestBackOff(t *testing.T) {
 	t.Parallel()
 	run(t, func(b *bubble) {
@@ -176,8 +176,8 @@ func TestBackOff(t *testing.T) {
 	}, "a")
 }
 
-// TestBreaker: after some failures of a batch, it is only sent if a check
-// succeeds.
+// TestBreaker: after some failures of a batch, the engine sends it only once a
+// check has succeeded.
 func TestBreaker(t *testing.T) {
 	t.Parallel()
 	run(t, func(b *bubble) {
@@ -208,9 +208,9 @@ func TestBreaker(t *testing.T) {
 	}, "a")
 }
 
-// TestPositions: a position of another store, or beyond the end of this one, is
-// refused, with words that say what to do. A rewind cures it. An empty
-// destination gets everything again.
+// TestPositions: the engine refuses a position of another store, or one beyond
+// the end of this store, and says what to do. A rewind solves the problem. An
+// empty destination gets everything again.
 func TestPositions(t *testing.T) {
 	t.Parallel()
 	run(t, func(b *bubble) {
@@ -266,8 +266,8 @@ func failOnce(err error) func(context.Context, string, *destination.Batch) error
 	}
 }
 
-// TestReload: destinations come, change, pause and go, while another one goes
-// on. One that comes back continues where it was.
+// TestReload: destinations are added, changed, paused and removed, while
+// another one continues. A destination that returns continues where it was.
 func TestReload(t *testing.T) {
 	t.Parallel()
 	run(t, func(b *bubble) {
@@ -322,7 +322,7 @@ func TestReload(t *testing.T) {
 	}, "a")
 }
 
-// TestStop: a stop lets a write under way end, but not for long.
+// TestStop: a stop lets a running write finish, but not for long.
 func TestStop(t *testing.T) {
 	t.Parallel()
 	for takes, most := range map[time.Duration]time.Duration{3 * time.Second: 3 * time.Second, time.Hour: 5 * time.Second} {
@@ -353,7 +353,7 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// TestPanic: a bug of a destination neither ends the process nor loses
+// TestPanic: a bug in a destination neither ends the process nor loses
 // anything.
 func TestPanic(t *testing.T) {
 	t.Parallel()
@@ -397,8 +397,8 @@ func TestChecks(t *testing.T) {
 	}, "a")
 }
 
-// TestChecksWhileOthersCome: changes that do not concern a destination do not
-// put off its checks.
+// TestChecksWhileOthersCome: changes that a destination does not get do not
+// delay its checks.
 func TestChecksWhileOthersCome(t *testing.T) {
 	t.Parallel()
 	run(t, func(b *bubble) {

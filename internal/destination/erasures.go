@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// erasuresDone returns the erasures that the destination has as not done,
-// although they are. Erasures that the store has forgotten are forgotten here,
-// too.
+// erasuresDone returns the erasures that are done, although the destination
+// still lists them as not done. It also forgets erasures that the store has
+// forgotten.
 func (r *runner) erasuresDone() (done []Erasure, err error) {
 	pending := r.files.get().Erasures
 	if len(pending) == 0 {
@@ -41,8 +41,8 @@ func (r *runner) erasuresDone() (done []Erasure, err error) {
 }
 
 // noteErasures notes which of some erasures are not done. It must return before
-// they are passed: after a crash in between, the destination has them, and
-// nothing else would make it hear of their end.
+// they are passed on. After a crash in between, the destination has them, and
+// nothing else would tell it that they are done.
 func (r *runner) noteErasures(passing []Erasure) error {
 	return r.setErasures(func(pending []uint64) []uint64 {
 		for _, e := range passing {
@@ -54,8 +54,8 @@ func (r *runner) noteErasures(passing []Erasure) error {
 	})
 }
 
-// forgetErasures notes which of the erasures that were passed need not be
-// passed again, because they are done.
+// forgetErasures notes which of the erasures that were passed on need not be
+// passed on again, because they are done.
 func (r *runner) forgetErasures(passed []Erasure) error {
 	return r.setErasures(func(pending []uint64) []uint64 {
 		for _, e := range passed {
@@ -67,9 +67,10 @@ func (r *runner) forgetErasures(passed []Erasure) error {
 	})
 }
 
-// setErasures changes the sorted list of pending erasures. The change only adds
-// or only removes, and may be called twice: another goroutine may change the
-// list meanwhile. Without an effect, nothing is written.
+// setErasures changes the sorted list of pending erasures. change must only add
+// or only remove erasures. It may be called twice, because another goroutine
+// may change the list meanwhile. If the list stays the same, nothing is
+// written.
 func (r *runner) setErasures(change func(pending []uint64) []uint64) error {
 	before := r.files.get().Erasures
 	if len(change(slices.Clone(before))) == len(before) {

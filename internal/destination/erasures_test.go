@@ -9,7 +9,7 @@ import (
 	"trackway/internal/query"
 )
 
-// oneErasure is a store with one erasure in each project, which is done.
+// oneErasure is a store with one finished erasure in each project.
 type oneErasure struct{ Store }
 
 func (oneErasure) Erasures(project uint32) ([]query.Erasure, error) {
@@ -29,8 +29,8 @@ func (m meanwhile) Erasures(uint32) ([]query.Erasure, error) {
 	return nil, nil
 }
 
-// TestErasurePassedMeanwhile: while the filler asks for the erasures that are
-// done, the writer may pass others. Both are noted.
+// TestErasurePassedMeanwhile: while the filler asks which erasures are done,
+// the writer may pass others on. Both changes are noted.
 func TestErasurePassedMeanwhile(t *testing.T) {
 	t.Parallel()
 	r := runner{view: NewView(&config.Destination{}, []trackway.Project{{Number: 1, Name: "p"}}), files: &files{dir: t.TempDir(), state: state{Erasures: []uint64{1, 2}}}}

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestFailureIsNews: the log has each reason of a failure once, and again if it
-// comes back.
+// TestFailureIsNews: the log reports each reason of a failure once, and again
+// if the reason returns.
 func TestFailureIsNews(t *testing.T) {
 	t.Parallel()
 	var s stats

@@ -19,7 +19,7 @@ import (
 	"trackway/internal/sleep"
 )
 
-// fakeStore is a log of events in memory. It notes up to which number it was
+// fakeStore is a log of events in memory. It records up to which number it was
 // read.
 type fakeStore struct {
 	mu      sync.Mutex
@@ -201,7 +201,7 @@ func (b *bubble) reload() {
 	apply()
 }
 
-// pass lets time pass, and everything that is due happen.
+// pass lets time pass, and lets everything happen that is due.
 func (b *bubble) pass(d time.Duration) {
 	_ = sleep.For(b.Context(), d) // the bubble's time
 	synctest.Wait()
@@ -218,8 +218,8 @@ func (b *bubble) status(name string) destination.Status {
 	return destination.Status{}
 }
 
-// has checks that a destination has the first events, once and in order, and
-// that the batches follow each other.
+// has checks that a destination has the first n events, each once and in order,
+// and that the batches follow each other without gaps.
 func (b *bubble) has(name string, n int) {
 	b.Helper()
 	events := b.sinks[name].Tables().Events

@@ -24,9 +24,10 @@ const (
 	mostRejects = 10_000 // that are kept
 )
 
-// storeID returns the id of the store whose data directory contains dir. It is
-// made once, and no backup has it: a store that was restored from a backup has
-// other changes under the same numbers, so destinations must tell it apart.
+// storeID returns the id of the store whose data directory contains dir. The id
+// is created once, and is not in any backup. A store that was restored from a
+// backup has other changes under the same numbers, so destinations must be able
+// to distinguish it.
 func storeID(dir string) (string, error) {
 	path := filepath.Join(dir, "id")
 	id := make([]byte, 16)
@@ -41,13 +42,13 @@ func storeID(dir string) (string, error) {
 	}
 	found := strings.TrimSpace(string(text))
 	if b, err := hex.DecodeString(found); err != nil || len(b) != len(id) {
-		return "", fmt.Errorf("%s: not 16 bytes in hexadecimal digits: restore the file, or remove it, and then rewind each destination", path)
+		return "", fmt.Errorf("%s: the content must be 16 bytes in hexadecimal digits: restore the file, or remove it and then rewind each destination", path)
 	}
 	return found, nil
 }
 
-// files are the files of a destination: its state, and the rows that it has
-// rejected. They are safe for concurrent use.
+// files holds the files of a destination: its state, and the rows that it has
+// rejected. It is safe for concurrent use.
 type files struct {
 	dir string
 
@@ -56,17 +57,17 @@ type files struct {
 	rejects int // lines in the file
 }
 
-// state is what a destination keeps over a restart.
+// state is what a destination keeps across restarts.
 type state struct {
 	Paused   bool     `json:"paused"`
 	First    uint64   `json:"first,omitempty"`    // it began after this change
 	Missed   uint64   `json:"missed,omitempty"`   // events that expired before they were sent
-	Position *uint64  `json:"position,omitempty"` // of a destination that was removed from the configuration
-	Erasures []uint64 `json:"erasures,omitempty"` // passed to the destination as not done yet
+	Position *uint64  `json:"position,omitempty"` // the destination was removed from the configuration
+	Erasures []uint64 `json:"erasures,omitempty"` // erasures that were passed to the destination as not done yet
 }
 
-// openFiles opens the files in a folder of their own, and makes the folder if
-// it does not exist. It passes the reasons of the rejects.
+// openFiles opens the files in a folder of their own, and creates the folder if
+// it does not exist. It calls reject with the reason of each stored reject.
 func openFiles(dir string, reject func(reason string)) (*files, error) {
 	const ownerOnly = 0o700
 	if err := os.MkdirAll(dir, ownerOnly); err != nil {
@@ -115,8 +116,9 @@ func (f *files) set(change func(*state)) error {
 	return nil
 }
 
-// reject adds rejects to the file. If it has become long, the oldest go. If a
-// crash or a full disk has left a part of a line, the new ones begin behind it.
+// reject adds rejects to the file. If the file becomes too long, it removes the
+// oldest. If a crash or a full disk has left a part of a line, the new rejects
+// begin on a new line.
 func (f *files) reject(rejects []Reject) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -158,7 +160,7 @@ func (f *files) reject(rejects []Reject) error {
 	})
 }
 
-// torn reports whether a file ends within a line.
+// torn reports whether a file ends in the middle of a line.
 func torn(file *os.File) bool {
 	info, err := file.Stat()
 	if err != nil || info.Size() == 0 {
@@ -169,7 +171,7 @@ func torn(file *os.File) bool {
 	return err == nil && last[0] != '\n'
 }
 
-// all returns the rejects that are kept, oldest first.
+// all returns the stored rejects, oldest first.
 func (f *files) all() (rejects []Reject, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -177,8 +179,8 @@ func (f *files) all() (rejects []Reject, err error) {
 	return rejects[max(len(rejects)-mostRejects, 0):], err
 }
 
-// read calls do for each line of the rejects that is whole. A crash may have
-// left a part of a line, and a power cut any number of zeros.
+// read calls do for each complete line of the rejects. A crash may have left a
+// part of a line, and a power cut any number of zero bytes.
 func (f *files) read(do func(r *Reject, line []byte)) error {
 	file, err := os.Open(f.rejectsPath())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -189,7 +191,7 @@ func (f *files) read(do func(r *Reject, line []byte)) error {
 	defer func() { _ = file.Close() }() // what was read is read
 	const mostLine = 64 << 10
 	for lines := bufio.NewReaderSize(file, mostLine); ; {
-		line, err := lines.ReadSlice('\n') // with ErrBufferFull, a part of what is no line
+		line, err := lines.ReadSlice('\n') // with ErrBufferFull, a part of something that is not a line
 		line = bytes.TrimSuffix(line, []byte{'\n'})
 		var r Reject
 		if seal.Whole(line) && json.Unmarshal(bytes.Clone(line), &r) == nil {

@@ -14,39 +14,40 @@ import (
 	"trackway/internal/sleep"
 )
 
-// filler makes batches of the changes of a store, in order. It runs ahead of
-// the writing by one batch.
+// filler makes batches from the changes of a store, in order. It runs one batch
+// ahead of the writer.
 type filler struct {
 	store   Store
 	storeID string
 	name    string // of the destination
-	first   uint64 // it began after this change, and never had the events up to it
+	first   uint64 // it began after this change, and never got the events up to it
 	view    *View
 	rows    int // most of a batch
-	bytes   int // most of a batch, unless one row has more
+	bytes   int // limits of a batch; a single row may exceed them
 	every   time.Duration
 	joins   bool                           // events have a Holder
-	lost    func(number uint64, err error) // receives what cannot be read, and is left out
-	done    func() ([]Erasure, error)      // erasures that the destination has as not done, although they are
+	lost    func(number uint64, err error) // receives what cannot be read and is left out
+	done    func() ([]Erasure, error)      // erasures that are done, but that the destination still has as not done
 	out     func(*Batch) error
 
-	after uint64 // Through of the last batch with rows: what the destination will have then
-	read  uint64 // the changes up to this number are in batches, or were left out
-	more  bool   // the last batch was full: there may be more to read now
+	after uint64 // Through of the last batch with rows: the destination's position after that batch
+	read  uint64 // all changes up to this number are in batches, or were left out
+	more  bool   // the last batch was full, so there may be more to read at once
 
 	looked time.Time // when done was called
 }
 
 const (
-	mostPoll   = 250 * time.Millisecond // between two looks at how much has come: writers do not wake it
-	mostPassed = 1 << 20                // changes that one batch passes: progress is noted if few concern it
-	pieceBytes = 4 << 20                // of a batch of rewritten events only: made while two others are in memory
-	rowBytes   = 64                     // of a row, besides properties and identifiers
+	mostPoll   = 250 * time.Millisecond // interval of looking for new changes: writers do not wake the filler
+	mostPassed = 1 << 20                // changes that a batch may skip: progress is noted even if few concern it
+	pieceBytes = 4 << 20                // of a batch of rewritten events only: two other batches are in memory then
+	rowBytes   = 64                     // of a row, in addition to properties and identifiers
 	donePause  = time.Minute            // between two calls of done
 )
 
 // run passes batches to out until ctx ends or out returns an error. A batch
-// without rows only says that changes do not concern the destination.
+// without rows only tells that the changes up to its Through do not concern the
+// destination.
 func (f *filler) run(ctx context.Context) error {
 	for {
 		b, err := f.next(ctx)
@@ -62,8 +63,8 @@ func (f *filler) run(ctx context.Context) error {
 	}
 }
 
-// next returns the next batch. It waits until the batch is full, or the time
-// for it is over since there was something to read.
+// next returns the next batch. Once there is something to read, it waits until
+// the batch is full or the time for it is over.
 func (f *filler) next(ctx context.Context) (*Batch, error) {
 	m := f.begin()
 	for due := (time.Time{}); ; {
@@ -88,8 +89,8 @@ func (f *filler) next(ctx context.Context) (*Batch, error) {
 	}
 }
 
-// await waits until there is something to read. It returns a batch that moves
-// nothing if erasures are done.
+// await waits until there is something to read. If erasures are done, it
+// returns a batch that does not move the position.
 func (f *filler) await(ctx context.Context) (*Batch, error) {
 	for {
 		short, cancel := context.WithTimeout(ctx, donePause)
@@ -108,7 +109,7 @@ func (f *filler) await(ctx context.Context) (*Batch, error) {
 	}
 }
 
-// erasuresDone adds the erasures that are done. Nothing in the log says so.
+// erasuresDone adds the erasures that are done. The log does not report this.
 func (f *filler) erasuresDone(b *Batch) (err error) {
 	if time.Since(f.looked) < donePause {
 		return nil
@@ -118,7 +119,8 @@ func (f *filler) erasuresDone(b *Batch) (err error) {
 	return err
 }
 
-// erasuresAsked adds the erasures of the customers in a batch.
+// erasuresAsked adds the erasures that were requested for the customers in a
+// batch.
 func (f *filler) erasuresAsked(m *making) error {
 	for project := range m.erased {
 		all, err := f.store.Erasures(project)
@@ -136,9 +138,9 @@ func (f *filler) erasuresAsked(m *making) error {
 	return nil
 }
 
-// gather waits until a time, or until so many changes have come that they may
-// fill the batch. So the log is read in large pieces, which costs least, and a
-// customer that changes often is looked up once.
+// gather waits until a time, or until enough changes have arrived to fill the
+// batch. So it reads the log in large pieces, which costs least, and looks up a
+// customer that changes often only once.
 func (f *filler) gather(ctx context.Context, due time.Time, wanted int) error {
 	poll := min(max(f.every/20, time.Millisecond), mostPoll)
 	for !f.more && f.store.Synced()-f.read < uint64(wanted) {
@@ -153,14 +155,14 @@ func (f *filler) gather(ctx context.Context, due time.Time, wanted int) error {
 	return nil
 }
 
-// making is a batch in the making.
+// making is a batch that is being made.
 type making struct {
 	*Batch
 	from      uint64                    // the changes up to this number are in earlier batches
 	customers map[trackway.Customer]int // indexes of Customers
-	rewritten []rewritten               // whose events are to be passed again
+	rewritten []rewritten               // their events are to be passed again
 
-	holders map[trackway.Customer]*Customer // of events, by the customer they were recorded for
+	holders map[trackway.Customer]*Customer // of events, keyed by the customer for whom they were recorded
 	erased  map[uint32]bool                 // projects with an erased customer
 }
 
@@ -177,7 +179,7 @@ func (f *filler) begin() *making {
 }
 
 // take adds the changes up to a number to a batch. It reports whether the batch
-// is full. Changes after that stay for the next one.
+// is full. Further changes remain for the next batch.
 func (f *filler) take(m *making, through uint64) (full bool, err error) {
 	for some, err := range f.store.Changes(f.read, min(through, m.from+mostPassed)) {
 		if err != nil {
@@ -214,7 +216,7 @@ func (f *filler) takeSome(m *making, some []change.Change) (full bool, err error
 			full, err = f.customer(m, snapshot, c)
 		case change.Lost:
 			f.lost(c.Number, c.Err)
-		case change.Expired: // what has expired stays in destinations
+		case change.Expired: // expired events stay in destinations
 		}
 		if full || err != nil {
 			return full, err
@@ -241,7 +243,7 @@ func (f *filler) event(m *making, snapshot func() query.Snapshot, e *trackway.Ev
 	return !f.add(m, size, func() { m.Events = append(m.Events, row) }), nil
 }
 
-// add adds a row unless the batch has no room for it.
+// add adds a row. It reports false if the batch has no room for it.
 func (f *filler) add(m *making, size int, do func()) bool {
 	size += rowBytes
 	if n := m.Rows(); n >= f.rows || n > 0 && m.Bytes+size > f.bytes {
@@ -252,9 +254,9 @@ func (f *filler) add(m *making, size int, do func()) bool {
 	return true
 }
 
-// customer adds a customer in its present state. It leaves out a customer whose
-// record is damaged, so that the others still arrive, unless an erasure must
-// reach the destination.
+// customer adds a customer in its present state. If the customer's record is
+// damaged, it leaves the customer out, so that the others still arrive. But if
+// an erasure of that customer must reach the destination, it returns an error.
 func (f *filler) customer(m *making, snapshot func() query.Snapshot, c *change.Change) (full bool, err error) {
 	if !f.view.Has(c.Project) {
 		return false, nil
@@ -272,7 +274,7 @@ func (f *filler) customer(m *making, snapshot func() query.Snapshot, c *change.C
 		return false, nil
 	}
 	at, again := m.customers[c.Customer]
-	if again { // changed since it was looked up
+	if again { // it has changed since it was looked up
 		m.Bytes += size - sizeOf(&m.Customers[at])
 		m.Customers[at] = row
 	} else if !f.add(m, size, func() {
@@ -290,17 +292,17 @@ func (f *filler) customer(m *making, snapshot func() query.Snapshot, c *change.C
 	return false, nil
 }
 
-// damaged returns the error of an erasure that cannot be carried out in the
-// destination, because it is not known what is to be replaced there. An
-// operator has to know of it.
+// damaged returns the error for an erasure that cannot be carried out in the
+// destination, because nobody knows what to replace there. An operator has to
+// act.
 func (f *filler) damaged(number uint64, c trackway.Customer, err error) error {
 	return &FinalError{fmt.Errorf(
-		"change %d is an erasure, and what it has left of customer %d cannot be read, so the destination may still have what was erased: %w. "+
-			"The store is damaged: see docs/damage.md. To go on without it, after you have removed that by hand: trackway destinations rewind %s --to %d", number, c, err, f.name, number)}
+		"change %d is an erasure of customer %d, whose remaining data cannot be read, so the destination may still have the erased data: %w. "+
+			"The store is damaged: see docs/damage.md. If you have removed that data by hand, continue with: trackway destinations rewind %s --to %d", number, c, err, f.name, number)}
 }
 
-// join looks up the customer who has an event. It returns what that adds to the
-// size of the batch.
+// join looks up the customer who has an event. It returns how much that adds to
+// the size of the batch.
 func (f *filler) join(m *making, s query.Snapshot, e *trackway.Event, row *Event) (size int, err error) {
 	if row.Holder = m.holders[e.Customer]; row.Holder != nil {
 		return 0, nil
@@ -327,9 +329,9 @@ func sizeOf(c *Customer) (size int) {
 	return size + len(c.Properties)
 }
 
-// complete finishes a batch. All that the batch shows is on the disk then: a
-// customer is looked up in its present state, which a power cut could undo
-// otherwise.
+// complete finishes a batch. It returns once everything that the batch shows is
+// on the disk. This is necessary because a customer is looked up in its present
+// state, which a power cut could still undo.
 func (f *filler) complete(ctx context.Context, m *making) error {
 	for _, r := range m.rewritten {
 		if err := f.rewrite(ctx, m, r); err != nil {
@@ -353,7 +355,7 @@ func (f *filler) complete(ctx context.Context, m *making) error {
 }
 
 // sortRewritten sorts the rewritten events. If two customers became one, both
-// may have passed the same event: the last one is the newest.
+// may have passed the same event; the last one is the newest.
 func (m *making) sortRewritten() {
 	slices.SortStableFunc(m.Rewritten, bySeq)
 	kept := m.Rewritten[:0]
@@ -368,8 +370,8 @@ func (m *making) sortRewritten() {
 func bySeq(a, b Event) int { return cmp.Compare(a.Seq, b.Seq) }
 
 // rewrite passes the events of a customer again, as an erasure has left them.
-// Many of them become batches of their own, which come before the one with the
-// customer's change: a crash in between repeats them.
+// If there are many, they form batches of their own before the batch with the
+// customer's change. A crash in between repeats them.
 func (f *filler) rewrite(ctx context.Context, m *making, r rewritten) error {
 	for place, end := (query.Place{}), false; !end; {
 		if err := ctx.Err(); err != nil {
@@ -398,7 +400,7 @@ func sizeOfEvents(events []Event) (size int) {
 	return size
 }
 
-// passPiece passes the rewritten events of a batch on their own.
+// passPiece passes the rewritten events of a batch as a separate batch.
 func (f *filler) passPiece(m *making) error {
 	m.sortRewritten()
 	piece := &Batch{Store: m.Store, After: m.After, Through: m.After, Rewritten: m.Rewritten, Bytes: sizeOfEvents(m.Rewritten)}
@@ -414,8 +416,8 @@ func (f *filler) passPiece(m *making) error {
 }
 
 // rewriteSome reads events after a place, as many as a piece may have. It
-// reports whether there are no more. It holds no snapshot longer than that:
-// while a destination is away, a piece may wait for days.
+// reports whether that was the last piece. It holds no snapshot between pieces,
+// because a piece may wait for days while a destination is down.
 func (f *filler) rewriteSome(m *making, r rewritten, place *query.Place) (end bool, err error) {
 	s := f.store.Snapshot()
 	defer func() { err = errors.Join(err, s.Close()) }()
@@ -430,7 +432,7 @@ func (f *filler) rewriteSome(m *making, r rewritten, place *query.Place) (end bo
 		*place = at
 		row, ok := f.view.Event(e)
 		switch {
-		case !ok || e.Seq <= f.first || e.Seq > f.read: // those after f.read are read later, as they are then
+		case !ok || e.Seq <= f.first || e.Seq > f.read: // later ones are read later, as they are then
 		case e.Seq > m.After:
 			if i, ok := slices.BinarySearchFunc(m.Events, row, bySeq); ok {
 				row = own(row)

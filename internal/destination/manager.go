@@ -23,15 +23,15 @@ import (
 // configuration.
 var ErrUnknown = errors.New("there is no such destination in the configuration; after a change of the file, reload the server")
 
-// Options is what a [Manager] needs.
+// Options holds what a [Manager] needs.
 type Options struct {
-	Dir   string // for the files of destinations, in the data directory; it is made if necessary
+	Dir   string // for the files of destinations, in the data directory; created if necessary
 	Store Store
-	Open  func(config.Destination) (Sink, error) // makes the sink of a destination, without connecting
+	Open  func(config.Destination) (Sink, error) // creates the sink of a destination, without connecting
 	Log   *slog.Logger
 
-	// Jitter returns how long to wait before another attempt, at most so long.
-	// Nil: a random part of it.
+	// Jitter returns how long to wait before another attempt: at most most. If
+	// it is nil, the wait is a random part of that.
 	Jitter func(most time.Duration) time.Duration
 }
 
@@ -42,22 +42,22 @@ type Manager struct {
 
 	id string // of the store
 
-	// ops is held by what starts and stops runners, also while a partner is
+	// ops is held while runners are started or stopped, even while a partner is
 	// called.
 	ops     sync.Mutex
 	running func(*runner) (stop func() bool) // starts a runner; nil unless Run is running
 	ending  chan struct{}                    // closed when Run ends
 
-	mu      sync.Mutex // guards what follows; nobody waits for anything while it is held
+	mu      sync.Mutex // guards the fields below; nobody waits for anything while it is held
 	runners []*managed // by name
 }
 
-// managed is a runner, and how to stop it.
+// managed is a runner, and the means to stop it.
 type managed struct {
 	*runner
 
-	stop  func() bool // waits until it has stopped, but not for ever; nil: it was not started
-	added bool        // it got its cursor by the reload that made it
+	stop  func() bool // waits until it has stopped, but not forever; nil: it was not started
+	added bool        // the reload that created it has set its cursor
 }
 
 // New returns a manager without destinations. See [Manager.Reload].
@@ -76,11 +76,12 @@ func New(o Options) (*Manager, error) {
 	return &Manager{Options: o, id: id, ending: make(chan struct{})}, nil
 }
 
-// StoreID returns the id by which destinations tell this store from others.
+// StoreID returns the id that distinguishes this store from others in
+// destinations.
 func (m *Manager) StoreID() string { return m.id }
 
-// Run sends changes until ctx ends, and then returns nil. A write under way may
-// take a few seconds more. Run must be called once at most.
+// Run sends changes until ctx ends, and then returns nil. A running write may
+// take a few seconds more. Run may be called only once.
 func (m *Manager) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	m.ops.Lock()
@@ -110,8 +111,8 @@ func (m *Manager) Run(ctx context.Context) error {
 	return nil
 }
 
-// startLocked starts a runner, unless it is paused. The lock is that of
-// operations, as in the names below.
+// startLocked starts a runner, unless it is paused. "Locked" refers to the lock
+// ops, here and below.
 func (m *Manager) startLocked(r *managed) {
 	paused := r.config.Paused || r.files.get().Paused
 	r.stats.pause(paused)
@@ -123,8 +124,8 @@ func (m *Manager) startLocked(r *managed) {
 }
 
 // stopLocked stops a runner. A call of the sink may hang although its context
-// has ended, such as one into a folder on a network file system that is away.
-// This must not concern the other destinations, so stopLocked gives up then.
+// has ended, for example if it uses a network file system that is down.
+// stopLocked then gives up, so that other destinations are not affected.
 func (m *Manager) stopLocked(r *managed) error {
 	if r.stop == nil {
 		return nil
@@ -136,8 +137,8 @@ func (m *Manager) stopLocked(r *managed) error {
 	return nil
 }
 
-// endsSoon waits until a channel is closed, but not for long. It reports
-// whether it is closed.
+// endsSoon waits a short time for a channel to be closed, and reports whether
+// it was.
 func endsSoon(ended <-chan struct{}) bool {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -149,9 +150,9 @@ func endsSoon(ended <-chan struct{}) bool {
 	}
 }
 
-// closeLocked stops runners and closes their sinks, all at the same time: a
-// write under way may take some seconds. A sink that hangs is closed when it no
-// longer does.
+// closeLocked stops runners and closes their sinks, all at the same time,
+// because a running write may take some seconds. If a call of a sink hangs, the
+// sink is closed once that call returns.
 func (m *Manager) closeLocked(all []*managed) {
 	var closing sync.WaitGroup
 	for _, r := range all {
@@ -163,7 +164,7 @@ func (m *Manager) closeLocked(all []*managed) {
 				r.close()
 			}()
 			if err != nil || !endsSoon(closed) {
-				r.log.Error("destination: it goes as soon as it no longer hangs", "err", errHangs)
+				r.log.Error("destination: it is closed once its call no longer hangs", "err", errHangs)
 			}
 		})
 	}
@@ -185,12 +186,12 @@ func (m *Manager) find(name string) (*managed, error) {
 	return nil, fmt.Errorf("%q: %w", name, ErrUnknown)
 }
 
-// Reload puts other destinations in force. The projects have their numbers. It
-// first prepares everything that can fail: with an error, nothing has changed.
-// The caller then calls apply, which does the rest, or drop, which undoes what
-// was prepared. Only the first of these calls counts. Destinations that stay as
-// they are go on undisturbed. Those that go end what an operator does with
-// them.
+// Reload prepares other destinations. The projects must have their numbers. It
+// does everything that can fail: after an error, nothing has changed. The
+// caller then calls either apply, which puts the destinations in force, or
+// drop, which undoes the preparation. Only the first of these calls has an
+// effect. Destinations that stay the same continue undisturbed. If a
+// destination is removed, what an operator is doing with it ends.
 func (m *Manager) Reload(next []config.Destination, projects []trackway.Project) (apply, drop func(), err error) {
 	old := m.list()
 	var all, added []*managed
@@ -213,8 +214,8 @@ func (m *Manager) Reload(next []config.Destination, projects []trackway.Project)
 	return func() { once.Do(func() { m.apply(all) }) }, func() { once.Do(func() { m.undo(added) }) }, nil
 }
 
-// undo closes runners that were never in force, and removes their cursors:
-// events would be kept for them.
+// undo closes runners that never came into force, and removes their cursors,
+// which would otherwise keep events from expiring.
 func (m *Manager) undo(added []*managed) {
 	for _, r := range added {
 		r.close()
@@ -260,7 +261,7 @@ func (m *Manager) setFirstCursor(r *runner) (added bool, err error) {
 	}
 	number, known := all[cursorName(r.config.Name)]
 	if !known {
-		if before := r.files.get().Position; before != nil { // it was removed from the configuration, and is back
+		if before := r.files.get().Position; before != nil { // it was removed from the configuration, and has returned
 			number = min(*before, m.Store.Synced())
 		} else if number, err = startAt(m.Store, r.config.Start); err != nil {
 			return false, fmt.Errorf("start: %w", err)
@@ -299,8 +300,9 @@ func (m *Manager) apply(next []*managed) {
 	m.forgetOthers(next)
 }
 
-// forget removes the cursor of a destination that is no longer configured:
-// nothing waits for it. If it comes back, it goes on from there.
+// forget removes the cursor of a destination that is no longer configured, so
+// that nothing waits for it. If the destination returns, it continues where it
+// was.
 func (m *Manager) forget(r *managed) {
 	position := r.stats.at()
 	err := r.files.set(func(s *state) { s.Position = &position })
@@ -313,7 +315,7 @@ func (m *Manager) forget(r *managed) {
 }
 
 // forgetOthers removes the cursors of destinations that were removed from the
-// configuration while the server did not run.
+// configuration while the server was not running.
 func (m *Manager) forgetOthers(next []*managed) {
 	all, err := m.Store.Cursors()
 	if err != nil {

@@ -7,7 +7,8 @@ import (
 )
 
 // collector shows the status of all destinations. Reasons come from kinds, and
-// types and properties from clients, so their numbers are bounded there.
+// types and properties from clients; their numbers are bounded where they are
+// counted.
 type collector struct{ of *Manager }
 
 // Collector returns the metrics of all destinations.

@@ -86,8 +86,8 @@ func (s *hooked) Close() error {
 }
 
 // TestPositionWhileDown: a destination that is down when the server starts
-// keeps its position, also if it is removed from the configuration then. When
-// it comes back, it gets nothing twice, even if it keeps no position itself.
+// keeps its position, even if it is then removed from the configuration. When
+// it returns, it gets nothing twice, even if it keeps no position itself.
 func TestPositionWhileDown(t *testing.T) {
 	t.Parallel()
 	w := destinationtest.NewWorld(t, 1)
@@ -136,8 +136,8 @@ func TestPositionWhileDown(t *testing.T) {
 	}
 }
 
-// TestClose: a reload closes a sink only after the end of what an operator does
-// with it, and ends that. Nobody uses the sink afterwards.
+// TestClose: a reload ends what an operator is doing with a sink, and closes
+// the sink only after that. Nobody uses the sink afterwards.
 func TestClose(t *testing.T) {
 	t.Parallel()
 	w := destinationtest.NewWorld(t, 1)
@@ -176,9 +176,9 @@ func TestClose(t *testing.T) {
 	}
 }
 
-// TestRefusedReload: if a reload is refused because of a destination, or
-// dropped because of something else, the new ones leave nothing open, and no
-// cursor that keeps events. The old ones go on.
+// TestRefusedReload: a reload may be refused because of a destination, or
+// dropped for another reason. New destinations then leave nothing open, and no
+// cursor that keeps events. The old destinations continue.
 func TestRefusedReload(t *testing.T) {
 	t.Parallel()
 	w := destinationtest.NewWorld(t, 1)
@@ -235,8 +235,8 @@ func TestRefusedReload(t *testing.T) {
 	same("applied")
 }
 
-// TestRewindInUse: a rewind does not wait for a verification, since pauses and
-// reloads would wait for the rewind.
+// TestRewindInUse: a rewind does not wait for a verification, because pauses
+// and reloads would wait for the rewind.
 func TestRewindInUse(t *testing.T) {
 	t.Parallel()
 	w := destinationtest.NewWorld(t, 1)
@@ -267,8 +267,8 @@ func rejecting(mem *destinationtest.Memory) destination.Sink {
 	return s
 }
 
-// rejects returns how many rejects are counted, and checks that so many are
-// listed.
+// rejects returns how many rejects are counted, and checks that the same number
+// is listed.
 func rejects(t *testing.T, m *destination.Manager) (counted uint64) {
 	t.Helper()
 	for _, n := range m.List()[0].Rejected {
@@ -280,8 +280,9 @@ func rejects(t *testing.T, m *destination.Manager) (counted uint64) {
 	return counted
 }
 
-// TestLostAnswer: if a batch has arrived and its answer has not, its rejects
-// are counted and listed nevertheless, and its erasures get their end later.
+// TestLostAnswer: if a batch has arrived but its answer was lost, its rejects
+// are still counted and listed, and its erasures are still reported as done
+// later.
 func TestLostAnswer(t *testing.T) {
 	t.Parallel()
 	w := destinationtest.NewWorld(t, 1)
@@ -317,9 +318,9 @@ func TestLostAnswer(t *testing.T) {
 	}
 }
 
-// TestCrashAfterWrite: if the process ends after a batch has arrived, and
-// before it hears of that, the erasures of the batch get their end
-// nevertheless.
+// TestCrashAfterWrite: if the process ends after a batch has arrived, but
+// before it gets the answer, the erasures of the batch are still reported as
+// done later.
 func TestCrashAfterWrite(t *testing.T) {
 	t.Parallel()
 	w := destinationtest.NewWorld(t, 1)
@@ -349,8 +350,8 @@ func TestCrashAfterWrite(t *testing.T) {
 	}
 }
 
-// TestTornRejects: neither a part of a line, as a crash or a full disk leaves
-// it, nor zeros, as a power cut leaves them, take the next reject with them.
+// TestTornRejects: the next reject survives a part of a line, which a crash or
+// a full disk leaves, and zero bytes, which a power cut leaves.
 func TestTornRejects(t *testing.T) {
 	t.Parallel()
 	for what, left := range map[string]string{"part": `{"number":1,"tab`, "zeros": strings.Repeat("\x00", 100_000)} {
@@ -378,7 +379,7 @@ func TestTornRejects(t *testing.T) {
 }
 
 // TestCountsOverReload: a destination whose configuration changes keeps its
-// counts, with what was counted while the reload was prepared.
+// counts, including what was counted while the reload was prepared.
 func TestCountsOverReload(t *testing.T) {
 	t.Parallel()
 	w := destinationtest.NewWorld(t, 1)
@@ -404,8 +405,8 @@ func TestCountsOverReload(t *testing.T) {
 }
 
 // TestEmptyClaimed: a sink may record where its first batch begins before it
-// writes the batch. If the write fails then, the destination is where it should
-// be.
+// writes the batch. If the write then fails, that record is a position that the
+// engine accepts.
 func TestEmptyClaimed(t *testing.T) {
 	t.Parallel()
 	w := destinationtest.NewWorld(t, 1)
@@ -428,8 +429,8 @@ func TestEmptyClaimed(t *testing.T) {
 	}
 }
 
-// TestReloadStopsTogether: if several destinations go, their writes under way
-// end at the same time.
+// TestReloadStopsTogether: if several destinations are removed, their running
+// writes end at the same time.
 func TestReloadStopsTogether(t *testing.T) {
 	t.Parallel()
 	const takes = 3 * time.Second
@@ -456,8 +457,8 @@ func TestReloadStopsTogether(t *testing.T) {
 	}, "a", "b", "c")
 }
 
-// TestHanging: a call that does not end, whatever its context says, holds up
-// neither the other destinations, nor commands, nor a reload.
+// TestHanging: a call that does not end with its context holds up neither other
+// destinations, nor commands, nor a reload.
 func TestHanging(t *testing.T) {
 	t.Parallel()
 	run(t, func(b *bubble) {
@@ -471,7 +472,7 @@ func TestHanging(t *testing.T) {
 		b.add(10, `{}`)
 		b.pass(time.Minute)
 		for what, do := range map[string]func(string) error{"pause": b.manager.Pause, "resume": b.manager.Resume} {
-			if err := do("away"); err == nil || !strings.Contains(err.Error(), "does not end") {
+			if err := do("away"); err == nil || !strings.Contains(err.Error(), "hangs") {
 				b.Errorf("%s: got %v", what, err)
 			}
 		}
@@ -515,8 +516,8 @@ func seqs(mem *destinationtest.Memory) (all []uint64) {
 	return all
 }
 
-// TestRewrittenBeforeStart: an erasure does not bring events to a destination
-// that began after them.
+// TestRewrittenBeforeStart: an erasure sends no events to a destination that
+// began after them.
 func TestRewrittenBeforeStart(t *testing.T) {
 	t.Parallel()
 	w := destinationtest.NewWorld(t, 1)

@@ -14,16 +14,16 @@ import (
 	"trackway/internal/sleep"
 )
 
-// The pauses between two attempts: with full jitter, so that many who were
-// refused together do not come back together.
+// The pauses between two attempts. They have full jitter, so that destinations
+// that failed together do not all try again together.
 const (
 	firstPause = time.Second
 	mostPause  = time.Minute
-	mostAsked  = time.Hour // a destination may ask for a longer pause, but not for any
+	mostAsked  = time.Hour // a destination may ask for a longer pause, up to this
 )
 
-// persist calls do until it succeeds. It gives up only if ctx ends, if an
-// operator has to act, or if the destination's position has moved.
+// persist calls do until it succeeds. It gives up only if ctx ends, an operator
+// has to act, or the destination's position has moved.
 func (r *runner) persist(ctx context.Context, do func(context.Context) error) error {
 	for failures := 0; ; failures++ {
 		err := do(ctx)
@@ -64,7 +64,7 @@ func pauseAfter(failures int) time.Duration {
 	return min(firstPause<<min(failures, doublings), mostPause)
 }
 
-// reasonOf names the kind of an error, for a metric.
+// reasonOf returns the kind of an error, for a metric.
 func reasonOf(err error) string {
 	var network net.Error
 	switch {

@@ -7,8 +7,9 @@ import (
 	"trackway/internal/config"
 )
 
-// TestUserIsNoSecret: an error hides passwords. It does not hide the name of a
-// user without one, which may be a word of the message.
+// TestUserIsNoSecret: errors hide passwords. They do not hide the name of a
+// user without a password, because the name may be an ordinary word in the
+// message.
 func TestUserIsNoSecret(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{

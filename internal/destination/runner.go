@@ -18,17 +18,17 @@ const (
 	prepareTime  = time.Minute
 	checkTime    = time.Minute
 	writeTime    = 5 * time.Minute
-	operatorTime = time.Hour       // a range of a verification, at most
-	rewindTime   = 5 * time.Minute // of the destination; pauses and reloads wait
-	grace        = 5 * time.Second // for a write under way when the server stops
+	operatorTime = time.Hour       // maximum, for a range of a verification
+	rewindTime   = 5 * time.Minute // for preparing; pauses and reloads wait for it
+	grace        = 5 * time.Second // for a running write when the server stops
 	idleCheck    = time.Hour       // after the last write or check
 	patience     = 3 * grace       // for a runner that is to stop
-	breaker      = 5               // failures in a row, after which a check must succeed before a batch is tried again
+	breaker      = 5               // failures in a row after which a check must succeed before the batch is tried again
 )
 
-// errMoved ends a session, because the destination's position is not where the
-// engine left it: somebody has restored the destination, for example. The next
-// session continues from there.
+// errMoved ends a session because the destination's position is not where the
+// engine left it. For example, somebody has restored the destination. The next
+// session continues from the new position.
 var errMoved = errors.New("the destination has another position than before")
 
 // runner sends the changes of a store to one destination, while run is running.
@@ -54,8 +54,8 @@ type runner struct {
 	unkept bool     // the sink keeps no position
 }
 
-// run sends changes until ctx ends, or until an operator has to act. In that
-// case it returns a [*FinalError].
+// run sends changes until ctx ends, or until an operator has to act. In the
+// latter case it returns a [*FinalError].
 func (r *runner) run(ctx context.Context) error {
 	for failures := 0; ; failures++ {
 		begun := time.Now()
@@ -70,15 +70,15 @@ func (r *runner) run(ctx context.Context) error {
 			return final
 		}
 		r.stats.failed(err, r.clean(err))
-		r.log.Warn("destination: it begins again", "err", r.clean(err))
+		r.log.Warn("destination: it starts again", "err", r.clean(err))
 		if r.rest(ctx, failures, err) != nil {
 			return nil //nolint:nilerr // it was stopped
 		}
 	}
 }
 
-// session prepares the destination, finds where to continue, and writes batches
-// until something unexpected happens. It returns why.
+// session prepares the destination, finds out where to continue, and writes
+// batches until something unexpected happens, which it returns.
 func (r *runner) session(ctx context.Context) (err error) {
 	defer r.catch(&err)
 	from, err := r.open(ctx)
@@ -93,7 +93,7 @@ func (r *runner) session(ctx context.Context) (err error) {
 	}()
 	defer func() {
 		cancel()
-		<-ended //nolint:errcheck // it ends because the session does
+		<-ended //nolint:errcheck // this context ends because the session does
 	}()
 	idle := time.NewTimer(idleCheck)
 	defer idle.Stop()
@@ -139,8 +139,8 @@ func (r *runner) fill(ctx context.Context, from uint64, to chan<- *Batch) (err e
 	return f.run(ctx)
 }
 
-// catch makes a panic an error. A bug of a destination, or of a library for it,
-// must not end the server.
+// catch turns a panic into an error. A bug in a destination, or in a library
+// that it uses, must not end the server.
 func (r *runner) catch(err *error) {
 	if value := recover(); value != nil {
 		*err = fmt.Errorf("panic: %v", value)
@@ -184,12 +184,12 @@ func (r *runner) begin(p Position) (uint64, error) {
 		return r.beginEmpty()
 	case p.Store != r.id:
 		return 0, &FinalError{fmt.Errorf(
-			"its position is that of another store, up to change %d. If this server was restored from a backup, or its data directory was replaced, "+
-				"decide from where to send changes again: trackway destinations rewind %s --to NUMBER, TIME or beginning", p.Number, r.config.Name)}
+			"its position belongs to another store, up to change %d. If this server was restored from a backup, or its data directory was replaced, "+
+				"decide from which change to send again: trackway destinations rewind %s --to NUMBER, TIME or beginning", p.Number, r.config.Name)}
 	case p.Number > synced:
 		return 0, &FinalError{fmt.Errorf(
 			"it has changes up to %d, but this store only has %d: it is an older copy of the store. "+
-				"Decide from where to send changes again: trackway destinations rewind %s --to NUMBER, TIME or beginning", p.Number, synced, r.config.Name)}
+				"Decide from which change to send again: trackway destinations rewind %s --to NUMBER, TIME or beginning", p.Number, synced, r.config.Name)}
 	default:
 		return p.Number, nil
 	}
@@ -208,8 +208,8 @@ func (r *runner) cursor() (uint64, error) {
 	return number, nil
 }
 
-// beginEmpty returns where to begin if the destination is empty: at the start,
-// even if it had something before.
+// beginEmpty returns where to begin if the destination is empty: at the start
+// that the configuration gives, even if something was sent before.
 func (r *runner) beginEmpty() (uint64, error) {
 	cursor, err := r.cursor()
 	if err != nil {
@@ -222,12 +222,12 @@ func (r *runner) beginEmpty() (uint64, error) {
 		}
 	}
 	if start < cursor {
-		r.log.Warn("destination: it is empty, so everything from the start is sent again", "start", start, "sent_before", cursor)
+		r.log.Warn("destination: it is empty, so everything is sent again from its start", "start", start, "sent_before", cursor)
 	}
 	return min(start, cursor), nil
 }
 
-// deliver writes a batch, however long it takes, and notes the position.
+// deliver writes a batch, however long that takes, and notes the position.
 func (r *runner) deliver(ctx context.Context, b *Batch) error {
 	if b.Rows() > 0 {
 		failures := 0
@@ -250,10 +250,11 @@ func (r *runner) deliver(ctx context.Context, b *Batch) error {
 	return nil
 }
 
-// write writes a batch once. After an error, it first prepares the destination.
-// If the batch has arrived, only the answer was lost. It is written again for
-// that, since nobody else knows the rejects. After many errors, write also
-// checks the destination, because a row is cheaper to send than a batch.
+// write writes a batch once. If check is set, because there were many errors,
+// it first checks the destination: a row is cheaper to send than a batch. After
+// an error, it first prepares the destination. If the position then shows that
+// the batch has arrived, only the answer was lost. It writes the batch again
+// nevertheless, because only the sink knows the rejects.
 func (r *runner) write(ctx context.Context, b *Batch, check bool) error {
 	if !r.prepared.Load() {
 		p, err := r.prepare(ctx)
@@ -273,7 +274,7 @@ func (r *runner) write(ctx context.Context, b *Batch, check bool) error {
 		return err
 	}
 	var rejects []Reject
-	// A stop lets the write under way end, if that does not take long.
+	// A stop lets the running write end, if that does not take long.
 	lingering, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	stop := context.AfterFunc(ctx, func() {
@@ -292,7 +293,7 @@ func (r *runner) write(ctx context.Context, b *Batch, check bool) error {
 	}
 	r.stats.wrote(b, rejects)
 	if err := r.forgetErasures(b.Erasures); err != nil {
-		r.log.Error("destination: it is not noted which erasures were passed, so they are passed again", "err", err)
+		r.log.Error("destination: the erasures that were sent could not be noted, so they are sent again", "err", err)
 	}
 	if len(rejects) > 0 {
 		if err := r.files.reject(rejects); err != nil {
@@ -302,8 +303,8 @@ func (r *runner) write(ctx context.Context, b *Batch, check bool) error {
 	return nil
 }
 
-// compare compares the position that the destination has after an error with
-// what may be there: before the batch, or after it.
+// compare checks that the position of the destination after an error is one of
+// the two possible ones: before the batch or after it.
 func (r *runner) compare(p Position, b *Batch) error {
 	switch {
 	case r.unkept, p == r.at:
@@ -326,7 +327,7 @@ func (r *runner) prepare(ctx context.Context) (p Position, err error) {
 	return p, err
 }
 
-// check checks the destination, and prepares it before if that is necessary.
+// check checks the destination, and prepares it first if necessary.
 func (r *runner) check(ctx context.Context) error {
 	if !r.prepared.Load() {
 		p, err := r.prepare(ctx)
@@ -346,7 +347,7 @@ func (r *runner) checkPrepared(ctx context.Context) error {
 	return r.call(ctx, checkTime, r.sink.Check)
 }
 
-// call calls the sink, while nobody else does.
+// call calls the sink while nobody else does.
 func (r *runner) call(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
 	select {
 	case r.using <- struct{}{}:
@@ -362,7 +363,7 @@ func (r *runner) call(ctx context.Context, limit time.Duration, do func(context.
 	}
 }
 
-// callHeld calls the sink, and then lets others do so.
+// callHeld calls the sink, and then lets others call it.
 func (r *runner) callHeld(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
 	defer func() { <-r.using }()
 	ctx, cancel := context.WithTimeout(ctx, limit)
@@ -374,8 +375,8 @@ func (r *runner) callHeld(ctx context.Context, limit time.Duration, do func(cont
 	return err
 }
 
-// close closes the sink for good. An operator who uses it is interrupted, and
-// nobody calls it after that. The runner must have stopped.
+// close closes the sink for good. It interrupts an operator who is using the
+// sink, and nobody can call the sink afterwards. The runner must have stopped.
 func (r *runner) close() {
 	r.closing.Do(func() {
 		close(r.gone)

@@ -10,10 +10,10 @@ import (
 	"trackway/internal/query"
 )
 
-// startAt returns the number of the change after which a destination begins:
-// for beginning, now, a number, or a time. With a time, the first event is the
-// first one that was received then or later. Cost with a time: a search in the
-// log, some dozens of steps.
+// startAt returns the number of the change after which a destination begins.
+// start is beginning, now, a number, or a time. With a time, the first event is
+// the first one that was received at that time or later. Cost with a time: a
+// search in the log, in some dozens of steps.
 func startAt(s Store, start string) (uint64, error) {
 	synced := s.Synced()
 	switch start {
@@ -30,7 +30,7 @@ func startAt(s Store, start string) (uint64, error) {
 	}
 	at, ok := iso8601.Parse(start)
 	if !ok {
-		return 0, fmt.Errorf("%q is not beginning, now, a number of a change, or a time such as 2027-01-01T12:00:00Z", start)
+		return 0, fmt.Errorf("%q must be beginning, now, the number of a change, or a time such as 2027-01-01T12:00:00Z", start)
 	}
 	var failed error
 	n := sort.Search(int(synced), func(i int) bool {

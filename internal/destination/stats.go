@@ -12,7 +12,7 @@ type State string
 // The states.
 const (
 	Running  State = "running"  // it has all changes, or will soon
-	Behind   State = "behind"   // it works, and many changes are still to come
+	Behind   State = "behind"   // it works, but is far behind
 	Retrying State = "retrying" // it fails, and is tried again
 	Paused   State = "paused"   // by an operator
 	Stopped  State = "stopped"  // an operator has to act: see the error
@@ -25,12 +25,12 @@ const (
 	otherReason = "other reasons"
 )
 
-// Bucket is the length of a part of [Status.History].
+// Bucket is the time that one element of [Status.History] covers.
 const Bucket = 10 * time.Second
 
 const buckets = 60
 
-// stats is what is shown of a destination. It is safe for concurrent use.
+// stats is what operators see of a destination. It is safe for concurrent use.
 type stats struct {
 	mu        sync.Mutex
 	position  uint64
@@ -59,8 +59,8 @@ func (s *stats) moved(position uint64) {
 	s.position = position
 }
 
-// inherit takes over the position and all counts. The other one must have
-// stopped.
+// inherit takes over the position and all counts of another runner, which must
+// have stopped.
 func (s *stats) inherit(other *stats) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,7 +102,7 @@ func (s *stats) rejectLocked(reason string, n uint64) {
 	s.rejected[reason] += n
 }
 
-// bucketLocked moves the history on to a time.
+// bucketLocked advances the history to a time.
 func (s *stats) bucketLocked(now time.Time) {
 	at := now.UnixNano() / int64(Bucket)
 	for n := 0; s.historyAt < at && n < buckets; n++ {
@@ -119,7 +119,7 @@ func (s *stats) lose() {
 }
 
 // miss counts events that expired before they were sent. It returns the sum,
-// and whether it is time to announce it.
+// and whether it is time to log it.
 func (s *stats) miss(events int, now time.Time) (sum uint64, announce bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,7 +130,7 @@ func (s *stats) miss(events int, now time.Time) (sum uint64, announce bool) {
 	return s.missed, announce
 }
 
-// failed notes an error, with its text. It reports whether that is news: the
+// failed notes an error and its text. It reports whether this is news: the
 // destination worked before, or failed for another reason.
 func (s *stats) failed(err error, text string) (news bool) {
 	s.mu.Lock()
@@ -144,7 +144,7 @@ func (s *stats) failed(err error, text string) (news bool) {
 	return news
 }
 
-// recovered notes that the destination works. It reports whether it failed
+// recovered notes that the destination works. It reports whether it had failed
 // before.
 func (s *stats) recovered() (before bool) {
 	s.mu.Lock()
@@ -153,8 +153,7 @@ func (s *stats) recovered() (before bool) {
 	return before
 }
 
-// checking notes that a check is under way until the returned function is
-// called.
+// checking notes that a check is running until the returned function is called.
 func (s *stats) checking() (done func()) {
 	add := func(n int) {
 		s.mu.Lock()
@@ -186,7 +185,7 @@ func (s *stats) stop(text string) {
 	s.stopped, s.err, s.failure = true, text, time.Now()
 }
 
-// show fills in a status. The position and what the store has are the caller's.
+// show fills in a status, except for the position and what the store has.
 func (s *stats) show(to *Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

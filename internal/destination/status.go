@@ -8,7 +8,7 @@ type Status struct {
 	State      State
 	First      uint64 // it began after this change
 	Position   uint64 // it has all changes up to this number
-	LagEvents  uint64 // changes after the position, including those that do not concern it
+	LagEvents  uint64 // changes after the position, including those that the destination does not get
 	Lag        time.Duration
 	Batches    uint64    // written since the server started
 	Rows       uint64    // written since then
@@ -45,12 +45,12 @@ func (r *runner) status() Status {
 	return s
 }
 
-// behindAfter is the lag that is more than the usual one, apart from the time
-// that a batch waits for more changes.
+// behindAfter is how long a lag must be to count as unusual, apart from the
+// time that a batch waits for more changes.
 const behindAfter = 30 * time.Second
 
-// lag returns how long the first event after a position has been waiting. If
-// no event follows, only customers have changed, and nobody knows when.
+// lag returns how long the first event after a position has been waiting. If no
+// event follows, only customers have changed, and their times are unknown.
 func (r *runner) lag(position uint64) (lag time.Duration) {
 	at, err := receivedAfter(r.store, position)
 	if err != nil || at == 0 {

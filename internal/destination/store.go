@@ -8,7 +8,7 @@ import (
 	"trackway/internal/query"
 )
 
-// Store is what destinations are sent from. It is safe for concurrent use.
+// Store is the store whose changes are sent. It is safe for concurrent use.
 type Store interface {
 	changes
 	cursors
@@ -18,7 +18,7 @@ type Store interface {
 	Snapshot() query.Snapshot
 
 	// Unreadable reports whether an error says that a part of the store is
-	// damaged for good, so that it is no use to read it again.
+	// permanently damaged, so that reading it again is useless.
 	Unreadable(err error) bool
 
 	// Erasures lists a project's erasures, newest first.
@@ -34,9 +34,9 @@ type changes interface {
 	// false if ctx ends first.
 	Await(ctx context.Context, number uint64) bool
 
-	// Changes iterates over the changes after a number up to another one that
-	// are on the disk, in order and in batches. Callers may keep them. An error
-	// ends the iteration; a change that cannot be read does not.
+	// Changes iterates over the durable changes after one number, up to
+	// another, in order and in batches. Callers may keep them. An error ends
+	// the iteration; a change that cannot be read does not.
 	Changes(after, through uint64) iter.Seq2[[]change.Change, error]
 
 	// Sync returns when everything that a snapshot has shown is on the disk.

@@ -20,7 +20,7 @@ var (
 	errDamaged = errors.New("a record is damaged")
 )
 
-// unreadable is a store whose customers cannot be read, for some reads.
+// unreadable is a store in which some reads of customers fail.
 type unreadable struct {
 	destination.Store
 
@@ -54,12 +54,13 @@ func (v unreadableSnapshot) Profile(p uint32, c trackway.Customer) (*trackway.Pr
 	return v.Snapshot.Profile(p, c)
 }
 
-// joiner is a sink that wants the holders of events.
+// joiner is a sink that needs the holders of events.
 type joiner struct{ destination.Sink }
 
 func (joiner) JoinsHolders() {}
 
-// open returns a manager of a store that fails, and what it writes to.
+// open returns a manager of a store that fails, and the destination that it
+// writes to.
 func (s *unreadable) open(t *testing.T, w *destinationtest.World, joins bool) (*destination.Manager, *destinationtest.Memory) {
 	t.Helper()
 	s.Store = w.Store
@@ -116,9 +117,9 @@ func TestErasureReadsAgain(t *testing.T) {
 	}
 }
 
-// TestDamage: a customer that is damaged is left out, and counted. A damaged
-// one that an erasure concerns stops the destination, because it may have what
-// was erased. The error says how an operator goes on.
+// TestDamage: a damaged customer is left out, and counted. If an erasure
+// concerns the damaged customer, the destination stops, because it may still
+// have the erased data. The error says how an operator can continue.
 func TestDamage(t *testing.T) {
 	t.Parallel()
 	w := destinationtest.NewWorld(t, 1)

@@ -13,19 +13,19 @@ import (
 	"trackway/internal/query"
 )
 
-// View is the part of a store that a destination gets, and its form there: the
-// selected projects and types, without dropped properties, with renamed ones.
-// It never changes, so it is safe for concurrent use.
+// View is the part of a store that a destination gets, in the form that it
+// gets: the selected projects and types, without dropped properties, and with
+// renamed ones. It is immutable, and so safe for concurrent use.
 type View struct {
 	projects map[uint32]string // names by number
-	types    map[string]bool   // nil: all, if there are no prefixes either
+	types    map[string]bool   // nil: all types, if there are no prefixes either
 	prefixes []string
 	drop     map[string]bool
 	rename   map[string]string
 }
 
-// NewView returns the view of a destination. The projects have their numbers.
-// Projects that are not among them are left out.
+// NewView returns the view of a destination. The projects must have their
+// numbers. Configured projects that are not in the list are left out.
 func NewView(d *config.Destination, projects []trackway.Project) *View {
 	v := &View{projects: make(map[uint32]string), drop: make(map[string]bool), rename: d.Rename}
 	for i := range projects {
@@ -62,7 +62,7 @@ func (v *View) Has(project uint32) bool {
 func (v *View) Wants(project uint32, typ string) bool { return v.Has(project) && v.admits(typ) }
 
 // Event returns the row of an event, and whether the view has it. The row
-// shares memory with the event. Cost: a look-up or two; if properties are
+// shares memory with the event. Cost: one or two look-ups; if properties are
 // dropped or renamed, also a copy of them.
 func (v *View) Event(e *trackway.Event) (row Event, ok bool) {
 	project, ok := v.projects[e.Project]
@@ -75,9 +75,9 @@ func (v *View) Event(e *trackway.Event) (row Event, ok bool) {
 	}, true
 }
 
-// Customer returns the row of the customer of a change, as a snapshot shows
-// them, and whether the view has it. Cost: two look-ups, and a scan of the
-// properties.
+// Customer returns the row for the customer of a change, as a snapshot shows
+// the customer, and whether the view has it. Cost: two look-ups, and a scan of
+// the properties.
 func (v *View) Customer(s query.CustomerReader, c *change.Change) (row Customer, ok bool, err error) {
 	row = Customer{
 		Customer: c.Customer, Project: v.projects[c.Project], Properties: empty, Changed: c.Number, Erased: c.Kind == change.Erased,
@@ -115,7 +115,8 @@ func (v *View) admits(typ string) bool {
 
 var empty = []byte("{}")
 
-// properties returns an object as the destination gets it, in canonical form.
+// properties returns an object in the form that the destination gets, in
+// canonical JSON.
 func (v *View) properties(object []byte) []byte {
 	if len(object) == 0 {
 		return empty
@@ -130,9 +131,9 @@ func (v *View) properties(object []byte) []byte {
 	return canonjson.AppendObject(make([]byte, 0, len(object)), changed)
 }
 
-// changed drops and renames properties, which are sorted by name. A property
-// keeps its name if the object has the other name, too: otherwise one of the
-// two would vanish.
+// changed drops and renames properties, which are sorted by name. If the object
+// already has a property with the new name, the property keeps its old name:
+// otherwise one of the two would vanish.
 func (v *View) changed(properties []trackway.Property) (_ []trackway.Property, changes bool) {
 	var given map[string]bool
 	n := len(properties)
@@ -159,7 +160,8 @@ func (v *View) changed(properties []trackway.Property) (_ []trackway.Property, c
 	return properties, changes
 }
 
-// profile returns a customer's properties as the destination gets them.
+// profile returns a customer's properties in the form that the destination
+// gets.
 func (v *View) profile(dated []trackway.DatedProperty) []byte {
 	if len(dated) == 0 {
 		return empty

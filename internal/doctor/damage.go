@@ -23,7 +23,7 @@ func (x *examination) damage(ctx context.Context) {
 		x.fail(check, "the server's log says where; look at the disk, and read docs/damage.md before you restore a backup",
 			"parts of the store cannot be read: %s", strings.Join(found, ", "))
 	case known:
-		x.ok(check, "nothing that could not be read since the start")
+		x.ok(check, "everything that was read since the start was intact")
 	}
 }
 

@@ -16,7 +16,7 @@ func TestDamage(t *testing.T) {
 	}{
 		"none": {
 			"trackway_store_damaged{what=\"event\"} 0\ntrackway_store_damaged{what=\"file\"} 0\n",
-			"nothing that could not be read since the start", OK,
+			"everything that was read since the start was intact", OK,
 		},
 		"some": {
 			"# HELP trackway_store_damaged …\ntrackway_store_damaged{what=\"event\"} 12\ntrackway_store_damaged{what=\"file\"} 1\n" +

@@ -60,7 +60,7 @@ func (x *examination) destination(ctx context.Context, check string, d *listing.
 		x.fail(check, "do what it says, then: trackway destinations check "+d.Name+"; nothing is lost, and the server tries again by itself",
 			"%s (%s) fails, %s behind: %s", d.Name, d.Kind, behind, wrong)
 	case d.LetsGo:
-		x.warn(check, "find out why it is so far behind, or give it a longer hold",
+		x.warn(check, "find out why it is so far behind, or set a longer hold",
 			"%s is %s behind: events expire before it has them, %d so far", d.Name, behind, d.Missed)
 	case d.LagSeconds > muchLag.Seconds():
 		x.warn(check, "see trackway destinations list: its rate should be higher than that of new events", "%s is %s behind", d.Name, behind)

@@ -47,7 +47,7 @@ func TestDestinations(t *testing.T) {
 		"ok | archive (file) works, 2s behind | ",
 		"fail | broken has stopped: the table is not ours | do what it says, then: trackway destinations resume broken",
 		"fail | dead (postgres) fails, 2h0m0s behind: connection refused | do what it says, then: trackway destinations check dead; nothing is lost, and the server tries again by itself",
-		"warn | expiring is 2h0m0s behind: events expire before it has them, 3 so far | find out why it is so far behind, or give it a longer hold",
+		"warn | expiring is 2h0m0s behind: events expire before it has them, 3 so far | find out why it is so far behind, or set a longer hold",
 		"warn | late is 2h0m0s behind | see trackway destinations list: its rate should be higher than that of new events",
 		"fail | mute was not checked: no answer | see trackway destinations list, and the server's log",
 		"warn | quiet is paused, 1m0s behind | when it may go on: trackway destinations resume quiet, or remove paused from the configuration and reload",

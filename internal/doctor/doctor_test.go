@@ -178,7 +178,7 @@ func TestUnwell(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(e.Config.DataDir, history.File+history.DamagedSuffix), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}, "limits history", Warn, "lines were damaged"},
+		}, "limits history", Warn, "damaged lines were moved"},
 		"few files":     {func(_ *testing.T, e *Env, _ *tracker) { e.Host.Files = files(1024) }, "open files", Warn, "1024"},
 		"too few files": {func(_ *testing.T, e *Env, _ *tracker) { e.Host.Files = files(256) }, "open files", Fail, "256"},
 		"unknown files": {func(_ *testing.T, e *Env, _ *tracker) {
@@ -201,19 +201,19 @@ func TestUnwell(t *testing.T) {
 				e.Config.Policies[1].Paths = []string{"/api/", "/data/"}
 				e.Config.Projects = []trackway.Project{{Consents: []trackway.ConsentCategory{{ID: "news"}}}}
 			}, "limits", Warn,
-			"which all apps behind one address share",
+			"all apps behind one address share them",
 		},
 		"loose grid": {
 			func(_ *testing.T, e *Env, _ *tracker) { e.Config.Policies[2].Limit = 30 }, "limits", Warn,
 			"not stricter than api",
 		},
-		"all trusted":  {func(_ *testing.T, e *Env, _ *tracker) { trust(e, "0.0.0.0/0") }, "proxies", Fail, "every caller chooses"},
+		"all trusted":  {func(_ *testing.T, e *Env, _ *tracker) { trust(e, "0.0.0.0/0") }, "proxies", Fail, "every caller can choose"},
 		"many trusted": {func(_ *testing.T, e *Env, _ *tracker) { trust(e, "8.0.0.0/8") }, "proxies", Warn, "8.0.0.0/8"},
 		"many IPv6":    {func(_ *testing.T, e *Env, _ *tracker) { trust(e, "2000::/3") }, "proxies", Warn, "2000::/3"},
-		"a stranger":   {func(_ *testing.T, e *Env, _ *tracker) { trust(e, "203.0.113.0/24") }, "proxies", Fail, "a stranger is believed"},
+		"a stranger":   {func(_ *testing.T, e *Env, _ *tracker) { trust(e, "203.0.113.0/24") }, "proxies", Fail, "would believe a stranger"},
 		"nobody trusted": {
 			func(_ *testing.T, e *Env, self *tracker) { e.Config.TrustedProxies = nil; self.believes = false },
-			"proxies", Warn, "counted as one",
+			"proxies", Warn, "count as one",
 		},
 
 		"not running": {func(_ *testing.T, e *Env, _ *tracker) { e.LocalURL = "http://127.0.0.1:1" }, "server", Warn, "does not answer"},
@@ -228,11 +228,11 @@ func TestUnwell(t *testing.T) {
 		"another name":  {func(_ *testing.T, _ *Env, self *tracker) { self.name = "ts9" }, "server", Fail, "is the server ts9"},
 		"ignored": {
 			func(_ *testing.T, _ *Env, self *tracker) { self.believes = false }, "forwarding", Fail,
-			"who is trusted, is ignored",
+			"the server ignores",
 		},
 		"believed": {
 			func(_ *testing.T, e *Env, _ *tracker) { e.Config.TrustedProxies = nil }, "forwarding", Fail,
-			"who is not trusted, is believed",
+			"the server believes",
 		},
 		"not counted": {func(_ *testing.T, _ *Env, self *tracker) { self.uncounted = true }, "forwarding", Warn, "does not count"},
 		"open ops": {
@@ -257,7 +257,7 @@ func TestUnwell(t *testing.T) {
 			t.Helper()
 			e.Config.TrustedProxies, self.believes = nil, false
 			e.Config.Server.URL = serve(t, &tracker{name: "ts1", believes: true})
-		}, "own url", Fail, "passes on whatever address"},
+		}, "own url", Fail, "passes on any address"},
 		"other is down": {func(_ *testing.T, e *Env, _ *tracker) {
 			e.Config.Servers = []config.Server{{Name: "ts2", URL: "http://127.0.0.1:1"}}
 		}, "server ts2", Fail, "does not answer"},
@@ -283,7 +283,7 @@ func TestUnwell(t *testing.T) {
 			if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Chtimes(file, time.Time{}, time.Now().Add(time.Hour))); err != nil {
 				t.Fatal(err)
 			}
-		}, "clock", Warn, "from the future"},
+		}, "clock", Warn, "ahead of the clock"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

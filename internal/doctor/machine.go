@@ -117,7 +117,7 @@ func (x *examination) modes() {
 		return // disk has reported it
 	}
 	if !there {
-		x.ok(check, "%s does not exist yet; the server creates it for its user alone", x.Config.DataDir)
+		x.ok(check, "%s does not exist yet; the server will create it so that only its own user can enter it", x.Config.DataDir)
 		return
 	}
 	info, err := os.Stat(dir)
@@ -129,15 +129,15 @@ func (x *examination) modes() {
 		x.warn(check, "it holds personal data: chmod 700 "+dir, "other users can enter %s (mode %#o)", dir, mode)
 		return
 	}
-	x.ok(check, "%s is for its owner alone", dir)
+	x.ok(check, "only the owner can enter %s", dir)
 }
 
 // history looks for lines of the limits' history that a start has put aside.
 func (x *examination) history() {
 	path := filepath.Join(x.Config.DataDir, history.File+history.DamagedSuffix)
 	if info, err := os.Stat(path); err == nil {
-		x.warn("limits history", "look at the disk, then remove that file: what limits are in force is not affected",
-			"lines were damaged, and put aside on %s: %s", info.ModTime().UTC().Format(time.DateOnly), path)
+		x.warn("limits history", "check the disk, then remove that file; the limits in force are not affected",
+			"damaged lines were moved to this file on %s: %s", info.ModTime().UTC().Format(time.DateOnly), path)
 	}
 }
 

@@ -93,7 +93,7 @@ func (x *examination) listener(ctx context.Context) {
 	const check = "server"
 	res, err := x.get(ctx, x.Local, x.LocalURL+"/api/status", "")
 	if dial, ok := errors.AsType[*net.OpError](err); err != nil && (!ok || dial.Op != "dial") {
-		x.fail(check, "look at the server's log, and at what else may listen there", "%s takes the call and does not answer: %v", x.LocalURL, err)
+		x.fail(check, "look at the server's log, and at what else may listen there", "%s accepts the connection but does not answer: %v", x.LocalURL, err)
 		return
 	}
 	if err != nil {
@@ -136,7 +136,7 @@ func (x *examination) believed(ctx context.Context, client *http.Client, base st
 		}
 		n, err := strconv.Atoi(res.header.Get("X-RateLimit-Remaining"))
 		if err != nil {
-			return false, from, errors.New("the answer says nothing of limits")
+			return false, from, errors.New("the answer has no header fields about limits")
 		}
 		left, from = append(left, n), res.from
 	}
@@ -161,14 +161,14 @@ func (x *examination) forwarding(ctx context.Context) {
 	switch want := x.trusts(from); {
 	case got && !want:
 		x.fail(check, "the server runs with another configuration: reload it, and look at trusted_proxies",
-			"%s from %s, who is not trusted, is believed", x.Config.ClientIPHeader, from)
+			"the server believes %s from %s, which is not a trusted proxy", x.Config.ClientIPHeader, from)
 	case !got && want:
 		x.fail(check, "the server runs with another configuration: reload it, and look at client_ip_header",
-			"%s from %s, who is trusted, is ignored", x.Config.ClientIPHeader, from)
+			"the server ignores %s from %s, which is a trusted proxy", x.Config.ClientIPHeader, from)
 	case want:
-		x.ok(check, "%s from %s, a trusted proxy, is believed", x.Config.ClientIPHeader, from)
+		x.ok(check, "the server believes %s from %s, a trusted proxy", x.Config.ClientIPHeader, from)
 	default:
-		x.ok(check, "%s from %s, no trusted proxy, is ignored", x.Config.ClientIPHeader, from)
+		x.ok(check, "the server ignores %s from %s, which is not a trusted proxy", x.Config.ClientIPHeader, from)
 	}
 }
 
@@ -217,7 +217,7 @@ func (x *examination) ownURL(ctx context.Context) {
 	if err == nil && got && !x.trusts(from) {
 		x.fail(check, "have the proxy in front append to "+x.Config.ClientIPHeader+", or replace it: "+
 			"callers must not choose the address that they are counted by",
-			"%s passes on whatever address a caller names", own.URL)
+			"%s passes on any address that a caller claims", own.URL)
 	}
 }
 

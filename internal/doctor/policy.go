@@ -55,7 +55,7 @@ func (x *examination) floor(check string, f limit.Floor) {
 		}
 		limited = true
 		if perMinute(p) < atLeast(f) {
-			x.warn(check, fmt.Sprintf("clients are told to expect %d in %v: raise the limit, or tell them", f.Calls, f.Window),
+			x.warn(check, fmt.Sprintf("clients rely on %d in %v: raise the limit, or tell them", f.Calls, f.Window),
 				"%s admits %d in %v, less than is published", p.Name, p.Limit, p.Window)
 		}
 	}
@@ -80,7 +80,7 @@ func (x *examination) consents(check string) {
 		byAddress := p.Per == trackway.PerIP || p.Per == trackway.PerIPPath
 		if p.Mode == trackway.Enforce && byAddress && perMinute(p) < atLeast(x.Floors[0]) {
 			x.warn(check, "add /data/v2/projects/*/consent/categories to the paths of the policy that has /track/",
-				"%s admits %d in %v to the consent categories, which all apps behind one address share", p.Name, p.Limit, p.Window)
+				"%s admits only %d calls in %v for the consent categories; all apps behind one address share them", p.Name, p.Limit, p.Window)
 		}
 	}
 }
@@ -108,7 +108,7 @@ func (x *examination) proxies() {
 		switch widest := map[bool]int{true: widest4, false: widest6}[p.Addr().Is4()]; {
 		case p.Bits() == 0:
 			x.fail(check, "name your proxies' own addresses in trusted_proxies",
-				"%s is trusted: every caller chooses the address that its calls are counted by", p)
+				"%s is trusted, so every caller can choose the address that its calls count for", p)
 		case p.Bits() < widest && !private(p.Addr()):
 			x.warn(check, "name your proxies' own addresses in trusted_proxies", "%s is trusted, which is more than the addresses of a proxy", p)
 		}
@@ -118,7 +118,7 @@ func (x *examination) proxies() {
 	}
 	if len(x.Config.TrustedProxies) == 0 && loopbackOnly(x.Config.Listen) {
 		x.warn(check, "trusted_proxies: [127.0.0.0/8, \"::1/128\"]",
-			"the server listens for this host only, so that all calls come by a proxy, and no proxy is trusted: all callers are counted as one")
+			"the server only accepts connections from this host, so all calls come through a proxy, but no proxy is trusted: all callers count as one")
 	}
 	if len(x.findings) == before {
 		x.ok(check, "%s is believed from %d ranges of addresses, and from nobody else", x.Config.ClientIPHeader, len(x.Config.TrustedProxies))
@@ -136,7 +136,7 @@ func (x *examination) strangerTrusted() string {
 	h := http.Header{}
 	h.Set(x.Config.ClientIPHeader, clientip.HeaderValue(x.Config.ClientIPHeader, claims))
 	if e := r.Explain(net.JoinHostPort(stranger, "4711"), h); e.Addr.String() == claims {
-		return "a stranger is believed: " + e.String()
+		return "the server would believe a stranger: " + e.String()
 	}
 	return ""
 }
@@ -182,12 +182,12 @@ func (x *examination) clock() {
 		}
 	}
 	if ahead := x.futureFiles(time.Now()); ahead > futureFile {
-		x.warn(check, advice, "a file in data_dir is %v from the future: the clock has been set back", ahead.Round(time.Second))
+		x.warn(check, advice, "a file in data_dir is %v ahead of the clock: the clock has been set back", ahead.Round(time.Second))
 	}
 	switch {
 	case len(x.findings) > before:
 	case len(x.skews) == 0:
-		x.ok(check, "no file in data_dir is from the future; there is no other server to compare with")
+		x.ok(check, "no file in data_dir is ahead of the clock; there is no other server to compare with")
 	default:
 		x.ok(check, "agrees with %d other servers", len(x.skews))
 	}

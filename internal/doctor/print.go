@@ -28,7 +28,7 @@ func Lacking(invalid config.InvalidError) (findings []Finding, ok bool) {
 		}
 		findings = append(findings, Finding{
 			Check: "config", Level: Warn, Found: p.String(),
-			Advice: "if the server was started with this variable, all is well; to check its value, set it for doctor, too",
+			Advice: "if the server was started with this variable, nothing is wrong; to check its value, set it for doctor, too",
 		})
 	}
 	return findings, true

@@ -134,8 +134,8 @@ func (c *conn) came(n int, err error) (int, error) {
 	return n, err
 }
 
-// ErrLongHeader is the read error of a connection whose long header is
-// incomplete while there is no room for more long headers.
+// ErrLongHeader is the error of reading a header that is long and not yet
+// complete, if there is no room for another long header.
 var ErrLongHeader = errors.New("no room for a long header")
 
 // roomLocked takes room for the part of the header beyond the free size.

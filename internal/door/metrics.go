@@ -58,14 +58,14 @@ func (d *Door) Collector() prometheus.Collector {
 	}
 	return &collector{
 		d:            d,
-		open:         desc("connections_open", "Connections to the public listener that are open."),
-		bound:        desc("connections_bound", "How many may be open."),
-		addressBound: desc("connections_address_bound", "How many of one address may be open; trusted proxies may have all."),
-		headers:      desc("connection_header_bytes", "Bytes of long headers that have not come whole."),
-		headerBound:  desc("connection_header_bound_bytes", "How many there may be."),
-		accepted:     desc("connections_accepted_total", "Connections that were let in."),
-		refused:      desc("connections_refused_total", "Connections, and requests of HTTP/2, that were turned away, by reason.", "reason"),
-		closed:       desc("connections_closed_total", "Connections that the server closed to bound them, by reason.", "reason"),
+		open:         desc("connections_open", "Open connections to the public listener."),
+		bound:        desc("connections_bound", "Maximum number of open connections."),
+		addressBound: desc("connections_address_bound", "Maximum number of open connections of one address; trusted proxies are exempt."),
+		headers:      desc("connection_header_bytes", "Bytes of long headers that are still incomplete."),
+		headerBound:  desc("connection_header_bound_bytes", "Maximum number of these bytes."),
+		accepted:     desc("connections_accepted_total", "Connections that were admitted."),
+		refused:      desc("connections_refused_total", "Connections and HTTP/2 requests that were refused, by reason.", "reason"),
+		closed:       desc("connections_closed_total", "Connections that the server closed to keep within its bounds, by reason.", "reason"),
 	}
 }
 

@@ -104,7 +104,7 @@ func TestDoctor(t *testing.T) {
 	}
 	out, err := run("--ops-listen", s.ops)
 	for _, want := range []string{
-		"OK    server         " + serverName, "OK    forwarding     X-Forwarded-For from 127.0.0.1",
+		"OK    server         " + serverName, "OK    forwarding     the server believes X-Forwarded-For from 127.0.0.1",
 		"OK    ops listener", "OK    limits",
 	} {
 		if !strings.Contains(out, want) {

@@ -100,6 +100,9 @@ func (s *server) newRequest(ctx context.Context, r request) (*http.Request, erro
 	for name, value := range r.header {
 		req.Header.Set(name, value)
 	}
+	if host := r.header["Host"]; host != "" {
+		req.Host = host
+	}
 	return req, nil
 }
 

@@ -61,7 +61,7 @@ func blocks(t *testing.T, name string) []block {
 func file(t *testing.T, all []block, name string) string {
 	t.Helper()
 	for _, b := range all {
-		if first, rest, _ := strings.Cut(b.text, "\n"); first == "# "+name {
+		if first, rest, _ := strings.Cut(b.text, "\n"); first == "# "+name || first == "// "+name {
 			return rest
 		}
 	}

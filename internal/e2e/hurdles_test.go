@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,6 +26,8 @@ const (
 	none        hurdle = "none"
 	unavailable hurdle = "503 instead of the call"
 	answerLost  hurdle = "503 instead of the answer"
+	answerCut   hurdle = "the connection ends instead of the answer"
+	limitUsed   hurdle = "429, because other calls have used up the limit"
 	restarted   hurdle = "the server is killed and started again"
 )
 
@@ -38,7 +42,9 @@ type hurdles struct {
 	mu      sync.Mutex // guards what follows
 	server  *server
 	course  []hurdle
-	limited int // calls that the server refused with 429
+	closed  bool           // every call with messages gets 503 instead
+	limited int            // calls that the server refused with 429
+	bodies  map[int][]byte // of all calls, by the status of the answer that the client got
 }
 
 // hurdleConfig has a limit that an SDK exceeds which sends without a pause.
@@ -50,7 +56,7 @@ limits:
 func newHurdles(t *testing.T, config string, course ...hurdle) *hurdles {
 	t.Helper()
 	dir := t.TempDir()
-	h := &hurdles{dir: dir, stop: make(chan chan<- *server), course: course, server: startIn(t, dir, config)}
+	h := &hurdles{dir: dir, stop: make(chan chan<- *server), course: course, bodies: make(map[int][]byte), server: startIn(t, dir, config)}
 	front := httptest.NewServer(h)
 	t.Cleanup(func() {
 		front.CloseClientConnections()
@@ -66,6 +72,9 @@ func (h *hurdles) next(r *http.Request) (*server, hurdle) {
 	defer h.mu.Unlock()
 	path := strings.TrimSuffix(r.URL.Path, "/")
 	messages := r.Method == http.MethodPost && path != "/flags" && path != "/decide"
+	if messages && h.closed {
+		return h.server, unavailable
+	}
 	if !messages || len(h.course) == 0 {
 		return h.server, none
 	}
@@ -88,32 +97,99 @@ func (h *hurdles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.server = started
 		h.mu.Unlock()
 	}
-	if met == none || met == answerLost {
-		header := map[string]string{}
+	if met == limitUsed {
+		s.useUpLimit(r.Context())
+	}
+	if met != unavailable && met != restarted {
+		header := map[string]string{"Host": r.Host}
 		for name := range r.Header {
 			header[name] = r.Header.Get(name)
 		}
 		res, err := s.try(r.Context(), request{method: r.Method, path: r.URL.RequestURI(), auth: "none", header: header, body: body})
-		if err != nil {
+		if err != nil || met == answerCut {
+			h.answered(met, nil, 0)
 			panic(http.ErrAbortHandler)
 		}
-		if met == none {
-			if res.status == http.StatusTooManyRequests {
-				h.mu.Lock()
-				h.limited++
-				h.mu.Unlock()
-			}
+		if met != answerLost {
+			h.answered(met, body, res.status)
 			maps.Copy(w.Header(), res.header)
 			w.WriteHeader(res.status)
 			_, _ = w.Write(res.body)
 			return
 		}
 	}
+	h.answered(met, body, http.StatusServiceUnavailable)
 	if origin := r.Header.Get("Origin"); origin != "" {
 		w.Header().Set("Access-Control-Allow-Origin", origin)
 	}
 	w.Header().Set("Retry-After", "1")
 	w.WriteHeader(http.StatusServiceUnavailable)
+}
+
+// useUpLimit makes calls until the limit refuses one.
+func (s *server) useUpLimit(ctx context.Context) {
+	for {
+		res, err := s.try(ctx, request{path: "/track/v2/projects/{token}/system/time", auth: "public"})
+		if err != nil || res.status == http.StatusTooManyRequests {
+			return
+		}
+	}
+}
+
+// answered notes the answer that a client gets, or 0 for none.
+func (h *hurdles) answered(met hurdle, body []byte, status int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.bodies[status] = append(h.bodies[status], body...)
+	if status == http.StatusTooManyRequests {
+		h.limited++
+	}
+	if met == limitUsed && status != http.StatusTooManyRequests { // there was room again, or no server
+		h.course = append([]hurdle{limitUsed}, h.course...)
+	}
+}
+
+var messageIDs = regexp.MustCompile(`"messageId":"[^"]+"`)
+
+// messages returns how many messages of Segment's kind have been in calls with
+// such an answer.
+func (h *hurdles) messages(status int) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	ids := make(map[string]bool)
+	for _, id := range messageIDs.FindAll(h.bodies[status], -1) {
+		ids[string(id)] = true
+	}
+	return len(ids)
+}
+
+// heard reports whether a call with such an answer contained a text.
+func (h *hurdles) heard(status int, text string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return bytes.Contains(h.bodies[status], []byte(text))
+}
+
+// close has every call with messages answered 503 from now on, or not.
+func (h *hurdles) close(closed bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.closed = closed
+}
+
+// until waits until a condition holds, and restarts the server when a hurdle
+// asks for it. The condition must not need the server.
+func (h *hurdles) until(ctx context.Context, t *testing.T, holds func() bool) {
+	t.Helper()
+	await(ctx, t, func() bool {
+		select {
+		case anew := <-h.stop:
+			h.current().kill(t)
+			anew <- startAgain(t, h.dir)
+		default:
+		}
+		return holds()
+	})
 }
 
 // run runs a client to its end, restarts the server when a hurdle asks for it,

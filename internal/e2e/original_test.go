@@ -10,9 +10,11 @@ import (
 	"testing"
 )
 
-// originalConfig is a project that takes calls in stream mode, and those of old
-// clients.
-var originalConfig = strings.Replace(baseConfig, "    personal:", "    stream_id: 3a1f-stream\n    legacy: true\n    personal:", 1)
+const streamID = "3a1f-stream"
+
+// keyless lets the project of a configuration take calls in stream mode, and
+// those of old clients.
+var keyless = strings.NewReplacer("    personal:", "    stream_id: "+streamID+"\n    legacy: true\n    personal:")
 
 // originalCase is an element of openapi/vectors/original: a request as an SDK
 // sends it, and what the SDK needs in the answer.
@@ -30,7 +32,7 @@ func originalCases(t *testing.T) []originalCase {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text = []byte(strings.NewReplacer("{token}", projectToken, "{stream}", "3a1f-stream", "{key}", publicKey).Replace(string(text)))
+	text = []byte(strings.NewReplacer("{token}", projectToken, "{stream}", streamID, "{key}", publicKey).Replace(string(text)))
 	var all struct{ Cases []originalCase }
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
@@ -45,7 +47,7 @@ func originalCases(t *testing.T) []originalCase {
 // ask. The server stores what they track.
 func TestOriginal(t *testing.T) {
 	t.Parallel()
-	s := start(t, originalConfig)
+	s := start(t, keyless.Replace(baseConfig))
 	s.log.private("jane@example.com", "joe@example.com", "c-1", "c-2")
 	for _, c := range originalCases(t) {
 		res := s.do(t, request{method: c.Method, path: c.Path, auth: "none", header: c.Headers, body: c.Body})
@@ -96,7 +98,7 @@ func TestOriginalIsOff(t *testing.T) {
 	for _, c := range originalCases(t) {
 		res := s.do(t, request{method: c.Method, path: c.Path, auth: "none", header: c.Headers, body: c.Body})
 		old := strings.HasPrefix(c.Path, "/bulk") || strings.HasPrefix(c.Path, "/crm/")
-		stream := (strings.HasPrefix(c.Path, "/track/") || strings.HasPrefix(c.Path, "/data/")) && strings.Contains(c.Path, "3a1f-stream")
+		stream := (strings.HasPrefix(c.Path, "/track/") || strings.HasPrefix(c.Path, "/data/")) && strings.Contains(c.Path, streamID)
 		want := c.Status
 		switch {
 		case old:
@@ -109,7 +111,7 @@ func TestOriginalIsOff(t *testing.T) {
 		}
 	}
 	// All commands of a call name the same project, and the first one decides.
-	on := start(t, originalConfig)
+	on := start(t, keyless.Replace(baseConfig))
 	on.log.private("c-2")
 	const other = "99999999-9999-9999-9999-999999999999"
 	body := `{"commands":[{"name":"crm/events","data":{"customer_ids":{"cookie":"c-2"},"project_id":"` + projectToken + `","type":"a"}},` +

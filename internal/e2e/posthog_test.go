@@ -102,27 +102,15 @@ func TestSDKsOfPostHog(t *testing.T) {
 func TestSDKsOfPostHogInAPage(t *testing.T) {
 	t.Parallel()
 	postHogClient(t, "node_modules/.installed")
-	chromium, err := exec.LookPath("chromium")
-	if err != nil {
-		prereq.Missing(t, prereq.PostHog, err.Error())
-	}
 	h := newHurdles(t, baseConfig+wideLimits, none, unavailable, answerLost)
 	files := http.NewServeMux()
 	files.Handle("/array.full.js", http.FileServer(http.Dir(filepath.Join(postHogDir, "node_modules/posthog-js/dist"))))
 	files.Handle("/page.html", http.FileServer(http.Dir(postHogDir)))
 	site := httptest.NewServer(files)
 	t.Cleanup(site.Close)
+	browse(t, prereq.PostHog, site.URL+"/page.html?"+url.Values{"host": {h.url}, "key": {publicKey}}.Encode())
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	browser := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0",
-		"--user-data-dir="+t.TempDir(), site.URL+"/page.html?"+url.Values{"host": {h.url}, "key": {publicKey}}.Encode())
-	browser.WaitDelay = patience
-	if err := browser.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		_ = browser.Wait() // it was killed
-	})
+	defer cancel()
 	s := h.current()
 	s.log.private("page-user", "page@example.com")
 	want := map[string]int{"$pageview": 1, "flags": 1, "instant": 1, "$groupidentify": 1, "load 0": 1, "load 1": 1, "load 2": 1}
@@ -146,6 +134,14 @@ func TestSDKsOfPostHogInAPage(t *testing.T) {
 			t.Errorf("got the properties %v", e.Properties)
 		}
 	}
+}
+
+// awaitPatiently is await for as long as a test waits for anything.
+func awaitPatiently(t *testing.T, holds func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	await(ctx, t, holds)
 }
 
 // await waits until a condition holds.

@@ -39,7 +39,18 @@ var otherSDKs = []otherSDK{
 	{name: "segment-analytics-python", product: prereq.Segment, command: []string{".venv/bin/python", "segment_sdk.py"}},
 	{name: "rudder-sdk-python", product: prereq.Segment, command: []string{".venv/bin/python", "rudder_sdk.py"}},
 	{name: "analytics-go", product: prereq.Segment, command: []string{"go/client"}},
+	{name: "com.segment.analytics.java", product: prereq.Segment, command: java("JavaSdk")},
+	{name: "com.segment.analytics.kotlin", product: prereq.Segment, command: java("KotlinSdk")},
 }
+
+// java returns the command that runs a program for Java, with little memory.
+func java(program string) []string {
+	return []string{"java", "-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", "java/classes:java/lib/*", program}
+}
+
+// installed are the files that say that the SDKs of a language are installed,
+// by the command that runs their programs.
+var installed = map[string]string{"node": "node_modules/.installed", "java": "java/.installed"}
 
 // fewCalls makes an SDK that sends a batch after the other exceed the limit.
 const fewCalls = `
@@ -84,16 +95,20 @@ func (c *otherSDK) run(t *testing.T, args ...string) string {
 	t.Helper()
 	dir := filepath.Join("testdata", c.product)
 	path := c.command[0]
-	if path == "node" {
-		if _, err := os.Stat(filepath.Join(dir, "node_modules", ".installed")); err != nil {
-			prereq.Missing(t, c.product, "run `make test-clients`: "+err.Error())
-		}
-	} else if _, err := os.Stat(filepath.Join(dir, path)); err != nil {
-		prereq.Missing(t, c.product, "run `make test-clients`: "+err.Error())
-	} else if path, err = filepath.Abs(filepath.Join(dir, path)); err != nil {
-		t.Fatal(err)
+	file, onPath := installed[path]
+	if !onPath {
+		file = path
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	if _, err := os.Stat(filepath.Join(dir, file)); err != nil {
+		prereq.Missing(t, c.product, "run `make test-clients`: "+err.Error())
+	}
+	if !onPath {
+		var err error
+		if path, err = filepath.Abs(filepath.Join(dir, path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience) // the SDK for Java may wait for minutes
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, append(c.command[1:len(c.command):len(c.command)], args...)...)
 	cmd.Dir = dir
@@ -212,7 +227,7 @@ func (r *rough) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	good := status == http.StatusOK
 	switch {
-	case r.calm:
+	case r.calm, req.Method != http.MethodPost: // such as a question for the settings
 	case r.stage == lostAnswer && good:
 		r.stage = noRoom
 		panic(http.ErrAbortHandler) // the call was carried out
@@ -244,6 +259,7 @@ func (r *rough) pass(req *http.Request, body []byte) (status int, retryAfter str
 		return 0, "", nil, err
 	}
 	out.Header = req.Header.Clone()
+	out.Host = req.Host // the settings name it
 	resp, err := contract.RoundTrip(out)
 	if err != nil {
 		return 0, "", nil, err

@@ -13,7 +13,7 @@ import (
 // version is the first byte of an encoded entry.
 const version = 1
 
-// ErrCorrupt is returned by [Decode] for bytes that are no entry.
+// ErrCorrupt is returned by [Decode] for bytes that are not an entry.
 var ErrCorrupt = errors.New("not an entry")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -83,11 +83,11 @@ func newEntry(k Kind) Entry {
 	return nil
 }
 
-// reader takes an encoding apart. After the first field that does not fit it is
-// bad, and all that follows is zero.
+// reader decodes the fields of an entry. After the first field that does not
+// fit, bad is set, and all later fields are zero.
 type reader struct {
 	rest []byte
-	text string // all of it, of which strings are parts
+	text string // the whole encoding; strings are substrings of it
 	bad  bool
 }
 
@@ -95,7 +95,7 @@ func (r *reader) fail() {
 	r.rest, r.bad = nil, true
 }
 
-// uvarint takes a number in its shortest form.
+// uvarint reads a number in its shortest form.
 func (r *reader) uvarint() uint64 {
 	v, n := binary.Uvarint(r.rest)
 	if n <= 0 || n > 1 && r.rest[n-1] == 0 {
@@ -119,7 +119,8 @@ func (r *reader) customer() trackway.Customer { return trackway.Customer(r.uvari
 
 func (r *reader) micros() trackway.Micros { return trackway.Micros(r.uvarint()) }
 
-// count takes the number of items that follow, each of least bytes at least.
+// count reads the number of items that follow. Each item takes at least least
+// bytes.
 func (r *reader) count(least int) int {
 	n := r.uvarint()
 	if n > uint64(len(r.rest)/least) {
@@ -129,7 +130,7 @@ func (r *reader) count(least int) int {
 	return int(n)
 }
 
-// flags takes a byte of which only the bits of mask may be set.
+// flags reads a byte in which only the bits of mask may be set.
 func (r *reader) flags(mask byte) byte {
 	if len(r.rest) == 0 || r.rest[0]&^mask != 0 {
 		r.fail()
@@ -153,7 +154,8 @@ func (r *reader) string() string {
 	return r.text[end-n : end]
 }
 
-// list takes a list of items, each of least bytes at least; nil if it is empty.
+// list reads a list of items, each of which takes at least least bytes. It
+// returns nil for an empty list.
 func list[T any](r *reader, least int, item func(*reader) T) []T {
 	n := r.count(least)
 	if n == 0 {
@@ -204,7 +206,7 @@ func (r *reader) id() trackway.Identifier {
 	return trackway.Identifier{Hard: r.flags(flagHard) != 0, Name: r.string(), Value: r.string()}
 }
 
-// The fewest bytes of items in lists.
+// The minimum numbers of bytes of the items in lists.
 const (
 	leastID       = 3
 	leastProperty = 2
@@ -317,7 +319,7 @@ func (e *Refused) decode(r *reader) {
 	e.Project, e.At, e.Commands = r.project(), r.micros(), r.uvarint()
 }
 
-// events takes sequence numbers, as many as an entry may have.
+// events reads sequence numbers. There may be at most [MaxEvents].
 func (r *reader) events() []uint64 {
 	seqs := list(r, 1, (*reader).uvarint)
 	if len(seqs) > MaxEvents {

@@ -1,10 +1,10 @@
 // Package entry describes one change of the store's state and encodes it.
 //
-// Every change is an entry, and an entry holds all that decides what it does. A
-// machine that applies it reads no clock, no configuration and nothing random,
-// so machines that apply the same entries in the same order come to the same
-// state. The results of an entry are written into it, in place. Their fields
-// are named as results and are not encoded.
+// Every change is an entry, and an entry holds everything that decides its
+// effect. A machine that applies it reads no clock, no configuration and
+// nothing random. So machines that apply the same entries in the same order
+// reach the same state. A machine writes the results of an entry into the entry
+// itself. The comments call these fields results; they are not encoded.
 //
 // docs/format.md describes the encoding byte by byte.
 package entry
@@ -20,7 +20,7 @@ type Entry interface {
 	decode(r *reader)
 }
 
-// Kind says which entry it is, in the encoding too.
+// Kind is the kind of an entry. The encoding uses these numbers.
 type Kind byte
 
 // The kinds of entry. Zero is not a kind.
@@ -38,8 +38,8 @@ const (
 )
 
 // Durable reports whether an entry of this kind must be on the disk before its
-// appender goes on. The others are steps that a crash may forget: what follows
-// them waits, or they are made again.
+// appender continues. A crash may forget entries of the other kinds: either
+// what follows them waits for the disk, or they are created again.
 func (k Kind) Durable() bool {
 	return k == KindCommands || k == KindRegister || k == KindErase || k == KindOnce
 }
@@ -49,50 +49,50 @@ type Commands struct {
 	Requests []Request
 }
 
-// Request is the commands of one request. If a command has to wait, the others
-// of its request wait with it; those of other requests do not.
+// Request holds the commands of one request. If a command has to wait, the rest
+// of its request waits with it; commands of other requests do not.
 type Request struct {
 	Commands []trackway.Command
 
-	// Contents holds what the machine stores for each command, prepared so that
-	// the machine need not make it while others wait. If it is nil, the machine
-	// makes it. Contents follows from the commands, and is not encoded. Its
-	// memory belongs to the appender, and must not change until the entry is
-	// applied.
+	// Contents holds what the machine stores for each command. It is prepared
+	// in advance, so that the machine need not do that while others wait. If
+	// Contents is nil, the machine computes it. It follows from the commands,
+	// and is not encoded. Its memory belongs to the appender, and must not
+	// change until the entry is applied.
 	Contents []Content
 
-	Results []trackway.Result // result: what became of each command; as long as Commands
-	Done    int               // result: how many were carried out; the rest goes into another entry
+	Results []trackway.Result // result: the outcome of each command; as long as Commands
+	Done    int               // result: how many commands were carried out; the rest goes into another entry
 	Crowded *Crowded          // result: what the next command waits for; nil: only for its turn
-	Err     error             // result: the server's: none of it was stored; a machine leaves it alone
+	Err     error             // result: set by the server, not by a machine: none of it was stored
 }
 
-// Content is what an event says, as it is stored. It is zero for other
+// Content is the content of an event, as it is stored. It is zero for other
 // commands.
 type Content struct {
 	Properties []byte // a JSON object in canonical form
-	Hash       uint64 // the tail of its timeline key, if the event has a time that its sender chose
+	Hash       uint64 // the tail of its timeline key, if the sender chose the event's time
 }
 
-// Reached reports whether a machine came to the request. If it did not, other
-// requests of the entry have kept it for long enough.
+// Reached reports whether a machine reached the request. If it did not, other
+// requests of the entry took too long.
 func (r *Request) Reached() bool { return r.Done > 0 || r.Crowded != nil }
 
-// Crowded says that a command waits until a customer keeps fewer timelines: see
+// Crowded says that a command waits until a customer has fewer timelines: see
 // [Settle].
 type Crowded struct {
 	Project  uint32
 	Customer trackway.Customer
-	Excess   int // how many timelines are too many
+	Excess   int // the number of timelines that is too many
 }
 
-// Register gives numbers to projects that have none and notes which of their
-// identifiers are hard: all of it or, if there is a conflict, nothing.
+// Register gives numbers to projects that have none, and notes which of their
+// identifiers are hard. If there is a conflict, it does nothing.
 type Register struct {
 	Projects []Registration
 }
 
-// Registration is a project as it is registered.
+// Registration describes a project to register.
 type Registration struct {
 	Token      string
 	Hard, Soft []string // names of identifiers
@@ -101,25 +101,25 @@ type Registration struct {
 	Conflict string // result: an identifier that is of the other kind, here or in the state
 }
 
-// Refused counts commands that were refused before they came to the store.
+// Refused counts commands that were refused before they reached the store.
 type Refused struct {
 	Project  uint32
 	At       trackway.Micros
 	Commands uint64
 }
 
-// Rewrite takes what an erasure erases out of some events.
+// Rewrite removes the erased data from some events.
 type Rewrite struct {
 	Project  uint32
 	Customer trackway.Customer // who is erased
 	Personal []string          // names of properties
-	Events   []uint64          // sequence numbers, [MaxEvents] at most
+	Events   []uint64          // sequence numbers, at most [MaxEvents]
 
-	Places []Place // result: where the files may hold what was erased
+	Places []Place // result: where files may still hold the erased data
 }
 
-// MaxEvents is how many events an entry rewrites or removes at most. It bounds
-// how long others wait.
+// MaxEvents is the maximum number of events that an entry rewrites or removes.
+// It bounds how long other entries wait.
 const MaxEvents = 128
 
 // Place is where an event is or was: in the log and on a customer's timeline.
@@ -128,18 +128,18 @@ type Place struct {
 	Customer trackway.Customer
 }
 
-// Erase is the end of an erasure. It does what is left of it, if that is
-// little, and takes the customer's identifiers and personal properties away.
+// Erase is the end of an erasure. If little is left to do, it does that, and
+// removes the customer's identifiers and personal properties.
 type Erase struct {
 	Project   uint32
 	Customer  trackway.Customer
 	Personal  []string // names of properties
 	Asked     trackway.Micros
 	IDs       []trackway.Identifier // those that were looked for
-	Next      uint64                // the log was looked at up to, not including, this sequence number
-	Continued bool                  // an entry before this one has forgotten former holders
+	Next      uint64                // the log was searched up to, but not including, this sequence number
+	Continued bool                  // an earlier entry has forgotten former holders
 
-	// The customers and places in files that may hold erased data.
+	// The customers, and the places in files, that may hold erased data.
 	Customers []trackway.Customer
 	Log       []Range
 
@@ -149,21 +149,21 @@ type Erase struct {
 	Gone    []trackway.Identifier // result: all that led to them
 }
 
-// Range is sequence numbers, both ends included.
+// Range is a range of sequence numbers, both ends included.
 type Range struct{ From, To uint64 }
 
-// Outcome is what became of the end of an erasure.
+// Outcome is the outcome of the end of an erasure.
 type Outcome byte
 
 // The outcomes.
 const (
 	Done   Outcome = iota + 1 // the customer is erased
-	Behind                    // the log has gone on too far: look at it from Next
-	Former                    // there are still former holders to forget: append the entry again, Continued
-	Stale                     // the customer was merged or got identifiers: look at all of it again
+	Behind                    // the log has grown too much since: search it from Next
+	Former                    // there are still former holders to forget: append the entry again, with Continued set
+	Stale                     // the customer was merged or got identifiers: search everything again
 )
 
-// Forget forgets who had identifiers and lost them.
+// Forget forgets which customers had identifiers and lost them.
 type Forget struct {
 	Holders []FormerHolder
 }
@@ -175,8 +175,8 @@ type FormerHolder struct {
 	Customer   trackway.Customer
 }
 
-// Settle moves entries from one timeline that a customer keeps to another, a
-// few at a time.
+// Settle moves entries from one of a customer's timelines to another, a few at
+// a time.
 type Settle struct {
 	Project  uint32
 	Customer trackway.Customer
@@ -187,7 +187,7 @@ type Settle struct {
 
 // Expire removes events that are too old.
 type Expire struct {
-	Events []uint64 // sequence numbers, [MaxEvents] at most
+	Events []uint64 // sequence numbers, at most [MaxEvents]
 
 	Removed int // result: how many there were
 }

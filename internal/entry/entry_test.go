@@ -22,7 +22,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// examples has an entry of each kind, and each field set in one of them.
+// examples holds an entry of each kind. Each field is set in at least one of
+// them.
 func examples() map[string]entry.Entry {
 	jane := trackway.Identifier{Name: "registered", Value: "jane", Hard: true}
 	cookie := trackway.Identifier{Name: "cookie", Value: "a\x00b"}
@@ -67,8 +68,8 @@ func request(cmds ...trackway.Command) entry.Request {
 	return entry.Request{Commands: cmds, Results: make([]trackway.Result, len(cmds))}
 }
 
-// TestGolden holds the encoding of each kind to its bytes. Entries are kept in
-// logs and sent between servers: if this test fails, the version must change.
+// TestGolden checks the bytes of each kind's encoding. Logs keep entries, and
+// servers send them to each other: if this test fails, the version must change.
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	kinds := make(map[entry.Kind]bool)
@@ -101,8 +102,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestDamage: an encoding with a flipped bit, or cut off, or with something
-// after it, is no entry.
+// TestDamage: an encoding with a flipped bit, a cut end or something appended
+// is not an entry.
 func TestDamage(t *testing.T) {
 	t.Parallel()
 	for name, e := range examples() {
@@ -131,7 +132,8 @@ func sealed(body []byte) []byte {
 	return binary.BigEndian.AppendUint32(slices.Clip(body), crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
 }
 
-// TestTooManyEvents: an entry that would hold up others for long is refused.
+// TestTooManyEvents: an entry that would hold up others for too long is
+// refused.
 func TestTooManyEvents(t *testing.T) {
 	t.Parallel()
 	most, more := make([]uint64, entry.MaxEvents), make([]uint64, entry.MaxEvents+1)
@@ -150,7 +152,7 @@ func TestTooManyEvents(t *testing.T) {
 	}
 }
 
-// TestRoundTrip: what is written is read again.
+// TestRoundTrip: a decoded entry equals the encoded one.
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	id := rapid.Custom(func(t *rapid.T) trackway.Identifier {
@@ -201,8 +203,9 @@ func some[T any](t *rapid.T, name string, item *rapid.Generator[T]) []T {
 	return items
 }
 
-// FuzzDecode: no bytes make Decode panic or take much memory, and what it reads
-// is written as the same bytes. The checksum is not left to chance.
+// FuzzDecode: no input makes Decode panic or take much memory, and encoding the
+// decoded entry yields the same bytes. The checksum is always made right, so
+// that the fuzzer gets past it.
 func FuzzDecode(f *testing.F) {
 	for _, e := range examples() {
 		whole := entry.Append(nil, e)

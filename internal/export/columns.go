@@ -10,21 +10,22 @@ import (
 	"trackway/internal/query"
 )
 
-// groupBytes and groupRows bound what is in memory: a row group is written once
-// it has so much. Readers skip whole groups by their smallest and largest
-// times.
+// groupBytes and groupRows bound the memory of an export: a row group is
+// written once it has this many bytes or rows. Readers skip whole groups by
+// their smallest and largest times.
 const (
 	groupBytes = 64 << 20
 	groupRows  = 1 << 17
 )
 
-// columns is a Parquet file: identifiers as customer_ids.NAME (a text; of soft
-// ones a list), times as microseconds in UTC, the properties as JSON text.
+// columns is a Parquet file. Identifiers are columns named customer_ids.NAME (a
+// text; a list for soft ones), times are microseconds in UTC, and the
+// properties are JSON text.
 type columns struct {
 	w      *parquet.GenericWriter[any]
 	row    *parquet.RowBuilder
 	at     map[string]int // place of each column
-	ids    map[string]int // and of the identifiers' values, by name
+	ids    map[string]int // those of the identifiers' values, by name
 	most   int            // bytes in a row group
 	filled int            // and in this one
 	rows   int
@@ -66,7 +67,8 @@ func newColumns(w io.Writer, p *trackway.Project, customers bool) *columns {
 	return c
 }
 
-// Customer writes one row. Of the times of its properties the latest is kept.
+// Customer writes one row. It keeps only the latest of the times of the
+// properties.
 func (c *columns) Customer(p *trackway.Profile) error {
 	c.begin(p)
 	c.row.Add(c.at["created"], micros(p.Created))
@@ -94,7 +96,7 @@ func (c *columns) begin(p *trackway.Profile) {
 	c.row.Reset()
 	c.row.Add(c.at["customer"], parquet.Int64Value(int64(p.Customer)))
 	for _, id := range p.IDs {
-		if column, ok := c.ids[id.Name]; ok { // one that is configured no more has no column
+		if column, ok := c.ids[id.Name]; ok { // an identifier that is no longer configured has no column
 			c.row.Add(column, c.text(id.Value))
 		}
 	}

@@ -16,9 +16,9 @@ import (
 	"trackway/internal/query"
 )
 
-// Filter chooses what is written. Since and Until bound when events happened:
-// from Since on, and before Until; zero is no bound. They do not concern
-// customers.
+// Filter chooses what is written. Since and Until bound the time at which
+// events happened: from Since on, and before Until. Zero means no bound.
+// Customers are not affected.
 type Filter struct {
 	Customers, Events bool
 	Types             []string // of events; empty: all
@@ -29,9 +29,9 @@ func (f *Filter) admits(e *trackway.Event) bool {
 	return e.Time >= f.Since && (f.Until == 0 || e.Time < f.Until) && (len(f.Types) == 0 || slices.Contains(f.Types, e.Type))
 }
 
-// Table is a file in the making. A customer and an event are valid only during
-// the call. Close completes the file; it does not close what the file is
-// written to.
+// Table is a file that is being written. A customer and an event are valid only
+// during the call. Close completes the file, but does not close the writer
+// below it.
 type Table interface {
 	Customer(c *trackway.Profile) error
 	Event(of *trackway.Profile, e *trackway.Event) error // of is the customer that the event belongs to now
@@ -45,14 +45,15 @@ const (
 	Parquet = "parquet"
 )
 
-// New returns the table of a format, for what f chooses of a project. Customers
-// and events have different columns: only NDJSON takes both.
+// New returns a table in the given format for the data that f chooses from a
+// project. Customers and events have different columns, so only NDJSON accepts
+// both.
 func New(format string, w io.Writer, p *trackway.Project, f Filter) (Table, error) {
 	if !f.Customers && !f.Events {
 		return nil, refuse("customers", "Expected customers, events or both.")
 	}
 	if f.Customers && f.Events && format != NDJSON {
-		return nil, refuse("format", "A file of format '"+format+"' holds customers or events, not both: export them one after the other.")
+		return nil, refuse("format", "A file of format '"+format+"' holds either customers or events: export them one after the other.")
 	}
 	switch format {
 	case NDJSON:
@@ -69,19 +70,19 @@ func refuse(field, msg string) error {
 	return &trackway.Error{Code: trackway.Invalid, Field: field, Msg: msg}
 }
 
-// LostError tells that an export is complete but for events that cannot be
-// read, since the store is damaged.
+// LostError means that an export is complete except for events that cannot be
+// read because the store is damaged.
 type LostError struct {
 	Events int
 	First  uint64 // the sequence number of the first of them
 }
 
 func (e *LostError) Error() string {
-	return fmt.Sprintf("events that cannot be read: %d, the first is event %d; the store is damaged, all others are exported", e.Events, e.First)
+	return fmt.Sprintf("%d events cannot be read, the first of them event %d, because the store is damaged; all others were exported", e.Events, e.First)
 }
 
-// Run writes what f chooses of a project to t, the customers before the events,
-// and completes it. It completes it also where the error is a [LostError].
+// Run writes the data that f chooses from a project to t, customers before
+// events, and completes t. It completes t even if it returns a [LostError].
 func Run(ctx context.Context, s query.Snapshot, p *trackway.Project, f Filter, t Table) error {
 	if f.Customers {
 		if err := each(ctx, s, p, t.Customer); err != nil {
@@ -113,8 +114,8 @@ func each(ctx context.Context, s query.Snapshot, p *trackway.Project, do func(*t
 	return err
 }
 
-// events writes events in the order in which they were taken in: the order of
-// the log, which is read an event a step.
+// events writes events in the order of the log, in which they were received. It
+// reads one event at a time.
 func (f *Filter) events(ctx context.Context, s query.Snapshot, p *trackway.Project, t Table, lost *LostError) error {
 	o := owners{from: s, project: p.Number, known: map[trackway.Customer]*trackway.Profile{}}
 	var failed error
@@ -136,18 +137,18 @@ func (f *Filter) events(ctx context.Context, s query.Snapshot, p *trackway.Proje
 	return cmp.Or(failed, err, context.Cause(ctx))
 }
 
-// maxOwners is how many customers are remembered: those of neighboring events
-// are often the same.
+// maxOwners is how many customers are remembered, because neighboring events
+// often belong to the same customers.
 const maxOwners = 1 << 16
 
-// owners finds whom events belong to.
+// owners finds the customer that an event belongs to now.
 type owners struct {
 	from         query.Snapshot
 	project      uint32
-	known, older map[trackway.Customer]*trackway.Profile // by the customers of the events; without properties
+	known, older map[trackway.Customer]*trackway.Profile // keyed by the customer of the event; without properties
 }
 
-// of returns the customer that c is now.
+// of returns the present customer behind c, after merges.
 func (o *owners) of(c trackway.Customer) (*trackway.Profile, error) {
 	if p := o.known[c]; p != nil {
 		return p, nil

@@ -29,7 +29,7 @@ type fakeSnapshot struct {
 
 	profiles []trackway.Profile
 	merged   map[trackway.Customer]trackway.Customer
-	all      trackway.Customer // whom the others were merged into
+	all      trackway.Customer // the customer that the others were merged into
 	log      []trackway.Event
 	lost     map[uint64]bool // of them
 	asked    int             // for profiles
@@ -142,8 +142,8 @@ func TestNDJSON(t *testing.T) {
 	}
 }
 
-// TestNDJSONOfManyProperties: each line is a command that an import takes,
-// however much was updated at one time.
+// TestNDJSONOfManyProperties: an import accepts each line as a command, however
+// many properties were updated at one time.
 func TestNDJSONOfManyProperties(t *testing.T) {
 	t.Parallel()
 	value := `"` + strings.Repeat("x", trackway.MaxValueBytes-2) + `"`
@@ -196,8 +196,7 @@ func TestCSV(t *testing.T) {
 	}
 }
 
-// parquetEvent is an event as a reader with its own idea of the columns gets
-// it.
+// parquetEvent is an event as a reader decodes it that makes its own columns.
 type parquetEvent struct {
 	Customer uint64 `parquet:"customer"`
 	IDs      struct {
@@ -210,8 +209,8 @@ type parquetEvent struct {
 	Properties string `parquet:"properties,json"`
 }
 
-// No spreadsheet takes an identifier or a type for a formula, and an import
-// takes them as they were.
+// No spreadsheet treats an identifier or a type as a formula, and an import
+// restores them as they were.
 func TestCSVHoldsNoFormulas(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
@@ -323,9 +322,8 @@ func TestParquetOfCustomers(t *testing.T) {
 	}
 }
 
-// wantFooter looks at what the format's description demands of any file: the
-// magic number at both ends, and in front of the last one the length of the
-// footer.
+// wantFooter checks what the format requires of every file: the magic number at
+// both ends, and the length of the footer before the second one.
 func wantFooter(t *testing.T, file []byte) {
 	t.Helper()
 	const magic = "PAR1"
@@ -338,8 +336,8 @@ func wantFooter(t *testing.T, file []byte) {
 	}
 }
 
-// Row groups end where there is much in memory, and the file is one all the
-// same.
+// A row group ends once it has filled its memory, and the file can still be
+// read as one.
 func TestParquetInGroups(t *testing.T) {
 	t.Parallel()
 	var b bytes.Buffer
@@ -392,7 +390,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// full is a disk without room for more than so many writes.
+// full is a disk that has room for a fixed number of writes.
 type full struct{ room int }
 
 var errFull = errors.New("no space left on device")

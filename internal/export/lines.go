@@ -11,17 +11,17 @@ import (
 	"trackway/internal/query"
 )
 
-// lines is NDJSON: a command of the tracking API a line, so that sending them
-// all to an empty server makes the same customers, properties and events.
+// lines is NDJSON with one command of the tracking API per line. Sending all
+// lines to an empty server creates the same customers, properties and events.
 type lines struct {
 	w io.Writer
 	b []byte
 }
 
 // Customer writes a command for each time at which properties were last
-// updated, because a command has one time; the oldest comes first. Properties
-// of one time that are too long for one command, because several had set them,
-// become several.
+// updated, because a command has only one time. The oldest time comes first.
+// Properties of one time that are too long for one command, because several
+// commands had set them, are split into several.
 func (l *lines) Customer(c *trackway.Profile) error {
 	byTime := slices.Clone(c.Properties)
 	slices.SortStableFunc(byTime, func(a, b trackway.DatedProperty) int { return cmp.Compare(a.Updated, b.Updated) })
@@ -41,13 +41,14 @@ func (l *lines) Customer(c *trackway.Profile) error {
 	return nil
 }
 
-// lengthOf returns how long a property is in an object, at most.
+// lengthOf returns the maximum length of a property in an object.
 func lengthOf(p *trackway.DatedProperty) int {
 	const mostEscaped = len(`\u0000`)
 	return mostEscaped*len(p.Name) + len(p.Value) + len(`{"":}`)
 }
 
-// update writes properties that were updated at the same time, perhaps none.
+// update writes properties that were updated at the same time. There may be
+// none.
 func (l *lines) update(c *trackway.Profile, same []trackway.DatedProperty) error {
 	l.begin(tracking.Customers, c)
 	if len(same) > 0 {
@@ -66,7 +67,7 @@ func (l *lines) Event(of *trackway.Profile, e *trackway.Event) error {
 	return l.end()
 }
 
-// Close has nothing to complete: every line is.
+// Close does nothing: every line is complete.
 func (*lines) Close() error { return nil }
 
 func (l *lines) begin(name string, c *trackway.Profile) {
@@ -80,7 +81,8 @@ func (l *lines) end() error {
 	return err
 }
 
-// object returns an event's properties, of which none are no bytes.
+// object returns an event's properties as a JSON object. Without properties the
+// store returns no bytes.
 func object(properties []byte) []byte {
 	if len(properties) == 0 {
 		return []byte("{}")

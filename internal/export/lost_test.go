@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestLostEvents: an export of a damaged store holds all that can be read, is
-// complete in its form, and says what is missing.
+// TestLostEvents: an export of a damaged store contains everything that can be
+// read, has a complete form, and reports what is missing.
 func TestLostEvents(t *testing.T) {
 	t.Parallel()
 	whole := mustRun(t, CSV, Filter{Events: true})

@@ -13,9 +13,9 @@ import (
 	"trackway/internal/query"
 )
 
-// sheet is CSV (RFC 4180) whose columns are called as `trackway import` knows
-// them. The properties are one column of JSON: which there are is not known
-// before all rows are.
+// sheet is CSV (RFC 4180) with the names of columns that `trackway import`
+// knows. The properties are one column of JSON, because their names are known
+// only after the last row.
 type sheet struct {
 	w     *csv.Writer
 	names []string // of identifiers
@@ -37,7 +37,8 @@ func newSheet(w io.Writer, p *trackway.Project, customers bool) (*sheet, error) 
 	return s, s.w.Write(s.row)
 }
 
-// Customer writes one row. Of the times of its properties the latest is kept.
+// Customer writes one row. It keeps only the latest of the times of the
+// properties.
 func (s *sheet) Customer(c *trackway.Profile) error {
 	s.begin(c)
 	updated := ""
@@ -66,11 +67,11 @@ func (s *sheet) begin(c *trackway.Profile) {
 	}
 }
 
-// end completes the row. Clients choose identifiers and types of event, and no
-// spreadsheet may take them for formulas. Numbers and JSON do not begin like a
-// formula.
+// end completes the row. Clients choose identifiers and types of events, so it
+// guards these: no spreadsheet may treat them as formulas. Numbers and JSON
+// never begin like a formula.
 func (s *sheet) end(cells ...string) error {
-	row := append(s.row, cells...) //nolint:gocritic // appendAssign: the next row begins anew
+	row := append(s.row, cells...) //nolint:gocritic // appendAssign: the next row starts with an empty buffer
 	for i := range row {
 		row[i] = cell.Guard(row[i])
 	}
@@ -78,8 +79,8 @@ func (s *sheet) end(cells ...string) error {
 }
 
 // id returns the value of the identifier called name. It returns an array if
-// there are several values, or if an import would read the value as an array,
-// or if a reader of CSV would change a line break of two characters in it.
+// there are several values, if an import would read the value as an array, or
+// if a CSV reader would change a two-character line break in it.
 func (s *sheet) id(ids []trackway.Identifier, name string) string {
 	first := slices.IndexFunc(ids, func(id trackway.Identifier) bool { return id.Name == name })
 	if first < 0 {

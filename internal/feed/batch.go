@@ -10,11 +10,11 @@ import (
 	"trackway/internal/control"
 )
 
-// batch is rows that are sent together.
+// batch holds rows that are sent together.
 type batch struct {
 	rows []record
 	text []byte // their commands, a line each
-	end  error  // what was wrong with the file after them
+	end  error  // the error in the file after these rows
 
 	stored   chan struct{} // closed once the server has stored them
 	answered chan struct{} // closed once outcomes and err are set
@@ -22,11 +22,11 @@ type batch struct {
 	err      error
 }
 
-// batches has memory for batches. With new memory for each, the client took
-// twice the processor time.
+// batches reuses the memory of batches. With new memory for each batch, the
+// client took twice the processor time.
 var batches = sync.Pool{New: func() any { return &batch{rows: make([]record, 0, control.MaxLines)} }}
 
-// free gives the memory of a batch that was acknowledged to a later one. By
+// free makes the memory of an acknowledged batch available to a later one. By
 // then the request has read all of the text, because the server answers 200
 // only after the last byte.
 func (b *batch) free() {
@@ -35,8 +35,8 @@ func (b *batch) free() {
 	batches.Put(b)
 }
 
-// nothing is sent for a row that was refused here already. The server refuses
-// it, too, and so counts it.
+// nothing is sent for a row that was already refused here. The server refuses
+// it, too, so it counts the row.
 var nothing = []byte("{}")
 
 // longLine refuses a line that is longer than any command.
@@ -61,9 +61,9 @@ func (r *run) read(ctx context.Context, batches chan<- *batch) {
 	}
 }
 
-// gather reads the next batch. A batch is smaller than it may be if the input
-// would have to be waited for. An error comes with the rows before it, and is
-// [io.EOF] at the end.
+// gather reads the next batch. The batch is smaller than allowed if gather
+// would otherwise have to wait for input. An error comes together with the rows
+// before it, and is [io.EOF] at the end.
 func (r *run) gather() (*batch, error) {
 	b := batches.Get().(*batch) //nolint:forcetypeassert // of this pool
 	b.stored, b.answered = make(chan struct{}), make(chan struct{})
@@ -87,20 +87,20 @@ func (r *run) gather() (*batch, error) {
 	return b, nil
 }
 
-// inFlight is how many batches are sent or held back at a time. It bounds the
-// memory that an import takes, here and at the server.
+// inFlight is the maximum number of batches that are being sent or held back.
+// It bounds the memory of an import, both here and at the server.
 const inFlight = control.Conns
 
-// flight is the batches that are on their way.
+// flight holds the batches that are on their way.
 type flight struct {
 	post    Post
 	batches []*batch        // the oldest first
-	newest  <-chan struct{} // closed once the newest is stored
+	newest  <-chan struct{} // closed once the newest batch is stored
 	sending sync.WaitGroup
 }
 
-// answered returns what is closed once the oldest batch is answered, nil if
-// there is no batch.
+// answered returns a channel that is closed once the oldest batch is answered,
+// or nil if there is no batch.
 func (f *flight) answered() <-chan struct{} {
 	if len(f.batches) == 0 {
 		return nil
@@ -108,8 +108,8 @@ func (f *flight) answered() <-chan struct{} {
 	return f.batches[0].answered
 }
 
-// send begins to send a batch. If ctx ends before the previous batch is stored,
-// this one is never sent in full.
+// send starts to send a batch. If ctx ends before the previous batch is stored,
+// the last byte of this one is never sent.
 func (f *flight) send(ctx context.Context, b *batch) {
 	if len(b.rows) == 0 {
 		return
@@ -131,18 +131,18 @@ func (f *flight) send(ctx context.Context, b *batch) {
 	})
 }
 
-// body is the text of a batch as a request sends it. It holds the last byte
-// back until the batch before is stored, because the server applies a batch
-// once its body is complete. This keeps the order of the file, though the
+// body is the text of a batch as a request reads it. The server applies a batch
+// once its body is complete. So body holds back the last byte until the
+// previous batch is stored. This keeps the order of the file, although the
 // server reads and decodes several batches at a time.
 type body struct {
 	rest   []byte
-	before <-chan struct{} // nil: no batch is under way before
-	ctx    context.Context //nolint:containedctx // of the one request that this is the body of
+	before <-chan struct{} // nil: no earlier batch is under way
+	ctx    context.Context //nolint:containedctx // of the request that sends this body
 }
 
-// errHeld ends a body whose last byte is not to be sent any more.
-var errHeld = errors.New("the batch before is not stored")
+// errHeld ends a body whose last byte must never be sent.
+var errHeld = errors.New("the previous batch is not stored")
 
 // Read implements [io.Reader].
 func (b *body) Read(p []byte) (int, error) {

@@ -11,7 +11,8 @@ import (
 	"trackway/internal/control"
 )
 
-// cells makes objects of the rows of a vendor's file. The server maps them.
+// cells turns the rows of a vendor's file into objects. The server maps the
+// objects.
 type cells struct {
 	header []string
 	text   []bool // columns that are text, whatever they look like
@@ -20,8 +21,8 @@ type cells struct {
 	made   []byte // the last object
 }
 
-// cells fits the part of the mapping that says how to read cells to the columns
-// of a vendor's file.
+// cells matches the part of the mapping that says how to read cells with the
+// columns of a vendor's file.
 func (m *Mapping) cells(header []string, delimiter string) (*cells, error) {
 	if err := m.checkHeader(header, delimiter); err != nil {
 		return nil, err
@@ -41,15 +42,16 @@ func (m *Mapping) cells(header []string, delimiter string) (*cells, error) {
 	return c, nil
 }
 
-// object returns a row as an object of its cells without the empty ones, or why
-// it cannot be one. It is valid until the next call. A cell becomes a number or
-// a boolean as in any other CSV file, and also an array or an object.
+// object returns a row as an object of its non-empty cells, or the reason why
+// that is impossible. The object is valid until the next call. A cell becomes a
+// number or a boolean as in any other CSV file; it may also become an array or
+// an object.
 func (c *cells) object(row []string) ([]byte, *control.Refusal) {
 	first := true
 	b := append(c.made[:0], '{')
 	for i, text := range row {
 		if !utf8.ValidString(text) {
-			return nil, refuse(c.header[i], "The cell is not in UTF-8.")
+			return nil, refuse(c.header[i], "The cell is not UTF-8.")
 		}
 		if !c.raw {
 			text = cell.Unguard(text)
@@ -61,7 +63,7 @@ func (c *cells) object(row []string) ([]byte, *control.Refusal) {
 		isJSON := c.asJSON[i] || text[0] == '{' || text[0] == '['
 		switch valid := isJSON && json.Valid([]byte(text)); {
 		case c.asJSON[i] && !valid:
-			return nil, refuse(c.header[i], "Field '"+c.header[i]+"': the cell is no JSON.")
+			return nil, refuse(c.header[i], "Field '"+c.header[i]+"': the cell is not JSON.")
 		case !c.text[i] && (valid || text == "true" || text == "false" || isNumber(text)):
 			b = append(b, text...)
 		default:

@@ -11,7 +11,8 @@ import (
 	"trackway/internal/control"
 )
 
-// discard is a server that stores all it gets, and costs nearly nothing.
+// discard is a server that accepts everything that it receives, at almost no
+// cost.
 func discard(_ context.Context, body io.Reader, length int64) (io.ReadCloser, error) {
 	text := make([]byte, length)
 	if _, err := io.ReadFull(body, text); err != nil {
@@ -35,7 +36,7 @@ func TestRowsAreCheap(t *testing.T) { //nolint:paralleltest // it counts allocat
 	}
 }
 
-// BenchmarkFile is what a row costs the client, without the request.
+// BenchmarkFile measures what a row costs the client, without the request.
 func BenchmarkFile(b *testing.B) {
 	const rows = 50 * control.MaxLines
 	long := `"properties":{"text":"` + strings.Repeat("a usual event ", 30) + `"},`

@@ -12,36 +12,36 @@ import (
 
 // csvRow is a row of a CSV file.
 type csvRow struct {
-	text        string   // as it stands in the file, without the line break after it
-	cells       []string // parts of text, as far as possible; of a broken row nil
-	wrong       string   // why the row is no CSV; empty: it is
+	text        string   // as it is in the file, without the line break after it
+	cells       []string // substrings of text, if possible; nil if the row is broken
+	wrong       string   // why the row is not valid CSV; empty if it is
 	first, last int64    // its lines
 }
 
-// csvReader reads the rows of a CSV file (RFC 4180). Lines end as [lines] says,
-// and empty lines are skipped. It does not use encoding/csv, for three reasons:
-// that package takes a CR alone for text, so a file with such line ends would
-// be one row; it changes a CR LF within a cell; and it does not return the text
-// of a row that it refuses.
+// csvReader reads the rows of a CSV file (RFC 4180). Lines end as [lines]
+// describes, and empty lines are skipped. It does not use encoding/csv, for
+// three reasons: that package treats a lone CR as text, so a file with such
+// line ends would be one row; it changes a CR LF inside a cell; and it does not
+// return the text of a row that it refuses.
 type csvReader struct {
 	lines
 
 	delimiter []byte
 	text      []byte // of the row so far
 	cells     []span
-	open      int // place from which the closing quote of the last cell is looked for
+	open      int // where to look for the closing quote of the last cell
 }
 
-// span is a cell within the text of a row.
+// span is a cell, as a range of the text of a row.
 type span struct {
 	from, to int
 	quoted   bool
 	doubled  bool // a quoted one has quotes in it
 }
 
-// next returns the next row, broken or not. Errors: [io.EOF], those of the
-// input, and those of a row after which nobody can tell where rows begin: a
-// quote that is not closed takes the rows after it into its cell.
+// next returns the next row, broken or not. Its error is [io.EOF], an error of
+// the input, or an unclosed quote. After an unclosed quote nobody can tell
+// where rows begin, because the quoted cell takes in the rows that follow.
 func (r *csvReader) next() (csvRow, error) {
 	r.text, r.cells = r.text[:0], r.cells[:0]
 	row := csvRow{first: r.number + 1}
@@ -76,8 +76,8 @@ func (r *csvReader) next() (csvRow, error) {
 	}
 }
 
-// split finds the cells of the row in the line that was appended at began, and
-// reports whether the row ends with it, or why it is no CSV.
+// split finds the cells of the row in the line that was appended at began. It
+// reports whether the row ends with that line, or why the row is not valid CSV.
 func (r *csvReader) split(began int) (whole bool, wrong string) {
 	end := len(trimBreak(r.text))
 	at := 0
@@ -100,7 +100,7 @@ func (r *csvReader) split(began int) (whole bool, wrong string) {
 			to = end - at
 		}
 		if bytes.IndexByte(r.text[at:at+to], '"') >= 0 {
-			return false, "a quote stands in a cell that does not begin with one"
+			return false, "a cell has a quote but does not begin with one"
 		}
 		r.cells = append(r.cells, span{from: at, to: at + to})
 		if whole {
@@ -110,8 +110,9 @@ func (r *csvReader) split(began int) (whole bool, wrong string) {
 	}
 }
 
-// closed looks for the quote that closes the last cell, and returns the place
-// of the next cell: -1 if there is no such quote yet, or nothing follows it.
+// closed looks for the quote that closes the last cell, and returns where the
+// next cell begins. The result is -1 if there is no such quote yet, or if
+// nothing follows the quote.
 func (r *csvReader) closed(end int) (at int, whole bool, wrong string) {
 	c := &r.cells[len(r.cells)-1]
 	for {
@@ -131,7 +132,7 @@ func (r *csvReader) closed(end int) (at int, whole bool, wrong string) {
 			c.to = to
 			return -1, true, ""
 		case !bytes.HasPrefix(rest, r.delimiter):
-			return -1, false, "something stands between the quote that closes a cell and the end of the cell"
+			return -1, false, "a cell has text after its closing quote"
 		}
 		c.to = to
 		return to + 1 + len(r.delimiter), false, ""

@@ -18,7 +18,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// rowsOf reads all rows, as many bytes at once as from gives.
+// rowsOf reads all rows, in pieces of the size that from returns.
 func rowsOf(from io.Reader, delimiter string) (rows []csvRow, err error) {
 	r := csvReader{lines: lines{in: bufio.NewReaderSize(from, 16)}, delimiter: []byte(delimiter)}
 	for {
@@ -32,8 +32,8 @@ func rowsOf(from io.Reader, delimiter string) (rows []csvRow, err error) {
 	}
 }
 
-// Whatever is in cells, and whatever ends rows, is read back; the texts of the
-// rows are those of the file.
+// Any content of cells and any line ends are read back unchanged, and the texts
+// of the rows are those of the file.
 func TestCSVReadsBack(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -124,10 +124,10 @@ func TestRejectsAreWhole(t *testing.T) {
 		"c,bad,,\r\n"
 	r := mustFile(t, write(t, "rows.csv", text), Options{Post: f.post})
 	want := []rejected{
-		{5, "", "The row is no CSV: a quote stands in a cell that does not begin with one.", json.RawMessage(`"c,it is \"bare\",\"x, y\","`), nil},
+		{5, "", "The row is not valid CSV: a cell has a quote but does not begin with one.", json.RawMessage(`"c,it is \"bare\",\"x, y\","`), nil},
 		{6, "event_type", "Bad.", json.RawMessage(`["c","bad","'=1","z"]`), nil},
 		{7, "", "The row has 2 cells, the first one has 4.", json.RawMessage(`["c","only\n\ntwo"]`), nil},
-		{10, "event_type", "The cell is not in UTF-8.", json.RawMessage(`["c","Caf` + "\uFFFD" + `","",""]`), []byte("c,Caf\xe9,,")},
+		{10, "event_type", "The cell is not UTF-8.", json.RawMessage(`["c","Caf` + "\uFFFD" + `","",""]`), []byte("c,Caf\xe9,,")},
 		{11, "event_type", "Bad.", json.RawMessage(`["c","bad","",""]`), nil},
 	}
 	if diff := cmp.Diff(want, rejectsOf(t, r.Rejects)); diff != "" {
@@ -138,7 +138,7 @@ func TestRejectsAreWhole(t *testing.T) {
 	}
 }
 
-// A line of NDJSON that is not in UTF-8 is kept byte by byte.
+// A line of NDJSON that is not UTF-8 is kept byte for byte.
 func TestRejectedBytes(t *testing.T) {
 	t.Parallel()
 	f := newServer(t)
@@ -152,8 +152,8 @@ func TestRejectedBytes(t *testing.T) {
 	}
 }
 
-// Whatever is in a file, it is read without a crash, and reading it from the
-// end of any row gives the rows after that one, with their lines.
+// No file crashes the reader, and reading from the end of any row returns the
+// rows after it, with their line numbers.
 func FuzzCSV(f *testing.F) {
 	for _, seed := range []string{"a,b\r\n\"c\nd\",e\r", "\"a\"\"\",\r\r\n\n,\"", "a\"b\n\"c\"d\n\"e\n\nf"} {
 		f.Add([]byte(seed), byte(','))

@@ -12,7 +12,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// sent lists what customers and events were sent: identifier, type, properties.
+// sent lists the customers and events that were sent: identifier, type,
+// properties.
 func (f *fakeServer) sent() (all []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -54,8 +55,8 @@ func zstandard(text string) string {
 	return string(w.EncodeAll([]byte(text), nil))
 }
 
-// Texts come in every dialect. Each is read whole, or refused with a reason
-// that says what to do; none is passed over in silence.
+// Text files exist in many dialects. Each is either read completely, or refused
+// with a reason that says what to do. None loses anything silently.
 func TestDialects(t *testing.T) {
 	t.Parallel()
 	const (
@@ -138,7 +139,8 @@ func TestDialects(t *testing.T) {
 	}
 }
 
-// An import of CR lines goes on where it was interrupted, and knows its lines.
+// An import of a file with CR line ends continues at the interruption, and
+// still knows the line numbers.
 func TestResumeCR(t *testing.T) {
 	t.Parallel()
 	f := newServer(t)
@@ -160,8 +162,8 @@ func TestResumeCR(t *testing.T) {
 	}
 }
 
-// A header that names things ambiguously, or not as they are asked for, is
-// refused: nobody can say which column was meant.
+// An ambiguous header, or one that does not have the requested names, is
+// refused, because nobody can tell which column was meant.
 func TestAmbiguousHeader(t *testing.T) {
 	t.Parallel()
 	id := func(more ...string) map[string]string {

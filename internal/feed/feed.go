@@ -1,8 +1,8 @@
 // Package feed sends files of commands, or of rows that become commands, to a
 // server's import. It notes how far the server has acknowledged a file, so that
-// an interrupted import continues there. Batches that were under way then are
-// sent again, which does no harm to events that have a time. The package knows
-// the form of rows; the server decides what commands may hold.
+// an interrupted import continues there. It then sends the batches that were
+// under way a second time, which does no harm to events that have a time. The
+// package knows the form of rows; the server decides what commands may contain.
 package feed
 
 import (
@@ -27,59 +27,60 @@ const (
 	CSV    = "csv"
 )
 
-// Post sends a batch of commands, a body of so many bytes, to the import of a
-// project. It returns the answer's body once the server has stored the batch.
+// Post sends a batch of commands, as a body of the given length in bytes, to
+// the import of a project. It returns the body of the answer once the server
+// has stored the batch.
 type Post func(ctx context.Context, body io.Reader, length int64) (io.ReadCloser, error)
 
-// Options is how files are imported.
+// Options says how to import files.
 type Options struct {
 	Post     Post
-	Store    string // name of the store that it goes into: a state of another one does not count
+	Store    string // name of the target store; the state of an import into another store is not used
 	Project  string // as the user names it
 	Format   string // empty: by the file's name
-	From     string // vendor that exported the file, as Post was told; empty: each row is, or becomes, a command
+	From     string // vendor that exported the file, as Post was told; empty: each row is a command, or becomes one
 	Mapping  Mapping
-	StateDir string // where the state and the rejects go; empty: beside each file
-	Again    bool   // from the beginning, whatever was imported before
+	StateDir string // directory for the state and the rejects; empty: beside each file
+	Again    bool   // start from the beginning, whatever was imported before
 	Stdin    io.Reader
 	Report   func(Status) // called after each batch; may be nil
 }
 
-// Totals counts rows by what became of them.
+// Totals counts rows by their outcome.
 type Totals struct {
-	Lines      int64 `json:"lines"` // of the file, that were acknowledged
+	Lines      int64 `json:"lines"` // rows of the file that were acknowledged
 	Stored     int64 `json:"stored"`
 	Duplicates int64 `json:"duplicates"`
 	Updates    int64 `json:"updates"`
 	Refused    int64 `json:"refused"`
-	LeftOut    int64 `json:"left_out"` // identifiers of rows that name nobody
+	LeftOut    int64 `json:"left_out"` // identifiers in the rows that name nobody
 }
 
-// Rows is how many rows there were.
+// Rows returns the number of rows.
 func (t Totals) Rows() int64 { return t.Stored + t.Duplicates + t.Updates + t.Refused }
 
-// Status is how far a file has come.
+// Status is the progress in a file.
 type Status struct {
 	Totals Totals
-	Read   int64 // bytes of the file as it lies on the disk
+	Read   int64 // bytes of the file as stored on the disk
 	Size   int64 // 0 if it is not known
 }
 
-// Result is what became of a file.
+// Result is the outcome for a file.
 type Result struct {
 	Totals  Totals
-	Resumed int64    // the line after which it went on; 0: it began at the beginning
-	Before  bool     // it had been imported in full before, and nothing was done
-	Rejects string   // file with the rows that were refused; empty: no such file
+	Resumed int64    // the line after which the import continued; 0: it began at the beginning
+	Before  bool     // the file had already been imported in full, so nothing was done
+	Rejects string   // file with the refused rows; empty: there is no such file
 	Unused  []string // columns that became nothing
 }
 
-// saveEvery is how often the state is saved. Rows that are acknowledged later
-// are sent again after a crash.
+// saveEvery is how often the state is saved. Rows that are acknowledged after
+// the last save are sent again after a crash.
 const saveEvery = time.Second
 
-// File imports one file. When ctx ends it sends no more, waits for what was
-// sent, and returns the cause.
+// File imports one file. When ctx ends, File sends no more, waits for the
+// answers to what it has sent, and returns the cause.
 func File(ctx context.Context, path string, o Options) (Result, error) {
 	r, err := begin(path, o)
 	if err != nil || r.state.Done {
@@ -90,8 +91,8 @@ func File(ctx context.Context, path string, o Options) (Result, error) {
 	return Result{Totals: r.state.Totals, Resumed: resumed, Rejects: r.rejectsPath(), Unused: r.unused}, err
 }
 
-// Check opens a file as [File] does, and reads no more than tells whether it is
-// what o takes it for. It makes nothing.
+// Check opens a file as [File] does, and reads just enough of it to tell
+// whether it has the form that o says. It creates nothing.
 func Check(path string, o Options) error {
 	if path == Stdin {
 		return nil
@@ -103,8 +104,8 @@ func Check(path string, o Options) error {
 	return r.in.Close()
 }
 
-// Forget removes the states of files that were imported in full. A file may be
-// named twice.
+// Forget removes the states of files that were imported in full. The list may
+// name a file twice.
 func Forget(paths []string, o Options) error {
 	var all error
 	for _, path := range paths {
@@ -118,15 +119,15 @@ func Forget(paths []string, o Options) error {
 	return all
 }
 
-// The suffixes of the files that an import leaves, after the name of the
-// imported file.
+// The suffixes of the files that an import leaves behind, appended to the name
+// of the imported file.
 const (
 	stateSuffix   = ".import.json"
 	rejectsSuffix = ".rejects.ndjson"
 )
 
-// beside returns the name of a file that belongs to another. In a directory for
-// all states the name tells files of the same name apart.
+// beside returns the name of a file that belongs to another file. In a common
+// directory for states, the name distinguishes files of the same name.
 func (o *Options) beside(path, suffix string) string {
 	switch {
 	case path == Stdin:
@@ -165,7 +166,7 @@ func (r *run) rejectsPath() string {
 	return r.beside(r.path, rejectsSuffix)
 }
 
-// begin finds out where to begin, and opens what is needed.
+// begin finds out where to start, and opens what is needed.
 func begin(path string, o Options) (r *run, err error) {
 	r = &run{Options: o, path: path}
 	if o.StateDir != "" {
@@ -195,8 +196,8 @@ func begin(path string, o Options) (r *run, err error) {
 	return r, nil
 }
 
-// openRecords opens the file where it is to go on. A CSV file's header is read
-// from the beginning.
+// openRecords opens the file at the place where the import continues. It reads
+// the header of a CSV file from the beginning.
 func (r *run) openRecords() (err error) {
 	format, delimiter := formatOf(r.path)
 	if cmp.Or(r.Format, format) == CSV {
@@ -211,7 +212,7 @@ func (r *run) openRecords() (err error) {
 	return nil
 }
 
-// what names what a line holds.
+// what returns the word for the content of a line.
 func (r *run) what() string {
 	if r.From != "" {
 		return "an object"
@@ -253,9 +254,9 @@ func (r *run) run(ctx context.Context) error {
 	return err
 }
 
-// sendAll sends batches, and notes what becomes of them, until there are no
-// more or one fails. When ctx ends it takes no more, and waits for what was
-// sent.
+// sendAll sends batches, and notes their outcomes, until there are no more or
+// one fails. When ctx ends, it sends no more, and waits for the answers to
+// those that it has sent.
 func (r *run) sendAll(ctx context.Context) (end error) {
 	going, halt := context.WithCancel(ctx)
 	batches := make(chan *batch)
@@ -264,10 +265,10 @@ func (r *run) sendAll(ctx context.Context) (end error) {
 	defer func() {
 		halt()
 		f.sending.Wait()
-		for r.path != Stdin && <-batches != nil { // until the reader has ended; that of the standard input may wait
+		for r.path != Stdin && <-batches != nil { // until the reader has ended, which may be waiting for standard input
 		}
 	}()
-	reading := batches // nil: there are no more, or they are not to be sent
+	reading := batches // nil: there are no more batches, or no more may be sent
 	for stopped := ctx.Done(); reading != nil || len(f.batches) > 0; {
 		next := reading
 		if len(f.batches) == inFlight {
@@ -294,7 +295,7 @@ func (r *run) sendAll(ctx context.Context) (end error) {
 	return end
 }
 
-// acknowledge notes what became of a batch.
+// acknowledge notes the outcome of a batch.
 func (r *run) acknowledge(b *batch) error {
 	if b.err != nil {
 		return b.err
@@ -329,7 +330,7 @@ func (r *run) acknowledge(b *batch) error {
 	return r.save(false)
 }
 
-// save saves the state, after the rejects that it counts. The standard input
+// save saves the state, after the rejects that the state counts. Standard input
 // has no state.
 func (r *run) save(done bool) error {
 	r.saved = time.Now()

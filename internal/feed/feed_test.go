@@ -29,9 +29,9 @@ import (
 
 var errDisk = errors.New("the disk is broken")
 
-// fakeServer is the import of a server whose store is a list. It refuses events
-// of type "bad", and fails where it has taken in so many batches as failAfter
-// says, if that is not negative.
+// fakeServer is an import whose store is a list. It refuses events of type
+// "bad". If failAfter is not negative, it fails after it has received that many
+// batches.
 type fakeServer struct {
 	*httptest.Server
 
@@ -58,7 +58,7 @@ func (f *fakeServer) Accept(_ *trackway.Project, _ trackway.Micros, cmds []track
 	return nil
 }
 
-// types lists the types of the events that were taken in.
+// types lists the types of the events that were received.
 func (f *fakeServer) types() (types []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -99,12 +99,13 @@ func newServer(t *testing.T) *fakeServer {
 	return f
 }
 
-// row is a line of a file whose event has the type.
+// row is a line of a file with an event of the given type.
 func row(eventType string) string {
 	return fmt.Sprintf(`{"name":"customers/events","data":{"customer_ids":{"cookie":"c"},"event_type":%q,"timestamp":1}}`, eventType)
 }
 
-// numbered is a file of so many rows, whose types count them, and the types.
+// numbered returns a file with the given number of rows, whose types are
+// numbered, and these types.
 func numbered(rows int) (text string, types []string) {
 	var b strings.Builder
 	for n := range rows {
@@ -212,7 +213,7 @@ func TestStdin(t *testing.T) {
 	}
 }
 
-// squeeze returns a text as a file of each kind has it.
+// squeeze returns a text in each kind of file.
 var squeeze = map[string]func(t *testing.T, text string) string{
 	"rows.ndjson": func(_ *testing.T, text string) string { return text },
 	"rows.ndjson.gz": func(t *testing.T, text string) string {
@@ -241,8 +242,8 @@ var squeeze = map[string]func(t *testing.T, text string) string{
 	},
 }
 
-// An import that fails goes on where the server stopped acknowledging: nothing
-// is left out, and nothing is sent again that was acknowledged and noted.
+// A failed import continues where the server stopped acknowledging. It leaves
+// nothing out, and sends nothing again that was acknowledged and noted.
 func TestResume(t *testing.T) {
 	t.Parallel()
 	for name, squeeze := range squeeze {
@@ -290,12 +291,12 @@ func TestResumeRejects(t *testing.T) {
 	if _, err := File(t.Context(), path, Options{Post: f.post}); err == nil {
 		t.Fatal("got no error")
 	}
-	// As a kill leaves it: more rejects than the state knows of.
+	// A kill leaves this state: there are more rejects than the state counts.
 	file, err := os.OpenFile(path+rejectsSuffix, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	early := strings.Repeat(`{"line":2,"error":"too early"}`+"\n", 100) // more than what comes will write over
+	early := strings.Repeat(`{"line":2,"error":"too early"}`+"\n", 100) // more than the next rejects will overwrite
 	if _, err := file.WriteString(early + `{"line":`); errors.Join(err, file.Close()) != nil {
 		t.Fatal(err)
 	}
@@ -339,8 +340,8 @@ func TestRejectsCannotBeWritten(t *testing.T) {
 	}
 }
 
-// A state that is another file's, project's or mapping's stops the import,
-// unless all is to be imported again.
+// If the state belongs to another file, project or mapping, the import stops,
+// unless everything is to be imported again.
 func TestStateOfAnother(t *testing.T) {
 	t.Parallel()
 	text, types := numbered(3000)
@@ -394,8 +395,8 @@ func TestStateOfAnother(t *testing.T) {
 	}
 }
 
-// An interrupted import waits for what was sent, and the next import continues
-// exactly after that.
+// An interrupted import waits for the answers to what was sent, and the next
+// import continues exactly after that.
 func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	f := newServer(t)

@@ -8,17 +8,16 @@ import (
 	"strings"
 )
 
-// Files returns the given files, and for a folder all files below it, in the
-// order of their names. Object storage is usually copied as folders, whose
-// names are times. Of a folder it passes over hidden files, the files that an
-// import leaves, and those that say something about the others: manifest.json,
-// and names that begin with an underscore. It is an error if a folder has no
-// files.
+// Files returns the given files, and all files below each given folder, in the
+// order of their names. People usually copy object storage as folders, whose
+// names are times. In folders Files skips hidden files, files that an import
+// leaves behind, and files that describe others: manifest.json, and names that
+// begin with an underscore. A folder without files is an error.
 func Files(paths []string) ([]string, error) {
 	var all []string
 	for _, path := range paths {
 		if info, err := os.Stat(path); path == Stdin || err != nil || !info.IsDir() {
-			all = append(all, path) // opening it tells what is wrong with it
+			all = append(all, path) // opening it will tell what is wrong
 			continue
 		}
 		before := len(all)

@@ -16,24 +16,24 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Stdin is the name that stands for the standard input.
+// Stdin is the name that stands for standard input.
 const Stdin = "-"
 
 // readBuffer is how much of a file is read at once.
 const readBuffer = 256 << 10
 
-// input is a file, or the standard input, without its compression.
+// input is a file, or standard input, after decompression.
 type input struct {
 	*bufio.Reader
 
 	file *os.File
 	zip  io.Closer // nil if the file is not compressed
 	read *atomic.Int64
-	base int64 // place in the inflated text that the reader began at
+	base int64 // place in the decompressed text at which the reader began
 }
 
-// open opens a file at a place in its inflated text. A byte order mark at the
-// beginning is passed over.
+// open opens a file at a place in its decompressed text. It skips a byte order
+// mark at the beginning.
 func open(path string, stdin io.Reader, offset int64, read *atomic.Int64) (*input, error) {
 	in := &input{read: read}
 	from := stdin
@@ -50,7 +50,7 @@ func open(path string, stdin io.Reader, offset int64, read *atomic.Int64) (*inpu
 	return in, nil
 }
 
-// The first bytes of files that are not what they are taken for.
+// The first bytes of files that have another form than expected.
 var heads = []struct{ magic, msg string }{
 	{"\xff\xfe", errUTF16},
 	{"\xfe\xff", errUTF16},
@@ -60,8 +60,8 @@ var heads = []struct{ magic, msg string }{
 
 const errUTF16 = "is in UTF-16, which spreadsheets call Unicode text: save it as CSV, in UTF-8"
 
-// begin finds out by its first bytes how a file is compressed. One that is
-// compressed by its name only is damaged.
+// begin looks at the first bytes to find out how a file is compressed. A file
+// whose name says that it is compressed, but whose content is not, is damaged.
 func (in *input) begin(path string, from io.Reader, offset int64) error {
 	in.read.Store(0)
 	counted := &counter{from, in.read}
@@ -81,7 +81,7 @@ func (in *input) begin(path string, from io.Reader, offset int64) error {
 		closer := z.IOReadCloser()
 		in.zip, in.Reader = closer, bufio.NewReaderSize(inflating{closer}, readBuffer)
 	case slices.Contains([]string{".gz", ".zst"}, filepath.Ext(path)):
-		return errors.New("the file is not compressed, as its name says, or damaged at its beginning")
+		return errors.New("the file is not compressed although its name says so, or its beginning is damaged")
 	}
 	if offset == 0 {
 		return in.check()
@@ -89,7 +89,7 @@ func (in *input) begin(path string, from io.Reader, offset int64) error {
 	return in.skip(counted, offset)
 }
 
-// inflating says of what is wrong with a compressed text that it is that.
+// inflating adds to an error that the compressed text is damaged.
 type inflating struct{ from io.Reader }
 
 // Read implements [io.Reader].
@@ -104,7 +104,7 @@ func (i inflating) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// check passes over a byte order mark, and refuses what is no text in UTF-8.
+// check skips a byte order mark, and refuses content that is not UTF-8 text.
 func (in *input) check() error {
 	head, err := in.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -115,7 +115,7 @@ func (in *input) check() error {
 			return errors.New("the file " + h.msg)
 		}
 	}
-	if bytes.IndexByte(head, 0) >= 0 { // no text in UTF-8 begins so; one in UTF-16 without a mark does
+	if bytes.IndexByte(head, 0) >= 0 { // no UTF-8 text begins like this, but UTF-16 text without a mark does
 		return errors.New("the file " + errUTF16)
 	}
 	const mark = "\uFEFF"
@@ -127,8 +127,8 @@ func (in *input) check() error {
 	return nil
 }
 
-// skip goes to a place: at once in a plain file, through all before it in a
-// compressed one.
+// skip moves to a place: at once in a plain file, and by reading everything
+// before it in a compressed one.
 func (in *input) skip(counted io.Reader, offset int64) error {
 	if in.zip == nil && in.file != nil {
 		if _, err := in.file.Seek(offset, io.SeekStart); err != nil {
@@ -156,11 +156,11 @@ func (in *input) Close() error {
 	return nil
 }
 
-// idle reports whether nothing that was read is left, so that the next read may
-// wait.
+// idle reports whether everything that was read is used up, so that the next
+// read may wait.
 func (in *input) idle() bool { return in.Buffered() == 0 }
 
-// counter counts what is read of a file, as it lies on the disk.
+// counter counts the bytes that are read from a file, as stored on the disk.
 type counter struct {
 	from io.Reader
 	n    *atomic.Int64
@@ -172,7 +172,7 @@ func (c *counter) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// formatOf tells the format of a file by its name: whatever is not CSV is
+// formatOf returns the format of a file by its name. Whatever is not CSV is
 // NDJSON.
 func formatOf(path string) (format, delimiter string) {
 	name := strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(path), ".gz"), ".zst")

@@ -9,18 +9,19 @@ import (
 	"trackway/internal/control"
 )
 
-// lines reads a text line by line. LF, CR LF and a CR alone each end a line,
-// whatever ended the previous lines: files come from everywhere, and some went
-// through several hands.
+// lines reads a text line by line. LF, CR LF and a lone CR each end a line, and
+// one file may mix them: files come from everywhere, and some have passed
+// through several programs.
 type lines struct {
 	in     *bufio.Reader
 	at     int64 // bytes read
 	number int64 // lines read
 }
 
-// part returns the next part of a line, and whether the line ends with it. The
-// break is included. The part is valid until the next call. A last line without
-// a break does not end: the error of the call after it, [io.EOF], ends it.
+// part returns the next part of a line, including the line break, and whether
+// the line ends with it. The part is valid until the next call. A last line
+// without a break does not end by itself: the error of the next call, [io.EOF],
+// ends it.
 func (l *lines) part() (part []byte, ends bool, err error) {
 	if _, err := l.in.Peek(1); err != nil {
 		return nil, false, err
@@ -35,10 +36,10 @@ func (l *lines) part() (part []byte, ends bool, err error) {
 		switch {
 		case cr+1 < len(b):
 			n, ends = cr+1, true
-		case cr > 0: // the next call sees what follows the CR
+		case cr > 0: // the next call looks at what follows the CR
 			n, ends = cr, false
 		default:
-			b, _ = l.in.Peek(2) // which may move what was peeked at before
+			b, _ = l.in.Peek(2) // which may move what was peeked before
 			if ends = true; len(b) == 2 && b[1] == '\n' {
 				n = 2
 			}
@@ -52,8 +53,8 @@ func (l *lines) part() (part []byte, ends bool, err error) {
 	return b[:n], ends, err
 }
 
-// appendLine appends the next line, with its break. Of a line that is too long
-// not all is kept, but more than [control.MaxLine] bytes.
+// appendLine appends the next line, with its break. It does not keep all of a
+// line that is too long, but keeps more than [control.MaxLine] bytes of it.
 func (l *lines) appendLine(text []byte) ([]byte, error) {
 	for began := len(text); ; {
 		part, ends, err := l.part()

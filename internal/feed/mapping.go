@@ -20,21 +20,21 @@ import (
 	"trackway/internal/format/tracking"
 )
 
-// Mapping says which column of a CSV file becomes what. The zero value takes
-// the columns that are called like targets.
+// Mapping says what each column of a CSV file becomes. The zero value uses the
+// columns whose names equal a target.
 type Mapping struct {
 	// Map leads from targets to names of columns. The targets are
 	// customer_ids.NAME, properties.NAME, properties (an object as JSON),
 	// event_type, timestamp and update_timestamp.
 	Map       map[string]string `yaml:"map"`
-	EventType string            `yaml:"event_type"` // of every row; empty: a column's, or the rows are customers
+	EventType string            `yaml:"event_type"` // of every row; empty: a column has it, or all rows are customers
 	String    []string          `yaml:"string"`     // columns that are text whatever they look like
 	JSON      []string          `yaml:"json"`       // columns whose cells are JSON
 	Delimiter string            `yaml:"delimiter"`  // empty: a comma; in files called .tsv a tab
-	Raw       bool              `yaml:"raw"`        // cells are as they stand: none is guarded, as by [cell.Guard]
+	Raw       bool              `yaml:"raw"`        // cells are taken unchanged: none has [cell.Guard]'s apostrophe
 }
 
-// LoadMapping reads a mapping from a file of YAML or JSON.
+// LoadMapping reads a mapping from a YAML or JSON file.
 func LoadMapping(path string) (m Mapping, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -47,7 +47,7 @@ func LoadMapping(path string) (m Mapping, err error) {
 	return m, nil
 }
 
-// The targets, and what those begin with that go on with a name.
+// The targets, and the prefixes of targets that end in a name.
 const (
 	toIDs        = "customer_ids."
 	toProperty   = "properties."
@@ -85,14 +85,14 @@ type columns struct {
 	text       []byte // of the command
 }
 
-// column is one that becomes an identifier or a property.
+// column is a column that becomes an identifier or a property.
 type column struct {
 	place        int
 	name         string
 	text, asJSON bool
 }
 
-// columns fits the mapping to the columns that a file has.
+// columns matches the mapping with the columns of a file.
 func (m *Mapping) columns(header []string, delimiter string) (*columns, error) {
 	if err := m.checkHeader(header, delimiter); err != nil {
 		return nil, err
@@ -129,8 +129,8 @@ func (m *Mapping) columns(header []string, delimiter string) (*columns, error) {
 	return c, c.check(m)
 }
 
-// checkHeader refuses a first row that names no columns: it was cut at the
-// wrong characters, or is in another encoding.
+// checkHeader refuses a first row that does not name columns, because it was
+// split at the wrong characters or is in another encoding.
 func (m *Mapping) checkHeader(header []string, delimiter string) error {
 	for _, name := range header {
 		if !utf8.ValidString(name) {
@@ -162,7 +162,7 @@ func (c *columns) add(m *Mapping, target, name string) (place int, err error) {
 	return place, nil
 }
 
-// find returns the place of the one column that has a name.
+// find returns the place of the only column that has a name.
 func (c *columns) find(name string) (place int, err error) {
 	switch place = slices.Index(c.header, name); {
 	case place < 0:
@@ -176,7 +176,8 @@ func (c *columns) find(name string) (place int, err error) {
 	return place, nil
 }
 
-// Quoted lists the names of columns, with what a terminal would obey quoted.
+// Quoted lists the names of columns. It quotes characters that a terminal would
+// interpret.
 func Quoted(names []string) string {
 	const enough = 50
 	more := ""
@@ -199,11 +200,11 @@ func (c *columns) check(m *Mapping) error {
 			return err
 		}
 		if slices.Contains(m.String, name) && slices.Contains(m.JSON, name) {
-			return fmt.Errorf("mapping: column %q is said to be text and JSON", name)
+			return fmt.Errorf("mapping: column %q is listed as both text and JSON", name)
 		}
 	}
 	if _, typed := c.places[toType]; typed && m.EventType != "" {
-		return fmt.Errorf("mapping: a column becomes event_type, and --event-type says that all are %q: one of the two", m.EventType)
+		return fmt.Errorf("mapping: a column becomes event_type, and --event-type sets %q for all rows: use only one of the two", m.EventType)
 	}
 	unused := map[string]string{tracking.Events: toUpdate, tracking.Customers: toTime}[c.name]
 	if _, mapped := c.places[unused]; mapped {
@@ -212,13 +213,13 @@ func (c *columns) check(m *Mapping) error {
 	return nil
 }
 
-// command returns the command that a row becomes, or why it becomes none. The
-// command is valid until the next call. The cells stay as they are.
+// command returns the command that a row becomes, or the reason why it becomes
+// none. The command is valid until the next call. The cells are not changed.
 func (c *columns) command(row []string) ([]byte, *control.Refusal) {
 	cells := c.plain[:0]
 	for i, text := range row {
 		if !utf8.ValidString(text) {
-			return nil, refuse(c.header[i], "The cell is not in UTF-8.")
+			return nil, refuse(c.header[i], "The cell is not UTF-8.")
 		}
 		if !c.raw {
 			text = cell.Unguard(text)
@@ -247,8 +248,8 @@ func (c *columns) command(row []string) ([]byte, *control.Refusal) {
 	return c.text, nil
 }
 
-// onOneLine replaces the line breaks in JSON. They stand between the parts of
-// JSON that a cell holds, because in a text they are escaped.
+// onOneLine replaces line breaks in JSON that a cell holds. They are always
+// between the tokens of the JSON, because inside a text they are escaped.
 func onOneLine(b []byte) []byte {
 	for i, char := range b {
 		if char == '\n' || char == '\r' {
@@ -275,8 +276,8 @@ func (c *columns) appendIDs(b []byte, cells []string) []byte {
 	return b
 }
 
-// appendTime appends the time. An empty cell is refused where events are
-// concerned: it would make the event happen now.
+// appendTime appends the time. An event with an empty cell is refused, because
+// it would otherwise happen now.
 func (c *columns) appendTime(b []byte, cells []string) ([]byte, *control.Refusal) {
 	place, mapped := c.places[c.at]
 	if !mapped {
@@ -302,7 +303,7 @@ func (c *columns) appendProperties(b []byte, cells []string) ([]byte, *control.R
 	if place, ok := c.places[toProperties]; ok && cells[place] != "" {
 		object := strings.TrimSpace(cells[place])
 		if !strings.HasPrefix(object, "{") || !json.Valid([]byte(object)) {
-			return b, refuse(toProperties, "Field 'properties': the cell is no JSON object.")
+			return b, refuse(toProperties, "Field 'properties': the cell is not a JSON object.")
 		}
 		members := strings.TrimSpace(object[1 : len(object)-1])
 		b, first = append(b, members...), members == ""
@@ -315,7 +316,7 @@ func (c *columns) appendProperties(b []byte, cells []string) ([]byte, *control.R
 		b = appendName(b, p.name, &first)
 		switch {
 		case p.asJSON && !json.Valid([]byte(text)):
-			return b, refuse(toProperty+p.name, "Field 'properties."+p.name+"': the cell is no JSON.")
+			return b, refuse(toProperty+p.name, "Field 'properties."+p.name+"': the cell is not JSON.")
 		case p.asJSON, !p.text && (text == "true" || text == "false" || isNumber(text)):
 			b = append(b, text...)
 		default:
@@ -334,18 +335,18 @@ func appendName(b []byte, name string, first *bool) []byte {
 	return append(canonjson.AppendString(b, name), ':')
 }
 
-// maxDigits is how many digits before the point every reader of JSON takes
-// exactly. A longer number names something (a card, a tracking code) and is no
-// quantity. A number would be refused if it had more than maxAllDigits digits
-// before and after the point together.
+// maxDigits is how many digits before the point every JSON reader handles
+// exactly. A longer number is usually a name (a card, a tracking code) and not
+// a quantity. maxAllDigits is how many digits a number may have before and
+// after the point together; the server refuses longer ones.
 const (
 	maxDigits    = 15
 	maxAllDigits = 64
 )
 
-// isNumber tells whether a cell is certainly a number: in plain decimals, as
-// JSON writes them, and no larger than is exact everywhere. So 1e5, 007, +49
-// and the number of a card are texts.
+// isNumber reports whether a cell is certainly a number: written in plain
+// decimals, as in JSON, and small enough to be exact everywhere. So 1e5, 007,
+// +49 and the number of a card are texts.
 func isNumber(text string) bool {
 	whole, fraction, point := strings.Cut(strings.TrimPrefix(text, "-"), ".")
 	if !allDigits(whole) || point && !allDigits(fraction) || len(whole) > maxDigits || len(whole)+len(fraction) > maxAllDigits {

@@ -62,15 +62,15 @@ func TestMapping(t *testing.T) {
 		},
 		"no JSON": {
 			mapping: Mapping{Map: with("properties.tags", "tags"), JSON: []string{"tags"}}, file: "email,tags\njane,[1",
-			refused: "properties.tags: Field 'properties.tags': the cell is no JSON.",
+			refused: "properties.tags: Field 'properties.tags': the cell is not JSON.",
 		},
-		"no object":       {file: "customer_ids.c,properties\nx,[1]", refused: "properties: Field 'properties': the cell is no JSON object."},
+		"no object":       {file: "customer_ids.c,properties\nx,[1]", refused: "properties: Field 'properties': the cell is not a JSON object."},
 		"an empty object": {file: "customer_ids.c,properties,properties.a\nx,{ },1", want: `{"customer_ids":{"c":"x"},"properties":{"a":1}}`},
 		"guarded from spreadsheets": {
 			mapping: Mapping{Map: with("properties.phone", "phone", "properties.nick", "nick")}, file: "email,phone,nick\n'=jane,'+49 30,'tis",
 			want: `{"customer_ids":{"registered":"=jane"},"properties":{"nick":"'tis","phone":"+49 30"}}`,
 		},
-		"Latin-1": {mapping: Mapping{Map: ids}, file: "email,other\nj\xe4ne,", refused: "email: The cell is not in UTF-8."},
+		"Latin-1": {mapping: Mapping{Map: ids}, file: "email,other\nj\xe4ne,", refused: "email: The cell is not UTF-8."},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -175,7 +175,7 @@ func TestIsNumber(t *testing.T) {
 	}
 }
 
-// TestBrokenSheet: an error of a whole row names its line, and the rows after
+// TestBrokenSheet: an error in a whole row names its line, and the rows after
 // it are read.
 func TestBrokenSheet(t *testing.T) {
 	t.Parallel()
@@ -189,7 +189,7 @@ func TestBrokenSheet(t *testing.T) {
 		{3, "", "The row has 1 cells, the first one has 2.", json.RawMessage(`["short"]`), nil},
 		{5, "", "The row has 3 cells, the first one has 2.", json.RawMessage(`["x","2","3"]`), nil},
 		{6, "event_type", "Bad.", json.RawMessage(`{"customer_ids.c":"x\ny","event_type":"bad"}`), nil},
-		{8, "", "The row is no CSV: something stands between the quote that closes a cell and the end of the cell.", json.RawMessage(`"x,\"a\"b"`), nil},
+		{8, "", "The row is not valid CSV: a cell has text after its closing quote.", json.RawMessage(`"x,\"a\"b"`), nil},
 	}
 	if diff := cmp.Diff(want, rejectsOf(t, r.Rejects)); diff != "" {
 		t.Error(diff)

@@ -7,8 +7,8 @@ import (
 	"trackway/internal/control"
 )
 
-// A quote that is not closed takes the rows after it into its cell. Then nobody
-// can tell what is a row, so the import stops.
+// A quote that is not closed takes the rows after it into its cell. Nobody can
+// then tell where rows begin, so the import stops.
 func TestUnclosedQuote(t *testing.T) {
 	t.Parallel()
 	const header, good = "customer_ids.cookie,event_type,timestamp\n", "c,t,1\n"
@@ -34,7 +34,8 @@ func TestUnclosedQuote(t *testing.T) {
 	}
 }
 
-// A row of one line that is no CSV is refused alone, whatever comes after it.
+// A one-line row that is not valid CSV is refused, and the rows after it are
+// not affected.
 func TestBrokenRow(t *testing.T) {
 	t.Parallel()
 	f := newServer(t)

@@ -18,16 +18,16 @@ import (
 type record struct {
 	line    int64            // in the file, from 1
 	last    int64            // the last line of the row
-	end     int64            // place after it in the file's inflated text
+	end     int64            // place after the row in the decompressed file
 	command []byte           // what is sent, without a line break
-	row     func() []byte    // the row as JSON, for the file of those that were refused; nil: the command
-	text    string           // of CSV, the row as it stands in the file
-	refused *control.Refusal // it was refused before it was sent
+	row     func() []byte    // the row as JSON, for the file of rejects; nil: the command
+	text    string           // of a CSV file: the row as it is in the file
+	refused *control.Refusal // the row was refused before it was sent
 }
 
-// reject returns the row as the file of rejects has it.
+// reject returns the row in the form of the file of rejects.
 func (r *record) reject(refused *control.Refusal) rejected {
-	refused = cmp.Or(r.refused, refused) // what was wrong with it here says more
+	refused = cmp.Or(r.refused, refused) // the reason found here says more
 	one := rejected{Line: r.line, Field: refused.Field, Error: refused.Error}
 	if r.row != nil {
 		one.Row = r.row()
@@ -44,17 +44,17 @@ func (r *record) reject(refused *control.Refusal) rejected {
 	return one
 }
 
-// records reads a file row by row; next returns [io.EOF] at the end. A record's
-// command is valid until the next call.
+// records reads a file row by row. next returns [io.EOF] at the end. The
+// command of a record is valid until the next call.
 type records interface {
 	next() (record, error)
 }
 
-// ndjson reads a file that has a command on each line.
+// ndjson reads a file with one command per line.
 type ndjson struct {
 	lines
 
-	base  int64  // place in the file that the reader began at
+	base  int64  // place in the file at which the reader began
 	first bool   // no row was read yet
 	what  string // a line holds
 	text  []byte
@@ -90,14 +90,15 @@ func (r *ndjson) next() (record, error) {
 func layout(first []byte, what string) error {
 	switch {
 	case first[0] == '[':
-		return fmt.Errorf("the file is a JSON array: expected %s a line, as `jq -c '.[]'` writes them", what)
+		return fmt.Errorf("the file is a JSON array: expected %s on each line, as `jq -c '.[]'` writes them", what)
 	case string(first) == "{":
-		return fmt.Errorf("the file has objects over several lines: expected %s a line, as `jq -c .` writes them", what)
+		return fmt.Errorf("the file has objects over several lines: expected %s on each line, as `jq -c .` writes them", what)
 	}
 	return nil
 }
 
-// jsonOf returns a line as JSON: as it is, or as a text if it is not JSON.
+// jsonOf returns a line as JSON: unchanged, or as a JSON text if it is not
+// valid JSON.
 func jsonOf(line []byte) []byte {
 	if json.Valid(line) && utf8.Valid(line) {
 		return line
@@ -113,19 +114,20 @@ func jsonOf(line []byte) []byte {
 type sheet struct {
 	csvReader
 
-	base    int64 // place in the file that the reader began at
+	base    int64 // place in the file at which the reader began
 	header  []string
 	columns *columns // nil: a row becomes an object of its cells
 	cells   *cells
 }
 
-// newSheet returns a sheet of what from reads. Its header is to be read first.
+// newSheet returns a sheet that reads from from. The header has to be read
+// first.
 func newSheet(from io.Reader, delimiter string) *sheet {
 	return &sheet{csvReader: csvReader{lines: lines{in: bufio.NewReader(from)}, delimiter: []byte(delimiter)}}
 }
 
-// open reads the header and fits the mapping to it. If whole is set, rows are
-// sent as objects of all cells, for the server to map.
+// open reads the header and matches the mapping with it. If whole is set, rows
+// are sent as objects of all their cells, which the server maps.
 func (s *sheet) open(m *Mapping, whole bool) error {
 	row, err := s.csvReader.next()
 	switch {
@@ -134,7 +136,7 @@ func (s *sheet) open(m *Mapping, whole bool) error {
 	case err != nil:
 		return fmt.Errorf("read the header: %w", err)
 	case row.wrong != "":
-		return fmt.Errorf("read the header: line %d is no CSV: %s", row.first, row.wrong)
+		return fmt.Errorf("read the header: line %d is not valid CSV: %s", row.first, row.wrong)
 	}
 	s.header = row.cells
 	if whole {
@@ -161,7 +163,7 @@ func (s *sheet) next() (record, error) {
 	rec := record{line: row.first, last: row.last, end: s.base + s.at, text: row.text}
 	switch {
 	case row.wrong != "":
-		rec.refused = &control.Refusal{Error: "The row is no CSV: " + row.wrong + "."}
+		rec.refused = &control.Refusal{Error: "The row is not valid CSV: " + row.wrong + "."}
 		rec.row = func() []byte { return canonjson.AppendString(nil, row.text) }
 	case len(row.cells) != len(s.header):
 		rec.refused = &control.Refusal{Error: fmt.Sprintf("The row has %d cells, the first one has %d.", len(row.cells), len(s.header))}
@@ -193,7 +195,7 @@ func (s *sheet) named(cells []string) []byte {
 	return append(b, '}')
 }
 
-// listed returns a row whose cells belong to no columns as an array.
+// listed returns a row whose cells do not fit the columns as an array.
 func listed(cells []string) []byte {
 	b := []byte{'['}
 	for i, cell := range cells {

@@ -17,8 +17,8 @@ import (
 	"trackway/internal/format/tracking"
 )
 
-// anyText is what may be in an identifier, a type or a property, and is likely
-// to be changed on the way through a table.
+// anyText is a text that may be in an identifier, a type or a property, and
+// that a CSV file is likely to change.
 func anyText() *rapid.Generator[string] {
 	return rapid.OneOf(rapid.StringN(1, 20, 60), rapid.StringMatching(`[-+=@'"a0-9 .,;\[\]\n\t\r]{0,6}x?`))
 }
@@ -28,7 +28,7 @@ func anyName() *rapid.Generator[string] {
 	return rapid.Map(anyText(), func(s string) string { return strings.TrimSpace(s + "x") })
 }
 
-// imported returns the commands that a file becomes.
+// imported returns the commands that the rows of a file become.
 func imported(t *rapid.T, text []byte, m Mapping) (commands []trackway.Command) {
 	s := newSheet(bytes.NewReader(text), ",")
 	if err := s.open(&m, false); err != nil {
@@ -52,7 +52,7 @@ func imported(t *rapid.T, text []byte, m Mapping) (commands []trackway.Command) 
 	}
 }
 
-// An export in CSV, imported again, is the events that were exported.
+// Exporting events as CSV and importing them again yields the same events.
 func TestExportedEventsComeBack(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -82,8 +82,8 @@ func TestExportedEventsComeBack(t *testing.T) {
 	})
 }
 
-// So is a table of the data API, with columns that are called alike, raw or
-// not.
+// The same holds for a table of the data API with columns of similar names, raw
+// or not.
 func TestTablesComeBack(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

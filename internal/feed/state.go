@@ -15,20 +15,20 @@ import (
 	"trackway/internal/seal"
 )
 
-// state is how far the import of a file has come. It lies beside the file, so
-// that an import that was interrupted goes on where it stopped.
+// state is the progress of the import of a file. It is stored beside the file,
+// so that an interrupted import continues where it stopped.
 type state struct {
 	File    identity `json:"file"`
 	Store   string   `json:"store"`   // name
 	Project string   `json:"project"` // as it was named
 	Mapping string   `json:"mapping"` // SHA-256
-	Offset  int64    `json:"offset"`  // in the inflated file; all before it was acknowledged
+	Offset  int64    `json:"offset"`  // in the decompressed file; everything before it was acknowledged
 	Rejects int64    `json:"rejects"` // bytes of the file of rejects that belong to it
 	Totals  Totals   `json:"totals"`
 	Done    bool     `json:"done"`
 }
 
-// identity tells whether a file is the one that was imported.
+// identity tells whether a file is the one that was imported before.
 type identity struct {
 	Size     int64     `json:"size"`
 	Modified time.Time `json:"modified"`
@@ -53,7 +53,7 @@ func identify(path string) (identity, error) {
 	return identity{info.Size(), info.ModTime().UTC(), hex.EncodeToString(sum.Sum(nil))}, nil
 }
 
-// sum returns the SHA-256 of the mapping of rows from a vendor.
+// sum returns the SHA-256 of the mapping, for rows from a vendor.
 func (m *Mapping) sum(from string) string {
 	text, err := json.Marshal(m)
 	if err != nil {
@@ -63,12 +63,12 @@ func (m *Mapping) sum(from string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// errChanged is wrapped by the errors that say why an import cannot go on where
-// it stopped.
+// errChanged is wrapped by the errors that say why an import cannot continue
+// where it stopped.
 var errChanged = errors.New("use --again to import all of it from the beginning")
 
-// loadState returns how far the import of a file has come: not at all if there
-// is no state at path, or again is set.
+// loadState returns the progress of the import of a file. If there is no state
+// at path, or if again is set, it returns begun.
 func loadState(path string, begun state, again bool) (state, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) || again && err == nil {
@@ -78,7 +78,7 @@ func loadState(path string, begun state, again bool) (state, error) {
 	}
 	var s state
 	if !seal.Whole(text) || json.Unmarshal(text, &s) != nil {
-		return begun, fmt.Errorf("%s is damaged, so that it does not tell how far the import came; %w", path, errChanged)
+		return begun, fmt.Errorf("%s is damaged, so the progress of the import is unknown; %w", path, errChanged)
 	}
 	switch {
 	case s.File != begun.File:
@@ -102,16 +102,15 @@ func (s *state) save(path string) error {
 	return durable.Replace(path, append(seal.Add(text), '\n'), ownerOnly)
 }
 
-// rejects is the file of the rows that were refused. It is made with the first
-// of them.
+// rejects is the file of the refused rows. The first refused row creates it.
 type rejects struct {
 	path string
 	file *os.File
 	size int64
 }
 
-// openRejects goes on with a file that has size bytes. At the beginning of an
-// import, size is 0, and what an earlier import left is removed.
+// openRejects continues a file that has size bytes. At the beginning of an
+// import, size is 0, and it removes what an earlier import left.
 func openRejects(path string, size int64) (*rejects, error) {
 	r := &rejects{path: path, size: size}
 	if size == 0 {
@@ -157,7 +156,7 @@ func (r *rejects) add(one rejected) error {
 	return err
 }
 
-// sync returns once all is on the disk.
+// sync returns once everything is on the disk.
 func (r *rejects) sync() error {
 	if r.file == nil {
 		return nil

@@ -15,7 +15,7 @@ import (
 )
 
 // refusedHere is a CSV file of rows that are refused before they are sent, so
-// that what is sent for them is short.
+// that little is sent for them.
 func refusedHere(rows int) string {
 	return "customer_ids.cookie,event_type,timestamp\n" + strings.Repeat("u1,b,\n", rows)
 }
@@ -30,22 +30,22 @@ func TestManyRefusedHere(t *testing.T) {
 	}
 }
 
-// A row whose command is longer than a line may be is refused, and no other.
+// Only the row whose command is longer than a line may be is refused.
 func TestLongCommand(t *testing.T) {
 	t.Parallel()
 	f := newServer(t)
-	long := strings.Repeat("\x01", control.MaxLine/4) // of which JSON takes six bytes each
+	long := strings.Repeat("\x01", control.MaxLine/4) // each takes six bytes in JSON
 	r := mustFile(t, write(t, "rows.csv", "customer_ids.cookie,event_type\nu1,a\nu1,"+long+"\nu1,b\n"), Options{Post: f.post})
 	if got := f.types(); !slices.Equal(got, []string{"a", "b"}) || r.Totals.Refused != 1 {
 		t.Errorf("got %q, %+v", got, r.Totals)
 	}
 }
 
-// stuckServer accepts batches and answers none until the test lets it.
+// stuckServer accepts batches, and answers none until the test lets it.
 type stuckServer struct {
 	mu      sync.Mutex // guards what follows
 	began   int        // batches
-	whole   []int      // rows of the batches that came whole, in order
+	whole   []int      // rows of the batches that arrived completely, in order
 	answers chan error // answers one
 }
 
@@ -67,8 +67,8 @@ func (s *stuckServer) post(_ context.Context, body io.Reader, length int64) (io.
 	return io.NopCloser(strings.NewReader(strings.Repeat(`{"status":"refused"}`+"\n", rows))), <-s.answers
 }
 
-// state waits until all wait, and returns how many batches have begun, and how
-// many of them have come whole.
+// state waits until everything is blocked, and returns how many batches have
+// begun to arrive, and how many have arrived completely.
 func (s *stuckServer) state() (began, whole int) {
 	synctest.Wait()
 	s.mu.Lock()
@@ -76,8 +76,8 @@ func (s *stuckServer) state() (began, whole int) {
 	return s.began, len(s.whole)
 }
 
-// At most so many batches are on their way, and each comes whole only when the
-// one before is stored.
+// At most inFlight batches are on their way, and each arrives completely only
+// after the one before is stored.
 func TestInFlight(t *testing.T) {
 	t.Parallel()
 	const batches = 3 * inFlight
@@ -101,8 +101,8 @@ func TestInFlight(t *testing.T) {
 	})
 }
 
-// Batches are decoded several at a time. The order of the file is kept all the
-// same, also by the times that the server gives to events without one.
+// Several batches are decoded at a time, but the order of the file is kept. The
+// times that the server gives to events without one follow that order, too.
 func TestOrder(t *testing.T) {
 	t.Parallel()
 	f := newServer(t)
@@ -120,8 +120,8 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// An import that waits for a server which acknowledges nothing can be
-// interrupted. It waits for the batch that came whole, and for no other.
+// An import that waits for a server that acknowledges nothing can be
+// interrupted. It then waits only for the batch that arrived completely.
 func TestInterruptWaiting(t *testing.T) {
 	t.Parallel()
 	for _, answer := range []error{nil, errDisk} {
@@ -159,8 +159,8 @@ func TestInterruptWaiting(t *testing.T) {
 	}
 }
 
-// Rows are sent when the input makes the import wait for more. An import that
-// waits for its input can be interrupted.
+// Rows are sent as soon as the import would have to wait for more input. An
+// import that waits for its input can be interrupted.
 func TestSlowInput(t *testing.T) {
 	t.Parallel()
 	f := newServer(t)

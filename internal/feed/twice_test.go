@@ -2,8 +2,8 @@ package feed
 
 import "testing"
 
-// A file that is named twice is imported once, and files of one name in two
-// folders do not share their state.
+// A file that is named twice is imported once. Files of the same name in two
+// folders do not share a state.
 func TestNamedTwice(t *testing.T) {
 	t.Parallel()
 	f := newServer(t)

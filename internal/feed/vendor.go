@@ -11,8 +11,8 @@ import (
 )
 
 // Query returns the parameters that the server's import needs for a file. The
-// customers of a vendor's file are as they were when the file was last written,
-// unless it says more.
+// customers of a vendor's file count as of the file's last change, unless the
+// file gives a time.
 func (o *Options) Query(path string) url.Values {
 	query := url.Values{"project": {o.Project}, "store": {o.Store}}
 	if o.From == "" {
@@ -26,8 +26,8 @@ func (o *Options) Query(path string) url.Values {
 	return query
 }
 
-// Fits returns an error if the mapping holds what has no meaning for the files
-// of a vendor.
+// Fits returns an error if the mapping has a setting that has no meaning for a
+// vendor's files.
 func (m *Mapping) Fits(vendor string) error {
 	switch {
 	case vendor == "":

@@ -71,7 +71,7 @@ func TestVendorCSV(t *testing.T) {
 }
 
 // A line may become several commands, which count as one row. If one of them is
-// refused, the row is.
+// refused, the row counts as refused.
 func TestVendorLines(t *testing.T) {
 	t.Parallel()
 	f := newServer(t)
@@ -96,8 +96,8 @@ func TestVendorLines(t *testing.T) {
 	}
 }
 
-// One line may become more commands than a batch has lines. All are stored, a
-// bounded number at a time.
+// One line may become more commands than a batch may have lines. All are
+// stored, a bounded number at a time.
 func TestVendorLongLine(t *testing.T) {
 	t.Parallel()
 	const events = 2*control.MaxLines + 1
@@ -110,7 +110,8 @@ func TestVendorLongLine(t *testing.T) {
 	}
 }
 
-// An import goes on where it stopped only if it reads the file as before.
+// An import continues where it stopped only if it reads the file in the same
+// way as before.
 func TestVendorIsRemembered(t *testing.T) {
 	t.Parallel()
 	f := newServer(t)
@@ -130,8 +131,7 @@ func TestVendorIsRemembered(t *testing.T) {
 	}
 }
 
-// Files says what a folder holds besides what an import or an exporter leaves
-// there.
+// Files skips what an import or an exporter leaves in a folder.
 func TestFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -162,8 +162,9 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// The server learns when a vendor's file was written, because its customers are
-// as of then. Options that mean nothing for the vendor are refused.
+// The server learns when a vendor's file was last changed, because its
+// customers count as of then. Options that have no meaning for the vendor are
+// refused.
 func TestVendorOptions(t *testing.T) {
 	t.Parallel()
 	path := write(t, "people.ndjson", "")

@@ -81,6 +81,15 @@ func TestPageSaysWhatIs(t *testing.T) {
 		"60 000 calls in 60 seconds, counted by address, per server (policy track ) 1000 calls in 1 second, counted by project, or by address without a good key, per server (policy all ) For some paths: 8000 calls in 60 seconds, counted by address, per server (policy one )",
 		`curl -sS "$SERVER/data/v2/projects/$PROJECT/customers/export-one" \ -u "$KEY" \ -H 'Content-Type: application/json' \ -d '{"customer_ids": {"registered": "jane@example.com"}}'`,
 		`curl -sS "$SERVER/api/limits/changes?page=1&rows=20" \ -u "$KEY"`,
+		`curl -sS "$SERVER/batch" \ -H 'Content-Type: application/json' \ -d '{"api_key": "'"$TOKEN"'",`,
+		`curl -sS "$SERVER/v1/track" \ -u "$TOKEN:" \`,
+		`curl -sS "$SERVER/v1/logs" \ -H "Authorization: Token $TOKEN" \`,
+		`curl -sS "$SERVER/array/$TOKEN/config.js"`,
+		`curl -sS "$SERVER/data/v2/streams/$PROJECT/consent/categories" \ -H "Authorization: Token $TOKEN"`,
+		`"project_id": "'"$PROJECT"'",`,
+		"Needs a public or a private key with the permission events:set, unless the stream_id admits the call without one.",
+		"Replace your-public-key with the token of a public key. Nothing else has to change. A browser, with the package posthog-js",
+		"Replace your-public-key with the token of a public key, and 12345678-1234-1234-1234-123456789abc with your project's token. Nothing",
 		"GET /openapi.yaml No limit: this costs nothing.",
 		"ts1.eu eu https://ts1.example.com ts2<us> none https://ts2.example.com",
 		"Calls to a.example.com , b.example.com are redirected to a server that is up , chosen at random",
@@ -137,8 +146,16 @@ func TestPageIsComplete(t *testing.T) {
 	v := newView(contract, &f)
 	routes := 0
 	for _, g := range v.Groups {
+		for _, s := range g.Snippets {
+			if strings.Contains(s.Code, "$") {
+				t.Errorf("%s: a variable is left in\n%s", s.Title, s.Code)
+			}
+		}
 		for _, r := range g.Routes {
 			routes++
+			if strings.Contains(r.Curl, exampleKey) || strings.Contains(r.Curl, exampleProject) {
+				t.Errorf("%s: the reader has to change\n%s", r.ID, r.Curl)
+			}
 			if r.Free == (len(r.Rates) > 0) || r.Curl == "" || len(r.Errors) == 0 || r.Status != "200" {
 				t.Errorf("%s: free %v, rates %v, curl %s, errors %v, status %s", r.ID, r.Free, r.Rates, r.Curl, r.Errors, r.Status)
 			}

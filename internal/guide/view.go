@@ -29,6 +29,8 @@ type view struct {
 	Free          []string
 	Errors        []failure
 	Refusal       refusal
+
+	ExampleKey, ExampleProject string
 }
 
 type group struct {
@@ -36,6 +38,7 @@ type group struct {
 
 	Anchor   string
 	Snippets []openapi.Snippet // with this server's address
+	Project  bool              // they name a project
 	Routes   []route
 }
 
@@ -94,6 +97,7 @@ func newView(contract *openapi.Document, f *Facts) *view {
 	v := &view{
 		Document: contract, Style: template.CSS(style), //nolint:gosec // G203: our own file
 		Server: f.Server, Servers: append([]Server{f.Server}, f.Others...), Contact: f.Contact, RedirectHosts: f.RedirectHosts, Free: free,
+		ExampleKey: exampleKey, ExampleProject: exampleProject,
 	}
 	for _, p := range f.Limits.Policies() {
 		if p.Mode != trackway.Off {
@@ -103,7 +107,8 @@ func newView(contract *openapi.Document, f *Facts) *view {
 	for _, g := range contract.Groups {
 		shown := group{Group: g, Anchor: strings.ToLower(g.Name)}
 		for _, s := range g.Snippets {
-			s.Code = strings.NewReplacer("$SERVER", f.Server.URL, "$TOKEN", "your-public-key").Replace(s.Code)
+			s.Code = strings.NewReplacer("$SERVER", f.Server.URL, "$PROJECT", exampleProject, "$TOKEN", exampleKey).Replace(s.Code)
+			shown.Project = shown.Project || strings.Contains(s.Code, exampleProject)
 			shown.Snippets = append(shown.Snippets, s)
 		}
 		for i := range g.Routes {
@@ -159,20 +164,30 @@ func keysOf(r *openapi.Route) string {
 	switch {
 	case len(r.Keys) == 0:
 		return ""
-	case slices.Contains(r.Keys, "writeKey"):
-		keys = "a public key"
 	case slices.Contains(r.Keys, "publicKey"):
 		keys = "a public or a private key"
+	case slices.Contains(r.Keys, "writeKey"), slices.Contains(r.Keys, "bearerKey"):
+		keys = "a public key"
 	}
 	if r.Permission != "" {
 		keys += " with the permission " + r.Permission
 	}
+	if r.KeyOptional {
+		keys += ", unless the stream_id admits the call without one"
+	}
 	return keys
 }
 
+// The contract's examples have these in place of the reader's own project and
+// key. The guide shows variables of a shell instead, or the key as it is.
+const (
+	exampleProject = "12345678-1234-1234-1234-123456789abc"
+	exampleKey     = "your-public-key"
+)
+
 // curl returns a command that works once the guide's variables are set.
 func curl(r *openapi.Route) string {
-	path := strings.NewReplacer("{token}", "$PROJECT", "{writeKey}", "$TOKEN").Replace(r.Path)
+	path := r.Path
 	query := url.Values{}
 	for _, p := range r.Parameters {
 		switch {
@@ -186,17 +201,23 @@ func curl(r *openapi.Route) string {
 	if len(query) > 0 {
 		path += "?" + query.Encode()
 	}
+	path = strings.NewReplacer(exampleProject, "$PROJECT", exampleKey, "$TOKEN").Replace(path)
 	lines := []string{`curl -sS "$SERVER` + path + `"`}
 	switch {
 	case slices.Contains(r.Keys, "publicKey"):
 		lines = append(lines, `-H "Authorization: Token $TOKEN"`)
+	case strings.Contains(r.Example, exampleKey): // the body has the key
 	case slices.Contains(r.Keys, "writeKey"):
 		lines = append(lines, `-u "$TOKEN:"`)
+	case slices.Contains(r.Keys, "bearerKey"):
+		lines = append(lines, `-H "Authorization: Bearer $TOKEN"`)
 	case len(r.Keys) > 0:
 		lines = append(lines, `-u "$KEY"`)
 	}
 	if r.Example != "" {
-		lines = append(lines, `-H 'Content-Type: application/json'`, `-d '`+strings.ReplaceAll(r.Example, `'`, `'\''`)+`'`)
+		// A shell knows no variables between single quotes.
+		body := strings.NewReplacer(`'`, `'\''`, exampleProject, `'"$PROJECT"'`, exampleKey, `'"$TOKEN"'`).Replace(r.Example)
+		lines = append(lines, `-H 'Content-Type: application/json'`, `-d '`+body+`'`)
 	}
 	return strings.Join(lines, " \\\n  ")
 }

@@ -17,11 +17,11 @@ type metrics struct {
 func New(store Store, reg prometheus.Registerer) *Ingest {
 	outcomes := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "trackway_commands_total",
-		Help: "Commands taken in, by outcome: stored durably, a duplicate of a stored event, refused as invalid, failed on our side.",
+		Help: "Commands by outcome: stored durably, a duplicate of a stored event, refused as invalid, or failed because of the server.",
 	}, []string{"outcome"})
 	uncounted := prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "trackway_commands_uncounted_total",
-		Help: "Refused commands that the store could not count: usage shows fewer. Any of them is a fault of the disk or of the store.",
+		Help: "Refused commands that the store could not count, so usage shows too few. Each one means a fault of the disk or the store.",
 	})
 	leftOut := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "trackway_identifiers_left_out_total",

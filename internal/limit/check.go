@@ -120,10 +120,10 @@ func (c *checker) policy(p *trackway.Policy) {
 		c.wrong("window", "must be whole seconds, from 1s to 24h")
 	}
 	if width(p.Per) < 0 {
-		c.wrong("per", "%q is none of ip, ip+path, key, project", p.Per)
+		c.wrong("per", "must be ip, ip+path, key or project, not %q", p.Per)
 	}
 	if p.Mode != trackway.Enforce && p.Mode != trackway.Report && p.Mode != trackway.Off {
-		c.wrong("mode", "%q is none of enforce, report, off", p.Mode)
+		c.wrong("mode", "must be enforce, report or off, not %q", p.Mode)
 	}
 	c.algorithm(p)
 	c.ipv6(p)
@@ -144,7 +144,7 @@ func (c *checker) algorithm(p *trackway.Policy) {
 			c.wrong("burst", "only gcra has one, not %s", p.Algorithm)
 		}
 	default:
-		c.wrong("algorithm", "%q is none of fixed, sliding, gcra", p.Algorithm)
+		c.wrong("algorithm", "must be fixed, sliding or gcra, not %q", p.Algorithm)
 	}
 }
 

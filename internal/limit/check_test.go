@@ -69,9 +69,9 @@ func TestMistakes(t *testing.T) {
 		{"limits[1].window", "api", "whole seconds", with(1, func(p *trackway.Policy) { p.Window = 1500 * time.Millisecond }), nil},
 		{"limits[1].window", "api", "whole seconds", with(1, func(p *trackway.Policy) { p.Window = 0 }), nil},
 		{"limits[1].window", "api", "whole seconds", with(1, func(p *trackway.Policy) { p.Window = 25 * time.Hour }), nil},
-		{"limits[1].per", "api", "none of ip", with(1, func(p *trackway.Policy) { p.Per = "user" }), nil},
-		{"limits[1].mode", "api", "none of enforce", with(1, func(p *trackway.Policy) { p.Mode = "on" }), nil},
-		{"limits[1].algorithm", "api", "none of fixed", with(1, func(p *trackway.Policy) { p.Algorithm = "leaky" }), nil},
+		{"limits[1].per", "api", "must be ip, ip+path", with(1, func(p *trackway.Policy) { p.Per = "user" }), nil},
+		{"limits[1].mode", "api", "must be enforce", with(1, func(p *trackway.Policy) { p.Mode = "on" }), nil},
+		{"limits[1].algorithm", "api", "must be fixed", with(1, func(p *trackway.Policy) { p.Algorithm = "leaky" }), nil},
 		{"limits[1].burst", "api", "only gcra", with(1, func(p *trackway.Policy) { p.Burst = 3 }), nil},
 		{"limits[1].burst", "api", "less than the limit", with(1, func(p *trackway.Policy) { p.Algorithm, p.Burst = trackway.GCRA, 30 }), nil},
 		{"limits[1].burst", "api", "24h", with(1, func(p *trackway.Policy) {

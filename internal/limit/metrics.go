@@ -28,11 +28,11 @@ func NewCollector(l *Limiter) prometheus.Collector {
 		refused:   desc("refused_total", "Calls that the policy refused.", policy),
 		would:     desc("would_refuse_total", "Calls over the limit that the policy let pass, since its mode is report.", policy),
 		candidate: desc("candidate_refused_total", "Calls that the policy's candidate limit would have refused.", policy),
-		callers:   desc("callers", "Callers whose window runs.", policy),
+		callers:   desc("callers", "Callers with a running window.", policy),
 		bytes:     desc("table_bytes", "Memory of the table of counters; it never changes."),
 		slots:     desc("table_slots", "Counters that the table can hold."),
 		used:      desc("table_used_slots", "Counters that are in use."),
-		untracked: desc("untracked_calls_total", "Calls admitted without being counted: all who could have made room were being refused."),
+		untracked: desc("untracked_calls_total", "Calls that were admitted without being counted, because every counter that could have made room belonged to a refused caller."),
 	}
 }
 

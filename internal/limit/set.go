@@ -42,9 +42,9 @@ type quota struct {
 	blocked, unlimited bool
 	until              int64 // Unix seconds; 0: for ever
 	// apart separates the count of a wider IPv6 range under this override from
-	// that of the other callers in the range. Otherwise they would be refused
-	// for the calls that one of them is allowed. It is the same in all sets,
-	// and 0 for the policy's own quota.
+	// that of the other callers in the range. Otherwise these callers would be
+	// refused because of calls that the override allows to another. It is the
+	// same in all sets, and 0 for the policy's own quota.
 	apart              uint64
 	fields, wideFields *constants
 }

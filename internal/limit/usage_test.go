@@ -148,7 +148,7 @@ func TestMetrics(t *testing.T) {
 		l.Allow(time.Now(), call("/api/x", "192.0.2.1"))
 	}
 	want := fmt.Sprintf(`
-# HELP trackway_limit_callers Callers whose window runs.
+# HELP trackway_limit_callers Callers with a running window.
 # TYPE trackway_limit_callers gauge
 trackway_limit_callers{policy="api"} 1
 # HELP trackway_limit_calls_total Calls that the policy decided about.
@@ -169,7 +169,7 @@ trackway_limit_table_slots %d
 # HELP trackway_limit_table_used_slots Counters that are in use.
 # TYPE trackway_limit_table_used_slots gauge
 trackway_limit_table_used_slots 2
-# HELP trackway_limit_untracked_calls_total Calls admitted without being counted: all who could have made room were being refused.
+# HELP trackway_limit_untracked_calls_total Calls that were admitted without being counted, because every counter that could have made room belonged to a refused caller.
 # TYPE trackway_limit_untracked_calls_total counter
 trackway_limit_untracked_calls_total 0
 # HELP trackway_limit_would_refuse_total Calls over the limit that the policy let pass, since its mode is report.

@@ -97,11 +97,12 @@ func (l *Listener) BehindProxies(clients func() *clientip.Resolver) {
 	l.Listener = clientip.ProxyListener(l.Listener, headerTime, clients)
 }
 
-// Secure makes the listener speak TLS.
-func (l *Listener) Secure(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) {
+// Secure makes the listener speak TLS. protocols are those of connections that
+// end with the handshake (ALPN).
+func (l *Listener) Secure(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error), protocols ...string) {
 	l.plain = nil // net/http has to see that it is TLS
 	l.Listener = tls.NewListener(l.Listener, &tls.Config{
-		GetCertificate: certificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+		GetCertificate: certificate, MinVersion: tls.VersionTLS12, NextProtos: append([]string{"h2", "http/1.1"}, protocols...),
 	})
 }
 

@@ -30,7 +30,8 @@ type Log interface {
 	// error ends the iteration; a change that cannot be read does not.
 	Follow(ctx context.Context, after uint64) iter.Seq2[[]change.Change, error]
 
-	// Changes is Follow for the changes up to a number, without waiting.
+	// Changes is like Follow, but returns only the changes up to a number, and
+	// does not wait.
 	Changes(after, through uint64) iter.Seq2[[]change.Change, error]
 
 	// Back calls do for the durable events up to a number, newest first, until
@@ -153,8 +154,8 @@ func (h *Hub) followFrom(ctx context.Context, position uint64, r *resolver) erro
 	return nil
 }
 
-// next returns up to which change the log was distributed, and whether anybody
-// watches.
+// next returns the number of the change up to which the log was distributed,
+// and whether anybody watches.
 func (h *Hub) next() (uint64, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -167,8 +168,8 @@ func (h *Hub) next() (uint64, bool) {
 	return 0, false
 }
 
-// pass notes that changes are distributed, and returns the watchers to receive
-// them. A watcher that joins later finds them in its look back.
+// pass notes that these changes have been distributed, and returns the watchers
+// that receive them. A watcher that joins later finds them when it looks back.
 func (h *Hub) pass(changes []change.Change) (to []*Watcher) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -48,7 +48,7 @@ func ParseMix(text string) (Mix, error) {
 		case Single, Batch, Merge:
 			m[kind] = n
 		default:
-			return nil, fmt.Errorf("mix: %q is none of single, batch and merge", name)
+			return nil, fmt.Errorf("mix: must be single, batch or merge, not %q", name)
 		}
 	}
 	if m.total() == 0 {

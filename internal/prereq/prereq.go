@@ -26,8 +26,10 @@ const (
 	GoSDKs = "gosdks" // the modules that internal/e2e/testdata/goclients needs
 	Nginx  = "nginx"  // the program, for the guide in docs/howto
 	Caddy  = "caddy"  // the same
+	Pebble = "pebble" // the authority for certificates that tools/go.mod pins
 
-	PostHog = "posthog" // the SDKs of PostHog and OpenTelemetry that tools/install-clients installs
+	PostHog  = "posthog"  // the SDKs of PostHog and OpenTelemetry that tools/install-clients installs
+	Browsers = "browsers" // the SDKs of other products for browsers, our own, built, and Chromium
 
 	Postgres         = "postgres"         // the server's programs (initdb, postgres, psql), for the destination
 	ClickHouse       = "clickhouse"       // ClickHouse's engine, for Python, for the destination

@@ -3,8 +3,8 @@ package query
 import "trackway"
 
 // Erasure is the erasure of one customer. From the moment it is requested, no
-// answer contains the erased data. The bytes leave the store's files at the
-// next clean-up, and the destinations as they come to the erasure.
+// answer contains the erased data. The store's files lose the data at the next
+// clean-up, and each destination when it reaches the erasure.
 type Erasure struct {
 	ID       uint64            // numbered from 1 across all projects
 	Customer trackway.Customer // 0: nobody was erased yet, because the erasure was interrupted, or the number is lost

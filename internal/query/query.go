@@ -85,8 +85,8 @@ type EventReader interface {
 	// in the log for each event.
 	Events(project uint32, c trackway.Customer, newestFirst bool, yield func(*trackway.Event) bool) error
 
-	// Timeline is like Events for a part of them, and also passes the place of
-	// each.
+	// Timeline calls yield for a part of the events that Events passes, and
+	// also passes the place of each.
 	Timeline(project uint32, c trackway.Customer, r TimelineRange, yield func(*trackway.Event, Place) bool) error
 
 	// Log calls yield for the events of all projects, including the records of

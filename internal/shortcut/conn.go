@@ -17,8 +17,8 @@ import (
 type place uint8
 
 const (
-	// next: the server waits for a request and has nothing unread. The next
-	// request is the server's own.
+	// next: net/http's server waits for a request and has nothing unread. It
+	// reads the next request itself.
 	next    place = iota
 	plain         // the same, but the shortcut may take the next request
 	within        // a request is being read or answered

@@ -338,10 +338,10 @@ func (t *tx) addEvent(customer trackway.Customer, c *trackway.Command, content *
 	return trackway.Result{Customer: customer, Seq: e.Seq}, t.append(&e, tail)
 }
 
-// cameBefore reports whether an event whose time varies is stored already, with
-// whatever time. An earlier try may have had the time that the client claims,
-// and then the customer's timeline tells. Or it had another one, and then the
-// event was noted. hash is that of the event's content, as for freeTail.
+// cameBefore reports whether an event whose time varies is already stored,
+// whatever its time. An earlier try may have had the time that the client
+// claims; the customer's timeline then shows it. If it had another time, it was
+// noted as a repeat. hash is that of the event's content, as for freeTail.
 func (t *tx) cameBefore(e *trackway.Event, c *trackway.Command, hash uint64) (bool, error) {
 	if c.TimeGiven && c.Claimed != c.Time {
 		claimed := *e
@@ -353,8 +353,8 @@ func (t *tx) cameBefore(e *trackway.Event, c *trackway.Command, hash uint64) (bo
 	return repeats.Noted(t.from, e)
 }
 
-// noteRepeat notes an event whose time varies, unless it is the one that the
-// client claims: then the timeline tells.
+// noteRepeat notes an event whose time varies. If the event has the time that
+// the client claims, the timeline is enough, and nothing is noted.
 func (t *tx) noteRepeat(e *trackway.Event, c *trackway.Command) error {
 	if !c.TimeVaries || c.TimeGiven && c.Claimed == c.Time {
 		return nil

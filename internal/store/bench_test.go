@@ -66,7 +66,7 @@ func mustCommit(b *testing.B, s *Store, cmds ...trackway.Command) {
 }
 
 // written returns a function that reports how many bytes of write-ahead log an
-// operation has taken since.
+// operation has taken since the call of written.
 func written(b *testing.B, s *Store) func() {
 	b.Helper()
 	before := s.db.Metrics().WAL.BytesIn

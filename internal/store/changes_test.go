@@ -333,8 +333,9 @@ func TestLostChanges(t *testing.T) {
 			t.Errorf("%q is read as %+v", record, c)
 		}
 	}
-	// A customer whose latest change is unreadable is not refused anything. A
-	// follower learns as much as the previous change can have contained.
+	// Commands about a customer succeed even if the record of its latest change
+	// is unreadable. A follower learns as much as the previous change can have
+	// contained.
 	if err := s.db.Set(format.Key(nil).Latest(demo, 2), []byte{0xff}, pebble.Sync); err != nil {
 		t.Fatal(err)
 	}

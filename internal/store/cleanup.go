@@ -21,9 +21,9 @@ import (
 // CleanUp removes erased data from the files. It handles all scheduled erasures
 // together. Afterwards no file of the store holds any of the data. An erasure
 // for which the files are clean is done once the destinations have it, too.
-// CleanUp returns how many are done, calls now for the time of that, and
-// [Store.Erasures] shows it. If CleanUp fails or ctx ends, the erasures stay
-// scheduled, even after a restart.
+// CleanUp returns how many are done. It calls now for the time at which they
+// were, which [Store.Erasures] then shows. If CleanUp fails or ctx ends, the
+// erasures stay scheduled, even after a restart.
 //
 // Reads and writes continue meanwhile. CleanUp waits for the readers that came
 // before it, and rewrites tables one compaction at a time. Of the log and the
@@ -74,14 +74,13 @@ func (s *Store) forget(pending map[uint64]erased.Record) error {
 // scheduled reads the pending erasures. While a destination is down they may be
 // many, so nobody waits for the reading.
 func (s *Store) scheduled() (_ map[uint64]erased.Record, err error) {
+	if n, _ := s.pending.Pending(); n == 0 {
+		return nil, nil
+	}
 	s.mu.Lock() // excludes half-done changes
-	n, _ := s.pending.Pending()
 	from := s.db.NewSnapshot()
 	s.mu.Unlock()
 	defer func() { err = errors.Join(err, from.Close()) }()
-	if n == 0 {
-		return nil, nil
-	}
 	return s.erasures().Pending(from)
 }
 

@@ -208,8 +208,8 @@ func TestBoundOfHold(t *testing.T) {
 }
 
 // TestErasedEventStays: an event that an erasure has rewritten does not expire
-// before the destinations that have its old form have come to the erasure. They
-// would read nothing then, and keep what was erased.
+// before every destination that has its old form has received the erasure. Such
+// a destination would otherwise find no event, and would keep the erased data.
 func TestErasedEventStays(t *testing.T) {
 	t.Parallel()
 	s := openTest(t)

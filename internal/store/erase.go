@@ -77,9 +77,9 @@ type eraser struct {
 	types  format.TypeNames
 }
 
-// step makes progress towards the end. A merge brings events that are not at
-// the end of the log, so after a merge step starts over. If too many new events
-// arrived, step handles only these.
+// step makes progress towards the end. After a merge, it starts over, because a
+// merge brings events that are not at the end of the log. If too many new
+// events arrived, it handles only these.
 func (e *eraser) step(c trackway.Customer) error {
 	if e.end.Outcome == entry.Stale {
 		if err := e.pass(c); err != nil {

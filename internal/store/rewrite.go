@@ -29,8 +29,8 @@ const (
 	// see local.Log.
 	maxLast = 2048
 
-	// maxFormer is the most former holders of the identifiers that one entry of
-	// an erasure removes. Their number is unbounded: an identifier can move
+	// maxFormer is the most rows of former holders that one entry of an erasure
+	// removes. The number of such rows is unbounded: an identifier can move
 	// from one customer to the next any number of times.
 	maxFormer = 1000
 )
@@ -205,11 +205,11 @@ func knows(looked []trackway.Identifier, ids []identity.ID) bool {
 // fewerFormer removes some former holders of the identifiers. Their merges have
 // already been rewritten.
 //
-// If the process ends afterwards and the erasure is requested again, nothing
-// tells any more whose merges the files still hold in their old form. So the
-// first call stores the places as a separate erasure with a pending clean-up,
-// and the list of erasures has one more entry. That entry names no erased
-// customer, since the customer stays if the erasure is never requested again.
+// If the erasure is requested again after the process has ended, these rows no
+// longer tell whose merges the files still hold in their old form. So the first
+// call stores the places as a separate erasure with a pending clean-up, and the
+// list of erasures has one more entry. That entry names no erased customer,
+// since the customer stays if the erasure is never requested again.
 func (t *tx) fewerFormer(e *entry.Erase, keys [][]byte, places *erased.Places) error {
 	e.Outcome = entry.Former
 	if !e.Continued {

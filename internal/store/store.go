@@ -58,9 +58,9 @@ type Options struct {
 	FS       vfs.FS                // nil: the operating system's
 	Log      *slog.Logger          // nil: nothing is logged
 	Registry prometheus.Registerer // nil: no metrics
-	Cache    int64                 // size of the cache of decompressed blocks in bytes; 0: 128 MiB
+	Cache    int64                 // size of the cache of decompressed blocks in bytes; 0: 64 MiB
 	Known    int64                 // size of the cache of recent customers in bytes; 0: 64 MiB
-	MemTable int                   // size of each memtable in bytes, of which there are at most four; 0: 32 MiB
+	MemTable int                   // size of each memtable in bytes, of which there are at most four; 0: 16 MiB
 	Files    uint64                // most files that the process may open; 0: the operating system's limit
 
 	Name string // random and unique, for a store without a name; empty: the store stays without one

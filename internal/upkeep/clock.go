@@ -51,7 +51,7 @@ func (u *Upkeep) trustsClock(at trackway.Micros) (bool, error) {
 		return true, nil
 	}
 	u.metrics.doubts.Inc()
-	u.log.Error("upkeep: the clock seems to have jumped ahead: no event is removed for being too old until it has stayed so for a day",
+	u.log.Error("upkeep: the clock seems to have jumped ahead: expired events are not removed for a day",
 		"clock", time.UnixMicro(int64(at)).UTC(), "newest_event", time.UnixMicro(int64(newest)).UTC())
 	return false, nil
 }

@@ -13,7 +13,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return &metrics{
 		erased:   counter("erasures_total", "Erasures whose last byte is gone from the store's files."),
 		expired:  counter("expired_events_total", "Events removed because they were older than they are to be kept."),
-		doubts:   counter("clock_doubts_total", "Looks for old events that were not made, because the clock may be wrong."),
-		failures: counter("failures_total", "Clean-ups and looks for old events that failed, and are tried again."),
+		doubts:   counter("clock_doubts_total", "Searches for old events that were skipped because the clock may be wrong."),
+		failures: counter("failures_total", "Clean-ups and searches for old events that failed and will be repeated."),
 	}
 }

@@ -34,8 +34,8 @@ export interface Identity {
   /** Returns the identifier, if there is one. */
   find(): string | undefined
   /**
-   * Returns the identifier, or a new one if the browser has none. Its time
-   * starts again.
+   * Returns the identifier, or a new one if the browser has none. The time for
+   * which it is kept starts again.
    */
   keep(id?: string): string
   /** Removes the identifier. */

@@ -4,15 +4,15 @@ import { basename, dirname } from 'node:path'
 
 /**
  * Takes the lock and returns its file. Throws if another living process has the
- * lock. The file of a lock names its process. It appears together with that
- * name: an empty file would look like that of a process that has ended. The
- * name of the file ends in a number, one more than that of the previous lock. A
- * client that finds the lock of a dead process takes the next number and never
- * removes a file to take its place. So it cannot remove the lock of another
- * process that came at the same time, and only one of them can take the next
- * number. Each looks again afterwards. One that finds another lock all the same
- * (of a process that took a number when there was no lock) lets go, so two
- * never have the lock.
+ * lock. The file of a lock names its process. The file appears together with
+ * that name, because an empty file would look like that of a process that has
+ * ended. The name of the file ends in a number, one more than that of the
+ * previous lock. A client that finds the lock of a dead process takes the next
+ * number, and never removes a file to take its place. So it cannot remove the
+ * lock of another process that came at the same time, and only one of them can
+ * take the next number. Afterwards, each client looks again. If it finds
+ * another lock (of a process that took a number when there was no lock), it
+ * releases its own. So two clients never have the lock.
  */
 export function lock(path: string): string {
   const own = `${path}.${randomUUID()}`

@@ -31,8 +31,8 @@ export interface NodeOptions extends Options {
 export function createClient(options: NodeOptions): Client {
   const { key, keyId, secret, file, sync = false } = options
   if (!key && !(keyId && secret)) throw new TypeError('Expected key, or keyId and secret.')
-  // The store may have something to report before the queue exists that reports
-  // it.
+  // The store may have something to report before the queue exists, which
+  // passes reports on.
   const tell = async (kept: boolean, error?: unknown) => {
     await Promise.resolve()
     queue.kept = kept

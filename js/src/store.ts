@@ -26,8 +26,9 @@ export interface Store {
 }
 
 /**
- * Returns a store in the properties of an object: localStorage or, if nothing
- * lasts, any object. Throws if the object accepts no properties.
+ * Returns a store in the properties of an object. That is localStorage, or any
+ * object if the browser keeps nothing. Throws if the object accepts no
+ * properties.
  */
 export function newObjectStore(object: Record<string, string>, prefix = '', kept = false): Store {
   object[prefix] = ''

@@ -38,8 +38,8 @@ func (c *Contract) checkAnswer(call *Call, want *openapi3.Response) error {
 	return c.checkBody(call, fields.Get("Content-Type"), want)
 }
 
-// canonical returns fields under the names that [http.Header.Get] looks for: a
-// recorder, unlike a connection, keeps the letter case that they were given.
+// canonical returns fields under the names that [http.Header.Get] looks for. A
+// recorder, unlike a connection, keeps the letter case in which they were set.
 func canonical(h http.Header) http.Header {
 	c := make(http.Header, len(h))
 	for name, values := range h {
@@ -75,7 +75,7 @@ func (c *Contract) checkBody(call *Call, contentType string, want *openapi3.Resp
 	if err != nil {
 		return fmt.Errorf("the media type %q: %w", contentType, err)
 	}
-	expected := want.Content[media] // its very own: no range, no guess
+	expected := want.Content[media] // an exact match: no range, no guess
 	if expected == nil {
 		return fmt.Errorf("the media type %s is not in the contract", media)
 	}

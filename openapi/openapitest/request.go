@@ -55,8 +55,8 @@ func (c *Contract) checkRequest(call *Call, item *openapi3.PathItem, op *openapi
 	return c.validate(media.Schema.Value, v)
 }
 
-// given returns the value of a parameter: all of its values where an array is
-// expected, the first elsewhere.
+// given returns the value of a parameter: all of its values if the schema is an
+// array, otherwise the first.
 func given(schema *openapi3.Schema, values []string) any {
 	if !schema.Type.Is(openapi3.TypeArray) {
 		return scalar(schema, values[0])
@@ -79,18 +79,21 @@ func mediaOf(contentType string) string {
 	return media
 }
 
-// checkKeys wants credentials of one of the kinds that the operation asks for.
-// Whether they are good is the server's to say.
+// checkKeys requires credentials of one of the kinds that the operation
+// accepts. The server decides whether they are good.
 func (c *Contract) checkKeys(call *Call, op *openapi3.Operation) error {
 	if len(*op.Security) == 0 {
 		return nil
 	}
 	scheme, credentials, _ := strings.Cut(call.Header.Get("Authorization"), " ")
 	for _, requirement := range *op.Security {
+		if len(requirement) == 0 { // a key is optional
+			return nil
+		}
 		for name := range requirement {
 			s := c.doc.Components.SecuritySchemes[name].Value
 			switch {
-			case name == "writeKey": // the body may have it
+			case name == "writeKey", name == "bearerKey": // the body may have it
 				return nil
 			case s.Type == "http" && strings.EqualFold(scheme, s.Scheme) && credentials != "",
 				s.In == "header" && strings.EqualFold(scheme, "Token") && credentials != "",
@@ -136,7 +139,7 @@ func inflate(coding string, body []byte) (plain []byte, err error) {
 	return io.ReadAll(in)
 }
 
-// scalar returns the value that a text in a query or a field stands for.
+// scalar returns the value that a text in a query or a header field represents.
 func scalar(schema *openapi3.Schema, text string) any {
 	_, numeric := schema.Const.(float64)
 	if schema.Type.Is("integer") || numeric {

@@ -10,15 +10,15 @@ import (
 	"testing"
 )
 
-// Transport is an [http.RoundTripper] that fails where a call departs from the
+// Transport is an [http.RoundTripper] that fails if a call departs from the
 // contract.
 type Transport struct {
 	Contract *Contract
 	Next     *http.Transport
-	Report   func(error) // told of each departure, too, because a test may be about something else and expect failures
+	Report   func(error) // also called with each departure, for tests that expect failures
 }
 
-// RoundTrip makes a call. The answer is read to its end.
+// RoundTrip makes a call. It reads the answer to its end.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	sent := new(recorder)
 	if r.Body != nil && r.Body != http.NoBody {
@@ -46,18 +46,18 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// CloseIdleConnections closes those of Next, for
+// CloseIdleConnections closes the idle connections of Next, for
 // [http.Client.CloseIdleConnections].
 func (t *Transport) CloseIdleConnections() { t.Next.CloseIdleConnections() }
 
-// recorder keeps what is read of a body. A lock is needed because a client goes
-// on sending while it is answered.
+// recorder keeps what is read of a body. It needs a lock, because a client may
+// still be sending while it is answered.
 type recorder struct {
 	mu   sync.Mutex // guards read
 	read []byte
 }
 
-// of returns body, with what is read of it being kept.
+// of returns body, and keeps everything that is read from it.
 func (rec *recorder) of(body io.ReadCloser) io.ReadCloser {
 	return struct {
 		io.Reader
@@ -78,7 +78,7 @@ func (rec *recorder) bytes() []byte {
 	return rec.read
 }
 
-// Serve has h serve a request, and fails the test where that departs from the
+// Serve lets h serve a request, and fails the test if that departs from the
 // contract.
 func (c *Contract) Serve(t testing.TB, h http.Handler, w *httptest.ResponseRecorder, r *http.Request) {
 	t.Helper()

@@ -25,12 +25,12 @@ DELIVERED = "delivered"
 REJECTED = "rejected"
 AGAIN = "again"
 
-NOT_OURS = "the answer is not that of a tracking server, or not whole"
+NOT_OURS = "the answer is incomplete, or not from a tracking server"
 
 
 @dataclass
 class Answer:
-    """What came back for a request."""
+    """The answer to a request."""
 
     url: str = ""
     """The URL that was asked."""
@@ -40,7 +40,7 @@ class Answer:
     headers: Message = field(default_factory=Message)
     body: bytes = b""
     error: Optional[str] = None
-    """Why there is no whole answer."""
+    """Why there is no complete answer."""
 
 
 @dataclass
@@ -49,8 +49,9 @@ class Decision:
 
     action: str
     """``done``: there is a result for each command; ``retry``: send the batch
-    again; ``split``: send its halves; ``reject``: give it up, and say so;
-    ``move``: send it to where the answer points."""
+    again; ``split``: send its halves; ``reject``: give it up and report it;
+    ``move``: send it to the target of the redirect.
+    """
     low: float = 0.0
     """Retry: the delay is drawn from low to high, in seconds."""
     high: float = 0.0
@@ -61,7 +62,7 @@ class Decision:
     """
     reason: str = ""
     url: str = ""
-    """Move: where to."""
+    """Move: the target."""
     results: List[Tuple[str, str]] = field(default_factory=list)
     """Done: the outcome of each command, and why it was rejected."""
 
@@ -72,10 +73,11 @@ class Decision:
 
 
 def decide(answer: Answer, attempt: int, commands: int, now: float, cap: float = MAX_DELAY) -> Decision:
-    """Returns what becomes of a batch.
+    """Decides what to do with a batch after an answer.
 
-    attempt counts the failures of the server in a row, including this one if it
-    is one. now is the client's clock, for an answer without a Date.
+    attempt is the number of consecutive failures of the server, including this
+    answer if it is a failure. now is the client's clock, for an answer without
+    a Date.
     """
 
     def retry(reason: str, failover: bool = True, denied: bool = False) -> Decision:
@@ -96,7 +98,7 @@ def decide(answer: Answer, attempt: int, commands: int, now: float, cap: float =
         return (
             Decision("move", url=to)
             if to and answer.moves < MAX_MOVES
-            else retry("a redirect that leads nowhere")
+            else retry("a redirect without a usable target")
         )
     if 400 <= status < 500:
         # Every other 4xx says that the client was not let in: a key that was
@@ -111,14 +113,14 @@ def decide(answer: Answer, attempt: int, commands: int, now: float, cap: float =
 
 def backoff(answer: Answer, attempt: int, now: float, cap: float) -> Tuple[float, float]:
     """Returns the range of the delay: full jitter below an exponential ceiling,
-    but never less than the server asks for.
+    but never less than the server requests.
     """
     low = retry_after(answer.headers, now)
     return low, max(low * (1 + SPREAD), ceiling(attempt, cap))
 
 
 def ceiling(attempt: int, cap: float) -> float:
-    """Returns the longest delay of an attempt, in seconds."""
+    """Returns the longest delay before an attempt, in seconds."""
     doublings = min(max(attempt, 1), _LAST_ATTEMPT) - 1
     return min(cap, FIRST_DELAY * (1 << doublings))
 
@@ -129,8 +131,8 @@ def draw(low: float, high: float) -> float:
 
 
 def retry_after(headers: Message, now: float) -> float:
-    """Returns the seconds that the server asks for (RFC 9110, section 10.2.3),
-    0 if it does not.
+    """Returns the delay that the server requests, in seconds (RFC 9110, section
+    10.2.3), or 0 if it requests none.
     """
     text = str(headers.get("Retry-After", ""))
     if text.isascii() and text.isdigit():
@@ -140,8 +142,8 @@ def retry_after(headers: Message, now: float) -> float:
 
 
 def server_time(headers: Message, now: float) -> float:
-    """Returns when the server answered, by its own clock if it says so: only
-    differences count, and ours may be wrong.
+    """Returns when the server answered: by its own clock if the answer has a
+    Date, because only differences count, and our clock may be wrong.
     """
     date = read_date(str(headers.get("Date", "")))
     return now if date is None else date
@@ -159,7 +161,7 @@ def read_date(text: str) -> Optional[float]:
 
 
 def target(answer: Answer) -> str:
-    """Returns where a redirect leads, or nothing."""
+    """Returns the target of a redirect, or an empty text."""
     location = answer.headers.get("Location")
     if answer.status not in (301, 302, 303, 307, 308) or not location:
         return ""
@@ -172,11 +174,10 @@ def target(answer: Answer) -> str:
 
 
 def server_url(text: str, reached_by: str = "") -> str:
-    """Returns an address without a slash at its end; nothing if it is no
-    address of a server.
+    """Returns the address of a server without a slash at its end, or an empty
+    text if it is not such an address.
 
-    An address that is not encrypted is none either if the one that led to it
-    is.
+    If the address that led to it is encrypted, this one must be, too.
     """
     try:
         found = urlsplit(text)
@@ -199,7 +200,7 @@ def server_url(text: str, reached_by: str = "") -> str:
 
 
 def parse(body: bytes) -> Any:
-    """Returns what a body holds, None if it is not JSON."""
+    """Returns the content of a JSON body, or None if it is not JSON."""
     try:
         return json.loads(body.decode())
     except (ValueError, RecursionError):
@@ -207,14 +208,12 @@ def parse(body: bytes) -> Any:
 
 
 def reason_of(answer: Answer) -> str:
-    """Returns the reason that a refusal gives, or its status."""
+    """Returns the reason in a refusal, or its status."""
     return _said(parse(answer.body)) or f"HTTP {answer.status}"
 
 
 def _said(body: Any) -> str:
-    """Returns the reason that a refusal gives in any of the shapes that
-    refusals have, or nothing.
-    """
+    """Returns the reason in a refusal of any format, or an empty text."""
     if not isinstance(body, dict):
         return ""
     errors = body.get("errors")
@@ -230,8 +229,8 @@ def _joined(errors: Any) -> str:
 
 
 def read_results(body: Any, commands: int) -> Optional[List[Tuple[str, str]]]:
-    """Reads what a 200 says of each command; None if it does not say so of
-    each, because it is not the server's or not whole.
+    """Reads the results in a 200. Returns None if there is not one result for
+    each command: the answer is then incomplete, or not from a tracking server.
     """
     results = body.get("results") if isinstance(body, dict) else None
     if not isinstance(results, list) or len(results) != commands:

@@ -40,7 +40,9 @@ from ._types import AnswerError, Command, Ids, Properties, Rejection, Report, Ti
 _log = logging.getLogger("trackway")
 
 _PATIENCE = 10.0
-"""Seconds for an answer of /api/servers, which is asked while commands wait."""
+"""Seconds to wait for an answer of /api/servers, because commands wait in the
+meantime.
+"""
 
 _FULL = ("drop_newest", "drop_oldest", "block")
 
@@ -140,7 +142,7 @@ class Client:
         _clients.add(self)
 
     def _begin(self) -> None:
-        """Makes all that changes, as it is at first."""
+        """Creates everything that changes, in its initial state."""
         # Guards what follows. The queue is written under it; requests are made
         # and the owner's functions are called without it. It is reentrant, so
         # that a signal handler may call the client.
@@ -188,19 +190,19 @@ class Client:
     ) -> bool:
         """Queues an event, and returns without waiting for the network.
 
-        Returns True if the event is queued, and False if it never will be sent,
-        which on_reject is told too. It raises nothing because of the network.
-        Without a timestamp the event happens now. Two calls are two events,
-        even if they are equal; two equal events with the same timestamp are
-        one.
+        Returns True if the event is queued. Returns False if it will never be
+        sent; on_reject is then called, too. A network problem never raises an
+        exception here. Without a timestamp the event happens now. Two calls are
+        two events, even if they are equal; two equal events with the same
+        timestamp are one.
         """
         return self._add("customers/events", ids, type, properties, "timestamp", timestamp)
 
     def update(
         self, properties: Optional[Properties] = None, *, ids: Ids, timestamp: Optional[Timestamp] = None
     ) -> bool:
-        """Queues an update of a customer's properties, as track does.
-        Properties that were set later stay as they are.
+        """Queues an update of a customer's properties, as track does for
+        events. A property with a later update keeps its value.
         """
         return self._add("customers", ids, None, properties, "update_timestamp", timestamp)
 
@@ -212,7 +214,7 @@ class Client:
         ids: Optional[Ids] = None,
         timestamp: Optional[Timestamp] = None,
     ) -> bool:
-        """Says that identifiers belong to one customer, and perhaps sets
+        """Says that identifiers belong to one customer, and can also set
         properties. A text is the identifier ``registered``.
         """
         named = {"registered": who} if isinstance(who, str) else who
@@ -282,8 +284,9 @@ class Client:
             return self._stamps.next(time.time_ns() // 1000)
 
     def _make_room(self, size: int, dropped: List[bytes]) -> str:
-        """Returns when the queue has room for a command, or why it will have
-        none. Needs the lock, and lets go of it to wait.
+        """Waits until the queue has room for a command. Returns an empty text
+        then, or the reason why there will be no room. Needs the lock, and
+        releases it while it waits.
 
         A command that is larger than the whole queue has room once the queue is
         empty.
@@ -314,9 +317,9 @@ class Client:
 
     def flush(self, timeout: float = 10.0) -> Report:
         """Sends what was queued before, and returns when all of it is delivered
-        or rejected, or the time is over.
+        or rejected, or after the timeout.
 
-        Called by on_reject or on_trouble, it does not wait.
+        If on_reject or on_trouble calls it, it does not wait.
         """
         end = time.monotonic() + timeout
         with self._changed:
@@ -332,10 +335,10 @@ class Client:
             return self._report()
 
     def close(self, timeout: float = 10.0) -> Report:
-        """Takes no more commands, delivers the queued ones for at most so many
-        seconds, and reports what is left.
+        """Accepts no more commands, delivers the queued ones until the timeout,
+        and reports what is left.
 
-        With a directory, what is left is kept there for the next process.
+        With a directory, what is left stays there for the next process.
         """
         with self._changed:
             self._closed = True
@@ -365,10 +368,10 @@ class Client:
     def time(self, timeout: float = 10.0) -> float:
         """Asks the server for its time, in Unix seconds.
 
-        It shows whether the server can be reached and knows the project and the
-        key: other answers raise AnswerError, no answer raises ConnectionError,
-        and TimeoutError means that the client had to wait for its turn for too
-        long.
+        This shows whether the server can be reached and knows the project and
+        the key. Any other answer raises AnswerError, and no answer raises
+        ConnectionError. TimeoutError means that the client had to wait too long
+        for its turn.
         """
         end = time.monotonic() + timeout
         transport = Transport(self._ssl_context)
@@ -410,8 +413,8 @@ class Client:
 
     @property
     def report(self) -> Report:
-        """What has become of the commands so far. After a fork, the child
-        counts anew.
+        """The results of the commands so far. After a fork, the child starts at
+        zero.
         """
         with self._changed:
             return self._report()
@@ -447,11 +450,11 @@ class Client:
         )
 
     def _settled(self, target: int) -> bool:
-        """Reports whether none of the first commands waits or is on its way.
+        """Reports whether none of the first commands is waiting or on its way.
         Needs the lock.
 
-        What waits came last, because commands leave the queue at its front
-        only.
+        The waiting commands are the last ones, because commands leave the queue
+        only at its front.
         """
         return self._took - len(self._queue) >= target and (self._on_way == 0 or self._way_from >= target)
 
@@ -474,8 +477,8 @@ class Client:
         self._sender = sender
 
     def _in_sender(self) -> bool:
-        """Reports whether the caller is a function of the owner's that the
-        sender has called.
+        """Reports whether the caller is a function of the owner, called by the
+        sender.
         """
         return threading.current_thread() is self._sender
 
@@ -504,8 +507,8 @@ class Client:
                 self._changed.notify_all()
 
     def _send_batch(self) -> bool:
-        """Sends the next batch, and returns False if the time is over before
-        all of it is settled.
+        """Sends the next batch. Returns False if the time ends before all of it
+        is settled.
         """
         # The turn comes before the batch, so that the batch is as full as can
         # be.
@@ -525,7 +528,7 @@ class Client:
         return True
 
     def _await_due(self) -> bool:
-        """Waits until a batch is due, and returns False if there will be none."""
+        """Waits until a batch is due. Returns False if there will be none."""
         with self._changed:
             while True:
                 now, waiting = time.monotonic(), len(self._queue)
@@ -544,7 +547,7 @@ class Client:
         return threading.TIMEOUT_MAX if self._stop_at is None else self._stop_at - now
 
     def _pause(self, seconds: float) -> bool:
-        """Waits, and returns False if the time is over before."""
+        """Waits. Returns False if the time for the sender ends first."""
         until = time.monotonic() + seconds
         with self._changed:
             while True:
@@ -556,8 +559,8 @@ class Client:
                 self._changed.wait(min(until - now, self._left(now)))
 
     def _turn(self, transport: Transport, pause: Callable[[float], bool]) -> Optional[Server]:
-        """Waits until a server may be asked, and returns it; or None if the
-        pause is ended.
+        """Waits until a server may be asked, and returns the server. Returns
+        None if the wait is cut short.
         """
         while True:
             self._discover(transport)
@@ -568,8 +571,8 @@ class Client:
                 return None
 
     def _deliver(self, batch: List[bytes]) -> bool:
-        """Sends a batch until all of it is settled, and returns False if the
-        time is over before.
+        """Sends a batch until all of it is settled. Returns False if the time
+        ends first.
         """
         to, moves = "", 0
         while batch:
@@ -603,7 +606,9 @@ class Client:
         return True
 
     def _conclude(self, batch: List[bytes], results: Sequence[Tuple[str, str]]) -> List[bytes]:
-        """Settles what was answered, and returns what has to be sent again."""
+        """Settles the commands that have a result, and returns those to send
+        again.
+        """
         again = []
         for command, (outcome, reason) in zip(batch, results):
             if outcome == AGAIN:
@@ -656,10 +661,10 @@ class Client:
         return transport.exchange(method, to, headers, body, min(self._timeout, end - time.monotonic()))
 
     def _discover(self, transport: Transport) -> None:
-        """Reads the list of servers, if that is wanted and it is time to.
+        """Reads the list of servers, if the options ask for it and it is time.
 
-        An answer that is no list, such as a portal's page, must not undo the
-        list that there is.
+        If the answer is not a list, such as a captive portal's page, the client
+        keeps the list that it has.
         """
         unlisted = False
         for address in self._fleet.to_ask(time.monotonic()):
@@ -681,7 +686,7 @@ class Client:
     # that they may take their time and call the client.
 
     def _refuse(self, command: Command, code: str, reason: str) -> bool:
-        """Counts and tells a command that will never be delivered."""
+        """Counts and reports a command that will never be delivered."""
         with self._changed:
             self._rejected += 1
         if self._on_reject is not None:
@@ -691,7 +696,7 @@ class Client:
         return False
 
     def _tell(self) -> None:
-        """Tells the troubles that were noted."""
+        """Reports the troubles that were noted."""
         while self._troubles:
             try:
                 trouble = self._troubles.pop(0)
@@ -705,8 +710,8 @@ class Client:
                 self._warn(f"trouble: {trouble}")
 
     def _warn(self, text: str) -> None:
-        """Logs what has not just been logged. What a server says is left out:
-        it might repeat a key, or personal data.
+        """Logs a trouble, unless it was the last one logged. It leaves out a
+        server's words, which might repeat a key or personal data.
         """
         with self._changed:
             fresh, self._logged = text != self._logged, text
@@ -716,7 +721,9 @@ class Client:
     # Forks.
 
     def _forked(self) -> None:
-        """Begins again in a child process. The parent sends what it has queued."""
+        """Starts afresh in a child process. The parent sends what it has
+        queued.
+        """
         self._transport.close()
         self._queue.leave()
         self._begin()
@@ -745,7 +752,7 @@ def _addresses(url: Optional[str], servers: Union[None, str, Sequence[str]]) -> 
         _check(
             (
                 bool(server_url(address)),
-                f"{shown!r} is no address of a server, such as https://track.example.com",
+                f"{shown!r} is not the address of a server, such as https://track.example.com",
             )
         )
     return list(dict.fromkeys(map(server_url, given)))
@@ -760,8 +767,8 @@ def _authorization(key: Optional[str], key_id: Optional[str], secret: Optional[s
 
 
 def _origin(to: str, path: str) -> str:
-    """Returns the server that a redirect of a path leads to: what stands before
-    the path, or else scheme and host.
+    """Returns the server that a redirect of a path leads to: the part of the
+    address before the path, or else scheme and host.
     """
     if to.endswith(path):
         return to[: -len(path)]
@@ -770,7 +777,9 @@ def _origin(to: str, path: str) -> str:
 
 
 def _call(name: str, function: Callable[[Any], object], what: Any) -> None:
-    """Calls a function of the owner's. What it raises does not stop us."""
+    """Calls a function of the owner. An exception in it does not stop the
+    client.
+    """
     try:
         function(what)
     except Exception as error:
@@ -785,7 +794,7 @@ _clients: "weakref.WeakSet[Client]" = weakref.WeakSet()
 
 
 def _at_exit() -> None:
-    """Delivers what is queued before the program ends, for a bounded time."""
+    """Delivers what is queued when the program ends, for a limited time."""
     clients = list(_clients)
     for client in clients:
         client.flush(0)  # all of them send at the same time

@@ -29,11 +29,11 @@ _END = b"]}"
 def encode(
     name: str, ids: Ids, event_type: Optional[str], properties: Optional[Properties], clock: str, micros: int
 ) -> bytes:
-    """Returns a command as it stands in a batch. Raises ValueError or TypeError
-    if no server would take it.
+    """Returns a command in the form that a batch contains. Raises ValueError or
+    TypeError if every server would refuse it.
 
-    The JSON is made once, when the call is made: a batch that is sent again has
-    the same bytes.
+    The JSON is made only once, during the call, so a batch that is sent again
+    has the same bytes.
     """
     check_ids(ids)
     data: Dict[str, Any] = {"customer_ids": dict(ids)}
@@ -57,7 +57,8 @@ def dump(value: Any) -> bytes:
 
 
 def _plain(value: Any) -> Any:
-    """Returns the JSON form of a value for which the json module has none."""
+    """Returns the JSON form of a value that the json module does not support.
+    """
     if isinstance(value, (date, time)):  # a datetime is a date
         return value.isoformat()
     if isinstance(value, numbers.Integral):  # NumPy's, for example
@@ -77,8 +78,8 @@ _encode_ascii = json.JSONEncoder(**_options).encode
 
 
 def check_ids(ids: Ids) -> None:
-    """Refuses what no server takes: a command in which no value has more than
-    white space, and half a surrogate pair.
+    """Refuses what every server refuses: a command in which no value has more
+    than white space, and half a surrogate pair.
     """
     values = list(ids.values())
     for text in _texts(values):
@@ -97,8 +98,8 @@ def _texts(values: Iterable[Any]) -> Iterable[str]:
 
 
 def names_someone(value: Any) -> bool:
-    """Reports whether a value may name a customer. Which texts name nobody,
-    only the server knows.
+    """Reports whether a value may name a customer. Only the server knows which
+    texts name nobody.
     """
     if isinstance(value, (list, tuple, set, frozenset)):
         return any(map(names_someone, value))
@@ -106,14 +107,14 @@ def names_someone(value: Any) -> bool:
 
 
 def check_type(event_type: str) -> None:
-    """Refuses the type of an event that no server takes."""
+    """Refuses a type of event that every server refuses."""
     size = len(event_type.encode(errors="surrogatepass"))
     if not 1 <= size <= MAX_TYPE_BYTES:
         raise ValueError(f"The event's type must have 1 to {MAX_TYPE_BYTES} bytes, it has {size}.")
 
 
 def check_size(data_bytes: int) -> None:
-    """Refuses data that no server takes."""
+    """Refuses data that every server refuses."""
     if data_bytes > MAX_DATA_BYTES:
         raise ValueError(f"The command has {data_bytes} bytes of JSON, at most {MAX_DATA_BYTES}.")
 
@@ -124,8 +125,8 @@ def body_of(commands: Sequence[bytes]) -> bytes:
 
 
 def fitting(sizes: Iterable[int], most: int = MAX_COMMANDS) -> int:
-    """Returns how many of the first commands, whose sizes are given, make a
-    batch: at least one, if there is any.
+    """Returns how many of the first commands fit into a batch, given their
+    sizes. The first one always fits.
     """
     count, body = 0, len(_START) + len(_END) - 1
     for size in sizes:
@@ -137,7 +138,9 @@ def fitting(sizes: Iterable[int], most: int = MAX_COMMANDS) -> int:
 
 
 def compress(body: bytes) -> Tuple[bytes, bool]:
-    """Returns a body in gzip, if that makes it smaller, and whether it did."""
+    """Compresses a body with gzip if that makes it smaller. Returns the body,
+    and whether it is compressed.
+    """
     if pays(len(body)):
         packed = gzip.compress(body, 1)
         if len(packed) < len(body):
@@ -151,8 +154,8 @@ def pays(body_bytes: int) -> bool:
 
 
 def due(waiting: int, oldest: float, flush: bool, interval: float, full: int) -> bool:
-    """Reports whether a batch is sent: it is full, its first command has waited
-    for long enough, or a flush asks for it.
+    """Reports whether to send a batch: if it is full, if its first command has
+    waited long enough, or if a flush asks for it.
     """
     return waiting >= full or (waiting > 0 and (flush or oldest >= interval))
 
@@ -163,16 +166,18 @@ class Stamps:
     """
 
     BACK_STEP = 1_000_000
-    """How far back a clock must go to count as set back, not as trembling."""
+    """A clock that goes back by at least this much was set back; a smaller step
+    is jitter.
+    """
 
     def __init__(self) -> None:
         self._last = -self.BACK_STEP
 
     def next(self, clock: int) -> int:
-        """Returns the time of a call: the clock's, or the microsecond after the
-        last one if the clock stands still.
+        """Returns the time of a call: the clock's time, or the microsecond
+        after the last call if the clock has not moved on.
 
-        The server takes two events that are equal to the microsecond for one.
+        The server treats two events that are equal to the microsecond as one.
         """
         if clock <= self._last and self._last - clock < self.BACK_STEP:
             clock = self._last + 1
@@ -187,7 +192,7 @@ _AFTER = (datetime(2201, 1, 1, tzinfo=timezone.utc) - _EPOCH) // timedelta(micro
 
 def micros_of(timestamp: Timestamp) -> int:
     """Returns a caller's time in microseconds since 1970. Raises ValueError or
-    TypeError for one that no server takes.
+    TypeError if every server would refuse the time.
     """
     if isinstance(timestamp, datetime):
         micros = (timestamp.astimezone(timezone.utc) - _EPOCH) // timedelta(microseconds=1)
@@ -203,6 +208,6 @@ def micros_of(timestamp: Timestamp) -> int:
 
 
 def seconds(micros: int) -> str:
-    """Writes a time as the API does: seconds with up to six decimals."""
+    """Formats a time as the API does: in seconds with up to six decimals."""
     whole, fraction = divmod(micros, 1_000_000)
     return f"{whole}.{fraction:06d}".rstrip("0") if fraction else str(whole)

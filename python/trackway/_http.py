@@ -1,4 +1,5 @@
-"""Makes HTTP requests that end in time, whatever the other side does."""
+"""Makes HTTP requests that end before a timeout, whatever the other side does.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ _IDLE = 60.0  # seconds after which a connection is not used again: something on
 
 class Transport:
     """Makes one request at a time, and keeps the connection for the next one.
-    Only abort may be called meanwhile.
+    During a request, only abort may be called.
     """
 
     def __init__(self, context: Optional[ssl.SSLContext] = None) -> None:
@@ -36,8 +37,8 @@ class Transport:
     def exchange(
         self, method: str, url: str, headers: Dict[str, str], body: Optional[bytes], timeout: float
     ) -> Answer:
-        """Returns the answer to a request. The time is for all of it, from the
-        connection to the last byte.
+        """Returns the answer to a request. The time limit covers everything
+        from the connection to the last byte.
         """
         try:
             return self._exchange(method, url, headers, body, time.monotonic() + timeout)
@@ -69,7 +70,7 @@ class Transport:
         )
 
     def _connected(self, url: str, deadline: float) -> Tuple[http.client.HTTPConnection, str, Dict[str, str]]:
-        """Returns a connection for a URL, what to ask for, and headers for a
+        """Returns a connection for a URL, the request target, and headers for a
         proxy.
         """
         parts = urlsplit(url)
@@ -109,8 +110,8 @@ class Transport:
         return secure
 
     def abort(self) -> None:
-        """Ends the request that is under way, and all later ones. Safe to call
-        from another thread.
+        """Ends the running request, and all later ones. It may be called from
+        another thread.
         """
         self._aborted = True
         sock = getattr(self._connection, "sock", None)
@@ -127,7 +128,7 @@ class Transport:
 
 
 def _timed(deadline: float) -> Any:
-    """Returns what reads a response from a socket, until a time."""
+    """Returns a reader of a response from a socket that stops at a time."""
 
     def response(sock: Any, *arguments: Any, **options: Any) -> http.client.HTTPResponse:
         timed: Any = _Timed(sock, deadline)
@@ -137,8 +138,7 @@ def _timed(deadline: float) -> Any:
 
 
 class _Timed(io.RawIOBase):
-    """Stands in for a socket that is read: all of its reads together end at one
-    time.
+    """Stands in for a socket. All of its reads together must end by one time.
     """
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
@@ -171,8 +171,8 @@ def _left(deadline: float) -> float:
 
 
 def _stale(connection: http.client.HTTPConnection, used: float) -> bool:
-    """Reports whether a connection is of no more use: it has long been idle, or
-    the server has closed it.
+    """Reports whether a connection is no longer usable: it has been idle for
+    long, or the server has closed it.
     """
     if connection.sock is None or time.monotonic() - used > _IDLE:
         return True
@@ -187,8 +187,8 @@ def _stale(connection: http.client.HTTPConnection, used: float) -> bool:
 
 
 def _proxy(scheme: str, host: str) -> str:
-    """Returns the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY, or the
-    system's settings, name for a host; or nothing.
+    """Returns the proxy for a host, from HTTP_PROXY, HTTPS_PROXY and NO_PROXY
+    or the system's settings, or None.
     """
     try:
         local = host == "localhost" or ipaddress.ip_address(host).is_loopback

@@ -55,7 +55,9 @@ class Journal:
 
     @classmethod
     def create(cls, directory: str, sync: bool, commands: Iterable[Tuple[int, bytes]]) -> Journal:
-        """Makes a journal that holds commands, and has it on the disk."""
+        """Creates a journal with these commands, and returns it when it is on
+        the disk.
+        """
         while True:
             # The name begins with the time, so that names are in order.
             path = os.path.join(
@@ -89,7 +91,7 @@ class Journal:
 
     def settle(self, number: int) -> None:
         """Notes that the commands up to a number are settled. If a crash undoes
-        that, they are sent again, which the server notices.
+        this, they are sent again, and the server recognizes them.
         """
         self._write(_line(b"-%d" % number))
 
@@ -113,10 +115,10 @@ class Journal:
 
 @contextlib.contextmanager
 def adopt(directory: str) -> Iterator[Tuple[List[bytes], int]]:
-    """Gives the commands that ended processes left in a directory, and how many
-    lines are damaged; then removes their journals.
+    """Yields the commands that ended processes left in a directory, and the
+    number of damaged lines. Then it removes their journals.
 
-    It makes the directory if there is none.
+    It creates a missing directory.
     """
     os.makedirs(directory, 0o700, exist_ok=True)
     found: List[Journal] = []
@@ -154,8 +156,8 @@ def _claim(path: str) -> Optional[Journal]:
 
 
 def _owned(fd: int, path: str) -> bool:
-    """Locks a file, and reports whether that worked and the file is still
-    there. Raises OSError if files cannot be locked.
+    """Locks a file. Reports whether that worked and the file still exists.
+    Raises OSError if files cannot be locked.
     """
     try:
         _lock(fd)
@@ -165,8 +167,8 @@ def _owned(fd: int, path: str) -> bool:
 
 
 def _read(path: str) -> Tuple[List[bytes], int]:
-    """Returns the commands of a journal that are not settled, and how many
-    lines are damaged.
+    """Returns the commands of a journal that are not settled, and the number of
+    damaged lines.
     """
     with open(path, "rb") as file:
         *lines, _ = file.read().split(
@@ -190,7 +192,7 @@ def _line(text: bytes) -> bytes:
 
 
 def _sync_directory(directory: str) -> None:
-    """Makes the names of new files durable. Systems that cannot do that do not
+    """Makes the names of new files durable. Systems that cannot do this do not
     need it.
     """
     if sys.platform != "win32":

@@ -1,4 +1,5 @@
-"""Spreads a client's calls over a limit, by the headers of the answers.
+"""Spreads a client's calls over the window of a limit, using the headers of the
+answers.
 
 openapi/vectors/pacing.json has the rules as data.
 """
@@ -19,7 +20,9 @@ _LEARNING = 0.25  # of a new sample of the cost
 
 @dataclass
 class Budget:
-    """What an answer says is left under one limit. Times are in seconds."""
+    """What is left under one limit, according to an answer. Times are in
+    seconds.
+    """
 
     policy: str
     quota: Optional[float]
@@ -29,8 +32,8 @@ class Budget:
     window: Optional[float]
 
     def delay(self, cost: float) -> Tuple[float, float]:
-        """Returns the range of the wait for the next request, if each of our
-        calls comes with cost - 1 calls of others.
+        """Returns the range of the wait for the next request. For each call of
+        ours, other clients make cost - 1 calls.
         """
         if self.reset == 0 or (self.quota is not None and self.remaining > self.quota * FREE):
             return 0.0, 0.0
@@ -52,7 +55,7 @@ class Pacer:
         self.forget()
 
     def forget(self) -> None:
-        """Forgets what was learned of the others who share the limit."""
+        """Forgets what was learned about other clients that share the limit."""
         self.cost = 1.0
         """How many calls all clients make for each of ours."""
         self.calls = 0
@@ -62,12 +65,12 @@ class Pacer:
         self._ends = 0.0
 
     def hold(self, until: float) -> None:
-        """Lets nothing pass before a time."""
+        """Stops all requests until a time."""
         self.until = max(self.until, until)
 
     def answered(self, headers: Message, now: float, wall: float) -> None:
-        """Notes the headers of an answer that came now; wall is the time of
-        day, for an answer without a Date.
+        """Learns from the headers of an answer that came now. wall is the time
+        of day, for an answer without a Date.
         """
         budget = governing(read_budgets(headers, wall), self.cost)
         if budget is not None:
@@ -75,8 +78,8 @@ class Pacer:
             self.hold(now + draw(*budget.delay(self.cost)))
 
     def learn(self, budget: Budget, now: float) -> None:
-        """Finds out how many calls the others make: by so many more the
-        remainder has fallen.
+        """Estimates how many calls other clients make, from how much more than
+        our own calls the remainder has fallen.
         """
         last, ends = self._last, now + budget.reset
         if (
@@ -93,12 +96,14 @@ class Pacer:
 
 
 def governing(budgets: List[Budget], cost: float) -> Optional[Budget]:
-    """Returns the budget that asks for the longest delay."""
+    """Returns the budget that requires the longest delay."""
     return max(budgets, key=lambda budget: budget.delay(cost)[0]) if budgets else None
 
 
 def read_budgets(headers: Message, now: float) -> List[Budget]:
-    """Reads what an answer says of limits: nothing, if it does not."""
+    """Reads the limits in the headers of an answer. The result is empty if
+    there are no limits in them.
+    """
     budgets = _read_rate_limit(headers)
     if budgets:
         return budgets
@@ -133,8 +138,8 @@ def _read_rate_limit(headers: Message) -> List[Budget]:
 
 
 def _items(headers: Message, name: str) -> Optional[List[Tuple[str, Dict[str, float]]]]:
-    """Reads a list of strings with parameters (RFC 9651, sections 3.1 and
-    3.1.2), of which it keeps the numbers.
+    """Parses a list of strings with parameters (RFC 9651, sections 3.1 and
+    3.1.2), and keeps the numeric parameters.
 
     None means that it is not such a list.
     """
@@ -165,8 +170,8 @@ def _params(text: str) -> Dict[str, float]:
 
 
 def _string_end(text: str) -> int:
-    """Returns where a quoted string at the beginning of a text ends, -1 if
-    there is none.
+    """Returns where the quoted string at the beginning of a text ends, or -1 if
+    the text does not begin with one.
     """
     if not text.startswith('"'):
         return -1
@@ -175,7 +180,7 @@ def _string_end(text: str) -> int:
 
 
 def _outside(text: str, char: str, quoted: bool = False) -> int:
-    """Returns where a character stands outside of quotes, or the length of the
+    """Returns the index of a character outside of quotes, or the length of the
     text.
     """
     at = 0

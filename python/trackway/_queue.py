@@ -9,7 +9,7 @@ from ._commands import fitting
 from ._journal import Journal, adopt
 
 _SLACK = 8 << 20
-"""Bytes of a journal that no longer count, from which on it is written anew."""
+"""A journal is rewritten once it has this many bytes of settled commands."""
 
 
 class Queue:
@@ -45,11 +45,11 @@ class Queue:
 
     @property
     def kept(self) -> bool:
-        """Whether a journal holds all that is here."""
+        """Whether a journal has everything that is in the queue."""
         return self._journal is not None
 
     def open(self) -> None:
-        """Begins a journal, and takes over what ended processes left. Raises
+        """Starts a journal, and takes over what ended processes left. Raises
         OSError.
         """
         if not self._directory:
@@ -64,7 +64,7 @@ class Queue:
             )
 
     def leave(self) -> None:
-        """Closes what a forked process has of its parent's journal."""
+        """Closes a forked process's copy of its parent's journal."""
         for journal in (self._journal, self._broken):
             if journal is not None:
                 journal.close()
@@ -85,8 +85,8 @@ class Queue:
         return self._number
 
     def take(self, most: int) -> List[bytes]:
-        """Returns the waiting commands that make the next batch. They stay in
-        the queue until they are settled.
+        """Returns the waiting commands of the next batch. They stay in the
+        queue until they are settled.
         """
         for _ in range(fitting((len(command) for _, command in self._waiting), most)):
             self._taken.append(self._waiting.popleft())
@@ -114,7 +114,7 @@ class Queue:
         return command
 
     def close(self) -> None:
-        """Closes the journal. Another process takes over what it holds."""
+        """Closes the journal. Another process takes over its commands."""
         if self._closed:
             return
         self._closed = True
@@ -139,7 +139,7 @@ class Queue:
             self._journal.settle(self._waiting[0][0] - 1 if self._waiting else self._number)
 
     def _begin(self) -> None:
-        """Replaces the journal by one that holds what is here."""
+        """Replaces the journal by one with the content of the queue."""
         fresh = Journal.create(self._directory, self._sync, self._taken + list(self._waiting))
         for old in (self._journal, self._broken):
             if old is not None:

@@ -16,8 +16,8 @@ from ._answer import FIRST_DELAY, Answer, Decision, backoff, ceiling, decide, dr
 from ._pace import Pacer
 
 REFRESH = 10.0
-"""Seconds for which a list of servers is kept at least, however many of them
-fail: asking is under a limit, too.
+"""Minimum number of seconds between two requests for the list of servers,
+however many servers fail: these requests count towards a limit, too.
 """
 
 _LAST_RANK = 2
@@ -44,12 +44,11 @@ class Server:
 def choose(
     servers: Sequence[Server], current: str, name: str, region: str, now: float
 ) -> Tuple[List[Server], float]:
-    """Returns the servers to draw from, and how long to wait before one is
-    asked.
+    """Returns the servers to draw from, and how long to wait before asking one.
 
-    The current one is kept as long as it may be asked. A client that went back
-    to the first one would meet its next failure, too, and servers that share no
-    data know only their own duplicates.
+    It keeps the current server as long as that may be asked. A client that
+    returned to its first server would run into that server's next failure.
+    Besides, servers that share no data recognize only their own duplicates.
     """
     fits = [s for s in servers if not name or s.name == name]
     ready = [s for s in fits if s.until <= now]
@@ -65,8 +64,8 @@ def choose(
 
 
 def read_servers(body: bytes, asked: str) -> List[Server]:
-    """Reads an answer of /api/servers at an address. There is always one
-    server: the one that was asked.
+    """Reads the answer of /api/servers at an address. The result always has at
+    least the server that was asked.
     """
     asked = server_url(asked)
     try:
@@ -106,8 +105,8 @@ class Fleet:
             return self._current
 
     def next(self, now: float) -> Tuple[Optional[Server], float]:
-        """Returns the server to ask; or none, and how long to wait before this
-        is called again.
+        """Returns the server to ask, or None and how long to wait before
+        calling this again.
         """
         with self._lock:
             found, wait = choose(self._servers, self._current, self._name, self._region, now)
@@ -179,7 +178,8 @@ class Fleet:
 
     def to_ask(self, now: float) -> List[str]:
         """Returns the addresses at which to ask for the list: the configured
-        ones, then those of the list. None if it is not time.
+        ones, then those of the list. The result is empty if it is too early to
+        ask.
         """
         with self._lock:
             if not self._discover or not self._stale or now - self._asked < REFRESH:
@@ -188,12 +188,12 @@ class Fleet:
             return list(dict.fromkeys(self._configured + [s.url for s in self._servers]))
 
     def keep(self) -> None:
-        """Leaves the list as it is until the next failure."""
+        """Keeps the list until the next failure."""
         with self._lock:
             self._stale = False
 
     def learned(self, servers: Sequence[Server]) -> None:
-        """Replaces the servers. What is known of those that stay holds."""
+        """Replaces the servers. Those that stay keep their state."""
         with self._lock:
             before = {s.url: s for s in self._servers}
             now = []

@@ -14,13 +14,13 @@ one: the server leaves out what names nobody.
 """
 
 Properties = Mapping[str, Any]
-"""What is known of a customer or an event: name to any JSON value.
+"""Facts about a customer or an event: name to any JSON value.
 
-Dates go out as ISO 8601 texts, ``Decimal`` as a number, ``UUID`` as a text.
+Dates are sent as ISO 8601 texts, ``Decimal`` as a number, ``UUID`` as a text.
 """
 
 Command = Mapping[str, Any]
-"""A command as it goes over the wire: ``name`` and ``data``."""
+"""A command as it is sent: ``name`` and ``data``."""
 
 Timestamp = Union[datetime, float, int]
 """A time: a datetime (without a zone it is local time), or Unix seconds."""
@@ -40,12 +40,13 @@ class Rejection:
 
 @dataclass(frozen=True)
 class Report:
-    """What has become of the commands of a client so far."""
+    """The results of a client's commands so far."""
 
     delivered: int
     """Commands that are on the server's disk."""
     rejected: int
-    """Commands that never will be: ``on_reject`` was called for each."""
+    """Commands that will never be delivered: ``on_reject`` was called for each.
+    """
     pending: int
     """Commands in the queue, including those that are on their way."""
     kept: bool
@@ -55,7 +56,9 @@ class Report:
     limited: int = 0
     """Of these, answered 429."""
     failed: int = 0
-    """Of these, not answered, or in a way that asks to try again, 429 apart."""
+    """Of these, without an answer, or with an answer other than 429 that asks
+    to try again.
+    """
     denied: int = 0
     """Of the failed ones, not let in: the key or the project is unknown."""
     last_error: str = ""
@@ -63,7 +66,7 @@ class Report:
 
 
 class AnswerError(Exception):
-    """The server answered, but not as hoped."""
+    """The server gave an unexpected answer."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(status, reason)

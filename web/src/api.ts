@@ -84,9 +84,9 @@ export interface Rejected {
 }
 
 /**
- * GET /grid/live, `event: leftout`. Whenever one is added, this is a list of
- * all from the last hour: identifiers in commands that named nobody, and so
- * were ignored.
+ * GET /grid/live, `event: leftout`: identifiers that the server ignored,
+ * because they named nobody. Each such message lists all of the last hour. One
+ * comes whenever there is a new one.
  */
 export interface LeftOut {
   project: string;

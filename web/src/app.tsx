@@ -194,8 +194,8 @@ function Main() {
 }
 
 /**
- * Shown is a page or, if it cannot be drawn because of a bug, advice what to
- * do.
+ * Shown is a page. If the page cannot be drawn because of a bug, it is advice
+ * on what to do.
  */
 function Shown({ page }: { page: Page }) {
   const View = views[page];

@@ -90,13 +90,13 @@ type Rules struct {
 	Most     int // bytes, inflated
 	Commands int // in a body
 
-	// Takes returns how many bytes decoding a body takes at most. Nil stands
-	// for [DecodingTakes].
+	// Takes returns the maximum number of bytes that decoding a body takes. Nil
+	// stands for [DecodingTakes].
 	Takes func(text []byte) int
 
-	// Sniffs says that the media type does not matter, and that the body's
-	// first bytes and not its header say whether it is gzip: clients of other
-	// products send gzip as a form.
+	// Sniffs makes the server ignore the media type, and look at the first
+	// bytes of the body, not at its header, to see whether it is gzip. Clients
+	// of other products send gzip with the media type of forms.
 	Sniffs bool
 }
 
@@ -174,8 +174,8 @@ func (b *Body) read(ctx context.Context) ([]byte, error) {
 	return text.b, b.held.Take(takes)
 }
 
-// sniff looks whether what was sent is gzip (RFC 1952, section 2.3.1), whatever
-// the header says. No JSON and no protocol buffer begins like that.
+// sniff checks whether the sent bytes are gzip (RFC 1952, section 2.3.1),
+// whatever the header says. No JSON and no protocol buffer begins like gzip.
 func (b *Body) sniff(sent []byte) {
 	switch gzipped := bytes.HasPrefix(sent, []byte{0x1f, 0x8b}); {
 	case gzipped:
@@ -185,8 +185,8 @@ func (b *Body) sniff(sent []byte) {
 	}
 }
 
-// inflated inflates what was sent. If the result is large and has to wait,
-// inflated holds only what was sent until it has a place, and then begins
+// inflated inflates the sent bytes. If the result is large and has to wait,
+// inflated keeps only the sent bytes until it has a place, and then starts
 // again. Otherwise a few bytes on the wire could hold much memory while others
 // are served.
 func (b *Body) inflated(ctx context.Context, sent []byte, text *buffer) error {
@@ -238,8 +238,8 @@ func (b *Body) wait(ctx context.Context) error {
 // would keep processors busy.
 const wastePause = time.Second
 
-// InVain reports that the body was read for nothing, such as one whose key is
-// unknown, which only the body could tell.
+// InVain reports that the body was read in vain, for example because its key is
+// unknown, which only the body could show.
 func (b *Body) InVain() { b.waste = true }
 
 // Decoded reports that the body has been decoded. A large body then leaves its
@@ -261,7 +261,7 @@ func (b *Body) Release() {
 	b.held.Release()
 }
 
-// Whole tells whether the body has been read to its end.
+// Whole reports whether the body has been read to its end.
 func (b *Body) Whole() bool { return b.state == whole }
 
 // Broken reports whether reading the body has failed, so that nothing more can

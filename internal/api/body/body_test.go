@@ -125,7 +125,7 @@ type answer struct {
 	after  time.Duration
 }
 
-// send sends a request, and calls then when it was answered, one at a time.
+// send sends a request, and calls then with the answer, one answer at a time.
 func (s *server) send(t *testing.T, q request, then func(answer)) {
 	t.Helper()
 	transport := &http.Transport{DialContext: s.dial, Protocols: new(http.Protocols)}
@@ -204,8 +204,9 @@ func (b *trickle) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// A body that comes at the least rate is taken, whatever it is sent by; one
-// that is slower, or stops, is given up, and what it holds is given back.
+// A body that arrives at the minimum rate is accepted, whatever protocol
+// carries it. A body that is slower, or stops, is given up, and its memory is
+// released.
 func TestLeastRate(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -15,8 +15,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// inflater inflates what was sent into a buffer, in steps. Each step takes its
-// memory first, and the inflater stops after the first byte over the bound.
+// inflater inflates sent bytes into a buffer, in steps. Each step first takes
+// its memory, and the inflater stops after the first byte over the bound.
 // Beyond Light bytes it needs a place. If no place is free at once, the error
 // is errNoPlace.
 type inflater func(b *Body, sent []byte, into *buffer) error
@@ -208,7 +208,7 @@ func inflateZstd(b *Body, sent []byte, into *buffer) error {
 	}
 }
 
-// tryZstd inflates as much as there is room for, and tells whether there is
+// tryZstd inflates as much as there is room for, and reports whether there is
 // more.
 func (b *Body) tryZstd(sent []byte, into *buffer) (more bool, err error) {
 	spill := zstdBytes + cap(into.b)/4 // what is over goes there, before it ends

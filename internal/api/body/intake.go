@@ -8,14 +8,15 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"trackway"
 	"trackway/internal/api/room"
 	"trackway/internal/format/cost"
 )
 
-// Light is the size, inflated, up to which a body is inflated and decoded
-// without waiting, which takes some hundred microseconds. Of larger bodies only
-// a few are inflated and decoded at the same time, and only one of each
-// address, so that processors are left for all other callers.
+// Light is the largest inflated size at which a body is inflated and decoded
+// without waiting, which takes some hundred microseconds. Only a few larger
+// bodies are inflated and decoded at the same time, and only one for each
+// address, so that all other callers find free processors.
 const Light = 64 << 10
 
 // patience is how long a large body waits for those before it.
@@ -40,9 +41,9 @@ func NewIntake(memory int, reg prometheus.Registerer) *Intake {
 	return in
 }
 
-// Most returns the size, inflated, up to which an address's share of the memory
-// is enough to read, inflate and decode a body that does not have unusually
-// many members.
+// Most returns the size, inflated, of the largest body that fits in an
+// address's share of the memory while it is read, inflated and decoded. It
+// assumes that the body does not have unusually many members.
 func (in *Intake) Most() int {
 	const whileRead = 3 // what was sent, and what is inflated while it moves
 	share := in.Memory.Share()
@@ -55,12 +56,18 @@ const (
 	decodedMost = 32 << 20 // for all commands of a batch, beside values that are written in canonical form
 )
 
-// DecodingTakes returns how many bytes decoding a body, of at most some
-// commands, takes at most: the
-// figure of package cost, and the body's length for large values, which grow in
-// larger steps. The result never exceeds that of the largest batch.
+// DecodingTakes returns the most bytes that decoding a body with up to the
+// given number of commands takes: the figure of package cost, and the body's
+// length for large values, which grow in larger steps. For a batch of the
+// tracking API, the result never exceeds that of the largest one. Many small
+// commands take more than a few large ones, so more commands have no such
+// bound.
 func DecodingTakes(text []byte, commands int) int {
-	return len(text) + min(cost.Of(text, commands), decodedMost)
+	takes := cost.Of(text, commands)
+	if commands <= trackway.MaxCommands {
+		takes = min(takes, decodedMost)
+	}
+	return len(text) + takes
 }
 
 // metrics of bodies.

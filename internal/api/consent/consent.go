@@ -14,10 +14,9 @@ import (
 	"trackway/internal/query"
 )
 
-// Type is the type of the events that say what a customer consents to.
-// Of their properties, action is accept or something else, category is the
-// purpose, and valid_until (Unix seconds, or unlimited) is the end of the
-// consent.
+// Type is the type of the events that record consent. Their properties are:
+// action, which is accept or something else; category, the purpose; and
+// valid_until (Unix seconds, or unlimited), the end of the consent.
 const Type = "consent"
 
 // Category is a consent category as clients know it: mobile SDKs ask for all of
@@ -42,8 +41,14 @@ type Sources struct {
 	Scenario   bool `json:"scenario"`
 }
 
-// Categories returns what customers of a project may consent to.
-func Categories(p *trackway.Project) []Category {
+// List is the answer to clients that ask what customers may consent to.
+type List struct {
+	Results []Category `json:"results"`
+	Success bool       `json:"success"`
+}
+
+// ListOf returns what customers of a project may consent to.
+func ListOf(p *trackway.Project) List {
 	results := []Category{}
 	for _, known := range p.Consents {
 		results = append(results, Category{
@@ -51,7 +56,7 @@ func Categories(p *trackway.Project) []Category {
 			Sources: Sources{PrivateAPI: true, PublicAPI: true}, Translations: map[string]string{},
 		})
 	}
-	return results
+	return List{results, true}
 }
 
 // Of returns whether a customer consents to each of these categories that the
@@ -89,8 +94,9 @@ func Of(
 	return said, err
 }
 
-// beforeAny returns what holds until the customer says something, and the same
-// categories by their ids as events have them.
+// beforeAny returns what holds before the customer has recorded any consent. It
+// also returns the categories by their ids in the form in which events have
+// them.
 func beforeAny(p *trackway.Project, categories []string) (said map[string]bool, open map[string]string) {
 	said, open = map[string]bool{}, map[string]string{}
 	for _, id := range categories {

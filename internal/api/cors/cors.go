@@ -31,9 +31,9 @@ func LetPagesRead(h http.Header, r *http.Request) {
 	}
 }
 
-// IsPreflight reports whether a request is a browser's question whether a page
-// may call (WHATWG Fetch, section 3.2.2). Browsers send no body with it, so a
-// request with a body is a call like any other.
+// IsPreflight reports whether a request is the question of a browser whether a
+// page may call (WHATWG Fetch, section 3.2.2). Browsers send no body with it,
+// so a request with a body is a call like any other.
 func IsPreflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && r.Header["Access-Control-Request-Method"] != nil && r.ContentLength == 0
 }

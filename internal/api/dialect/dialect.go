@@ -34,11 +34,11 @@ type Route struct {
 	Reply func(q *Question) (status int, answer []byte)
 }
 
-// Admit returns the project and the key of a call. It is called before the body
-// is read, with a nil body. If only the body can tell, it returns an empty
-// grant and no error, and is called again with the whole body, which is then
-// not nil. That happens only after the limit by address has admitted the call,
-// and the body is bounded and has taken its room like any other.
+// Admit returns the project and the key of a call. It is first called before
+// the body is read, with a nil body. If only the body can tell, it returns an
+// empty grant and no error. It is then called again with the whole body, which
+// is not nil. This happens only after the limit by address has admitted the
+// call, and the body is bounded and has reserved its memory like any other.
 type Admit func(keys *auth.Keys, now time.Time, r *http.Request, body []byte) (auth.Grant, *trackway.Error)
 
 // ByToken returns an Admit for calls that are sent with a public key's token.

@@ -22,8 +22,8 @@ const (
 	originalAsked  = 64 << 10
 )
 
-// originalRoutes returns the paths of the original of the tracking API that are
-// not the tracking API's own.
+// originalRoutes returns further paths of the commercial service whose tracking
+// API this server speaks.
 func originalRoutes() []Route { return slices.Concat(streamRoutes(), oldRoutes(), askedRoutes()) }
 
 // streamRoutes returns the routes of the stream mode, in which SDKs name a
@@ -58,10 +58,7 @@ func byStream(keys *auth.Keys, now time.Time, r *http.Request, _ []byte) (auth.G
 // consentCategories answers what customers of the stream's project may consent
 // to.
 func consentCategories(q *Question) (status int, answer []byte) {
-	answer, err := json.Marshal(struct {
-		Results []consent.Category `json:"results"`
-		Success bool               `json:"success"`
-	}{consent.Categories(q.Grant.Project), true})
+	answer, err := json.Marshal(consent.ListOf(q.Grant.Project))
 	if err != nil {
 		panic("bug: consent categories cannot be written as JSON: " + err.Error())
 	}
@@ -91,12 +88,12 @@ func byOldBody(keys *auth.Keys, _ time.Time, _ *http.Request, body []byte) (auth
 	return keys.Legacy(strings.ToLower(tracking.OldProject(body)))
 }
 
-// askedRoutes returns the routes of what apps ask for and this server does not
-// have: messages, content blocks, an inbox, segments. The answers are the
-// shortest that the SDKs for Android and iOS take for a success, so that no app
-// logs an error each minute. They hold nothing, so that nobody needs a key.
-// (exponea-android-sdk 4.10.0, ApiEndPoint.kt and Result.kt; exponea-ios-sdk
-// 4.0.1, RequestFactory.swift and the types of its responses.)
+// askedRoutes returns the routes of features that apps ask for and this server
+// does not have: messages, content blocks, an inbox, segments. Each answer is
+// the shortest that the SDKs for Android and iOS treat as a success, so that no
+// app logs an error each minute. The answers contain no data, so they need no
+// key. (exponea-android-sdk 4.10.0, ApiEndPoint.kt and Result.kt;
+// exponea-ios-sdk 4.0.1, RequestFactory.swift and the types of its responses.)
 func askedRoutes() []Route {
 	ask := func(method, answer, path string, also ...string) Route {
 		size := originalAsked

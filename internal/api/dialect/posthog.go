@@ -6,9 +6,9 @@ import (
 	"trackway/internal/format/posthog"
 )
 
-// Sizes of bodies, inflated. That of bodies with messages is the one of PostHog
-// itself. A question is read although the answer does not depend on it, so that
-// the connection can be used again.
+// The maximum sizes of bodies, inflated. For bodies with messages, PostHog has
+// the same size. The body of a question is read although the answer does not
+// depend on it, so that the connection can be used again.
 const (
 	postHogBody     = 20 << 20
 	postHogQuestion = 256 << 10

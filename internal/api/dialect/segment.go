@@ -52,11 +52,11 @@ func strict(usual, strict *format.Format) func(*http.Request) *format.Format {
 }
 
 // segmentKey finds the write key of a call. Segment's SDKs send it as the user
-// of Basic, or only in the body, Jitsu's in X-Write-Key.
+// of Basic credentials, or only in the body; Jitsu's send it in X-Write-Key.
 //
-// Jitsu's keys have a secret behind a colon, without which its SDKs do not
-// start. They are public all the same, and any secret will do. In the body,
-// Jitsu's SDKs hide the secret, or a key without one.
+// Jitsu's keys have a secret after a colon, without which its SDKs do not
+// start. These keys are public nevertheless, and any secret is accepted. In the
+// body, Jitsu's SDKs mask the secret, or the whole key if it has none.
 func segmentKey(r *http.Request, body []byte) string {
 	if user := basicUser(r); user != "" {
 		return user
@@ -74,15 +74,15 @@ func segmentKey(r *http.Request, body []byte) string {
 
 const hidden = "***"
 
-// segmentSettings answers the settings document, with the name under which the
-// caller has reached this server.
+// segmentSettings answers with the settings document. It contains the name
+// under which the caller has reached this server.
 func segmentSettings(q *Question) (status int, answer []byte) {
 	return http.StatusOK, segment.AppendSettings(nil, q.Request.PathValue("writeKey"), q.Request.Host, protocol(q.Request))
 }
 
-// protocol returns how the caller has reached this server. A proxy in front may
-// speak TLS for it, and then usually says so. If nobody says anything, it is
-// https, unless the call came from the same machine.
+// protocol returns the protocol by which the caller has reached this server. A
+// proxy in front may terminate TLS, and then usually says so. If nothing says
+// so, it is https, unless the caller has asked for a loopback address.
 func protocol(r *http.Request) string {
 	switch said := r.Header.Get("X-Forwarded-Proto"); {
 	case said == "http", said == "https":

@@ -37,8 +37,7 @@ type waiter struct {
 	ready chan struct{} // closed when it has one
 }
 
-// NewPlaces returns a number of places. An address may have at most each of
-// them.
+// NewPlaces returns size places, of which one address may have at most each.
 func NewPlaces(size, each int) *Places {
 	return &Places{shares: newShares(size, max(each, 1)), last: make(map[clientip.Key]turn)}
 }
@@ -155,7 +154,7 @@ func (p *Places) giveLocked() {
 	close(w.ready)
 }
 
-// before tells whether a's turn is before that of b.
+// before reports whether a's turn comes before b's.
 func (p *Places) before(a, b caller) bool {
 	return cmp.Or(
 		cmp.Compare(p.shares.most(a), p.shares.most(b)),
@@ -180,7 +179,7 @@ func (p *Places) noteTurn(c caller) {
 	p.last = waiting
 }
 
-// Counts is how places are used.
+// Counts describes how places are used.
 type Counts struct {
 	Size    int
 	Taken   int

@@ -82,8 +82,8 @@ func TestPlaces(t *testing.T) {
 	})
 }
 
-// Addresses take turns. An address does not wait until the line of another has
-// ended, or the lines of many addresses in one IPv6 /48.
+// Addresses take turns. An address need not wait until another address has been
+// served completely, nor until many addresses of one IPv6 /48 have.
 func TestPlacesTakeTurns(t *testing.T) {
 	t.Parallel()
 	const a, b, c, near, nearer = "192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8:0:1::1", "2001:db8:0:2::1"

@@ -1,8 +1,8 @@
-// Package room bounds what callers take together: memory ([Room]), and places
-// for requests that are served at the same time ([Places]). An address has a
-// share of each. An IPv6 /64 counts as one address, and a /48 has a larger
-// share, but never all. So a caller that takes a lot is the first one to be
-// refused.
+// Package room bounds what all callers use together: memory ([Room]), and
+// places for requests that are served at the same time ([Places]). An address
+// has a share of each. An IPv6 /64 counts as one address, and a /48 has a
+// larger share, but never everything. So a caller that uses a lot is the first
+// one to be refused.
 package room
 
 import (
@@ -41,14 +41,15 @@ var (
 )
 
 // Cutter is a reader that can be woken up. CutOff is called under the room's
-// lock: it must not block, and not call the room.
+// lock, so it must not block or call the room.
 type Cutter interface{ CutOff() }
 
-// Room is memory, in bytes, and who holds it. Safe for concurrent use.
+// Room is an amount of memory, in bytes, and keeps account of its holders. It
+// is safe for concurrent use.
 //
 // When the room is full, or an address has used its share, the slowest readers
-// lose what they hold to a faster one. So memory cannot be held by sending
-// slowly, whatever was announced.
+// lose their memory to a faster one. So nobody can hold memory by sending
+// slowly, whatever size was announced.
 type Room struct {
 	mu      sync.Mutex // guards what follows, and the fields of all holdings
 	shares  shares
@@ -103,8 +104,8 @@ type mark struct {
 	came int64
 }
 
-// Open begins the holding of an address's request, whose bytes arrive from now
-// on.
+// Open begins the holding of a request from an address. The bytes of the
+// request arrive from now on.
 func (h *Holding) Open(r *Room, who netip.Addr, now time.Time, c Cutter) {
 	h.room, h.who, h.cutter = r, callerOf(who), c
 	h.before.at, h.last.at = now, now
@@ -156,7 +157,7 @@ func (h *Holding) Keep(n int) {
 	}
 }
 
-// Came notes that the holding was filled with n bytes more.
+// Came notes that n more bytes of the holding have arrived.
 func (h *Holding) Came(n int, now time.Time) {
 	came := h.came.Add(int64(n))
 	if now.Sub(h.last.at) < window {
@@ -177,7 +178,7 @@ func (h *Holding) Settle(n int) error {
 	return h.takeLocked(n)
 }
 
-// Dropped tells whether the holding was dropped.
+// Dropped reports whether the holding was dropped.
 func (h *Holding) Dropped() bool { return h.gone.Load() }
 
 // Release gives everything back. It may be called more than once, and for a

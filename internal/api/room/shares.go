@@ -36,10 +36,10 @@ func (c caller) wide() clientip.Key {
 	return c.address
 }
 
-// shares is how much there is of a resource, and how much of it each caller
-// has. An address may have a share. A site may have that share and half of what
-// it leaves, so that no range of addresses that is cheap to get can take
-// everything.
+// shares divides an amount of a resource, and keeps account of how much each
+// caller has. An address may have a share. A site may have that share and half
+// of what it leaves, so that no range of addresses that is cheap to get can
+// take everything.
 type shares struct {
 	size int // in all
 	each int // of an address

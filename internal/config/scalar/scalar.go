@@ -1,6 +1,6 @@
-// Package scalar reads single values of the operator's configuration: what YAML
-// writes as one word, number or text. It says what it expected of any other, in
-// words that belong behind the name of a setting.
+// Package scalar reads single values of the operator's configuration: those
+// that YAML writes as one word, number or text. For any other value, it says
+// what it expected, in words that follow the name of a setting.
 package scalar
 
 import (
@@ -67,7 +67,7 @@ func setString(v reflect.Value, n ast.Node) (want string) {
 	if _, scalar := n.(ast.ScalarNode); !ok && scalar {
 		return "must be text: put it in quotes"
 	} else if n.Type() == ast.MappingType || n.Type() == ast.MappingValueType {
-		return "must be one text: what holds a colon belongs in quotes"
+		return "must be one text: put text with a colon in quotes"
 	} else if !ok {
 		return "must be one text"
 	}

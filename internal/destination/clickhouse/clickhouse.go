@@ -41,13 +41,13 @@ import (
 // defaultDatabase is the database if the configuration names none.
 const defaultDatabase = "trackway"
 
-// errAnswer is an answer that is not what was asked for.
-var errAnswer = errors.New("the answer is not what ClickHouse sends: is the address right?")
+// errAnswer means that an answer does not have the expected form.
+var errAnswer = errors.New("the answer is not from ClickHouse: is the address right?")
 
 // Sink is a destination in ClickHouse. Create it with [New].
 type Sink struct {
 	name, database string
-	owner          string // of the position: random, so that two processes differ
+	owner          string // of the position: random, so that two processes have different owners
 	client         *client
 	declared       *column.Set
 	tables         []table
@@ -56,7 +56,7 @@ type Sink struct {
 	zstd           *zstd.Encoder
 	misfits        column.Misfits
 
-	claimed bool   // the position has had our owner
+	claimed bool   // the position has named us as its owner
 	highest uint64 // events with higher numbers are not in the database
 }
 
@@ -119,11 +119,11 @@ func holds(_ column.Column, v column.Value) bool {
 	}
 }
 
-// Prepare creates the database, the tables and the views that are missing, and
-// returns the position.
+// Prepare creates the database, the tables and the views if they are missing,
+// and returns the position.
 func (s *Sink) Prepare(ctx context.Context) (destination.Position, error) {
-	// A request that an earlier process sent may still be at work: what it does
-	// must be visible below.
+	// A request that an earlier process sent may still be running. Its effect
+	// must be visible to the queries below.
 	err := s.client.rows(ctx, "log in", "SELECT 1", settings{"query_id": s.queryID()}, func([]byte) error { return nil })
 	if err != nil {
 		return destination.Position{}, err
@@ -150,10 +150,11 @@ func (s *Sink) Prepare(ctx context.Context) (destination.Position, error) {
 	return destination.Position{Store: p.Store, Number: p.Number}, nil
 }
 
-// queryID is the id of all requests that write: ClickHouse runs one at a time.
+// queryID is the id of all requests that write, because ClickHouse runs only
+// one request with an id at a time.
 func (s *Sink) queryID() string { return "trackway/" + s.database + "/" + s.name }
 
-// gone returns a table that the database does not have, or an empty text.
+// gone returns the name of a table that the database lacks, or an empty text.
 func (s *Sink) gone(have map[string]*found) string {
 	for _, t := range s.tables {
 		if have[t.name] == nil {
@@ -163,8 +164,8 @@ func (s *Sink) gone(have map[string]*found) string {
 	return ""
 }
 
-// findHighest finds out above which number no event is in the database. There
-// are events above the position after a crash and after a rewind.
+// findHighest finds the number above which no event is in the database. After a
+// crash or a rewind, there are events above the position.
 func (s *Sink) findHighest(ctx context.Context, p position) error {
 	s.highest = p.Number
 	return s.client.rows(ctx, "read the highest number", "SELECT max(seq) FROM "+s.in("events")+" WHERE seq > "+strconv.FormatUint(p.Number, 10), nil,
@@ -178,8 +179,8 @@ func (s *Sink) findHighest(ctx context.Context, p position) error {
 		})
 }
 
-// Write writes a batch: the rows, and then the position. It returns no rejects,
-// since the tables hold each event and customer that there can be.
+// Write writes a batch: first the rows, and then the position. It returns no
+// rejects, because the tables can hold every event and customer.
 func (s *Sink) Write(ctx context.Context, b *destination.Batch) ([]destination.Reject, error) {
 	p, err := s.claim(ctx, b)
 	if err != nil {
@@ -211,9 +212,9 @@ func (s *Sink) Write(ctx context.Context, b *destination.Batch) ([]destination.R
 // Misfits returns how many values did not fit into their columns.
 func (s *Sink) Misfits() []destination.Misfit { return s.misfits.All() }
 
-// Check writes a row, reads it back and removes it: in the table of positions
-// or, if it is not there yet, in one that it makes and drops. Without the
-// database, it only logs in.
+// Check writes a row, reads it back and removes it. It uses the table of
+// positions or, if that does not exist yet, a table that it creates and drops.
+// If the database does not exist, Check only logs in.
 func (s *Sink) Check(ctx context.Context) error {
 	have, err := s.look(ctx)
 	if err != nil {
@@ -249,7 +250,7 @@ func (s *Sink) checkRow(ctx context.Context, table string) error {
 	where := "destination = " + literal(key)
 	n, err := s.count(ctx, table, where)
 	if err == nil && n != 1 {
-		err = fmt.Errorf("a row of %s was written, but %d are there", table, n)
+		err = fmt.Errorf("one row was written to %s, but it has %d", table, n)
 	}
 	return errors.Join(err, s.remove(ctx, table, where))
 }

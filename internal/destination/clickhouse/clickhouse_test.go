@@ -28,7 +28,7 @@ const store = "0123456789abcdef"
 // at is the time of the first event: 2026-01-31T23:00:00.000001Z.
 const at trackway.Micros = 1_769_900_400_000_001
 
-// event returns an event. Those with odd numbers are of another month.
+// event returns an event. Events with odd numbers are from another month.
 func event(seq uint64) destination.Event {
 	return destination.Event{
 		Seq: seq, Project: "demo", Customer: trackway.Customer(seq%3 + 1), Type: "page_view", At: at + trackway.Micros(seq+seq%2*40*86_400)*1_000_000,
@@ -36,7 +36,7 @@ func event(seq uint64) destination.Event {
 	}
 }
 
-// batch returns a batch with the events above after, up to through.
+// batch returns a batch with the events from after+1 to through.
 func batch(after, through uint64) *destination.Batch {
 	b := &destination.Batch{Store: store, After: after, Through: through}
 	for seq := after + 1; seq <= through; seq++ {
@@ -76,8 +76,8 @@ func eventsIn(tb testing.TB, s *clickhouse.Sink) []destination.Event {
 	return events
 }
 
-// expect checks that the table has the events up to a number, once, with and
-// without FINAL.
+// expect checks that the table has exactly the events up to a number, each
+// once, with and without FINAL.
 func expect(tb testing.TB, e *engine, s *clickhouse.Sink, database string, through uint64) {
 	tb.Helper()
 	if diff := cmp.Diff(batch(0, through).Events, eventsIn(tb, s)); diff != "" {
@@ -108,7 +108,7 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// TestLostAnswers loses the answer of each insert of a batch in turn, and
+// TestLostAnswers loses the answer to each insert of a batch in turn, and
 // repeats the batch after Prepare, as the engine does.
 func TestLostAnswers(t *testing.T) {
 	t.Parallel()
@@ -147,8 +147,8 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
-// TestOtherBatches stops a process after each insert of a batch. The next one
-// forms other batches of the same changes.
+// TestOtherBatches stops a process after each insert of a batch. The next
+// process divides the same changes into other batches.
 func TestOtherBatches(t *testing.T) {
 	t.Parallel()
 	e, database := open(t)
@@ -199,8 +199,8 @@ func TestRewind(t *testing.T) {
 	writeBatch(t, s, batch(4, 14))
 	expect(t, e, s, database, 20)
 
-	// Somebody has deleted rows: a rewind brings them back, though the inserts
-	// are the same as before.
+	// Somebody has deleted rows. A rewind brings them back, although the
+	// inserts are the same as before.
 	e.query("ALTER TABLE %s.events DELETE WHERE 1 SETTINGS mutations_sync = 1", database)
 	if err := s.Rewind(t.Context(), destination.Position{Store: store}); err != nil {
 		t.Fatal(err)
@@ -211,8 +211,8 @@ func TestRewind(t *testing.T) {
 	expect(t, e, s, database, 20)
 }
 
-// TestStartLater begins with a batch that is not the first: the position never
-// says that earlier changes are wanted.
+// TestStartLater begins with a batch that is not the first. The position must
+// never ask for earlier changes.
 func TestStartLater(t *testing.T) {
 	t.Parallel()
 	e, database := open(t)
@@ -228,8 +228,8 @@ func TestStartLater(t *testing.T) {
 	}
 }
 
-// TestOrderKeepsEvents has events that differ in their number only. An ORDER BY
-// without it would make them replace each other.
+// TestOrderKeepsEvents has events that differ only in their number. If ORDER BY
+// did not contain the number, they would replace each other.
 func TestOrderKeepsEvents(t *testing.T) {
 	t.Parallel()
 	e, database := open(t)
@@ -267,7 +267,7 @@ func TestManyMonths(t *testing.T) {
 	s := newSink(t, settingsOf(e.url(), database))
 	prepare(t, s)
 	b := batch(0, 102)
-	for i := range b.Events { // ClickHouse takes 100 partitions at once
+	for i := range b.Events { // ClickHouse accepts 100 partitions at once
 		b.Events[i].At = at + trackway.Micros(i)*31*24*3600*1_000_000
 	}
 	b.Events[0].At, b.Events[1].At = trackway.MinTime, trackway.MaxTime
@@ -280,7 +280,8 @@ func TestManyMonths(t *testing.T) {
 	}
 }
 
-// TestTwoProcesses has a process that goes on after another one has taken over.
+// TestTwoProcesses has a process that continues after another one has taken
+// over.
 func TestTwoProcesses(t *testing.T) {
 	t.Parallel()
 	e, database := open(t)
@@ -290,7 +291,7 @@ func TestTwoProcesses(t *testing.T) {
 	position := prepare(t, next).Number
 	writeBatch(t, next, batch(position, position+5))
 	var final *destination.FinalError
-	prepare(t, zombie) // as after an error: that does not make it take over in turn
+	prepare(t, zombie) // as after an error: Prepare must not take the destination over again
 	if _, err := zombie.Write(t.Context(), batch(5, 12)); !errors.As(err, &final) || !strings.Contains(err.Error(), "another process") {
 		t.Fatalf("a process that was replaced: got %v", err)
 	}
@@ -360,8 +361,8 @@ func TestAlteredTables(t *testing.T) {
 	}
 }
 
-// TestNoColumnVanishes drops a column behind the sink's back: the write fails
-// instead of leaving it out.
+// TestNoColumnVanishes drops a column without the sink's knowledge. The write
+// must fail instead of leaving the column out.
 func TestNoColumnVanishes(t *testing.T) {
 	t.Parallel()
 	e, database := open(t)
@@ -376,8 +377,8 @@ func TestNoColumnVanishes(t *testing.T) {
 	}
 }
 
-// TestWaitsForEarlierRequest has a request of an earlier process still running:
-// nothing is written beside it.
+// TestWaitsForEarlierRequest: while a request of an earlier process is running,
+// nothing else is written.
 func TestWaitsForEarlierRequest(t *testing.T) {
 	t.Parallel()
 	e, database := open(t)

@@ -18,15 +18,15 @@ import (
 )
 
 const (
-	requestTimeout = 5 * time.Minute // for one query; the sink repeats what took longer
+	requestTimeout = 5 * time.Minute // for one query; the sink repeats a query that took longer
 	busyFor        = 10 * time.Second
 	runningWait    = 5 * time.Second // for an earlier query with our id to end
 	runningPause   = 50 * time.Millisecond
 )
 
 // client sends queries to ClickHouse's HTTP interface. Its errors contain
-// neither the URL nor the server's text, which may quote values, but the
-// exception's code in words of ours.
+// neither the URL nor the server's text, which may quote values. Instead they
+// describe the exception's code in our own words.
 type client struct {
 	url            string // without user, password and parameters
 	user, password string
@@ -44,26 +44,27 @@ func newClient(u *url.URL, user, password string) *client {
 			DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 			TLSHandshakeTimeout: 10 * time.Second,
 			MaxIdleConnsPerHost: 1,
-			// Below the 10 seconds of ClickHouse's default keep_alive_timeout,
-			// so that no request meets a connection that the server is closing.
+			// This is less than ClickHouse's default keep_alive_timeout of 10
+			// seconds, so no request uses a connection that the server is
+			// closing.
 			IdleConnTimeout: 5 * time.Second,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
 
-// exception is an exception that ClickHouse answered with. Its text stays
-// unread, since it may quote values.
+// exception is an exception that ClickHouse answered with. Its text is ignored,
+// because it may quote values.
 type exception struct{ code int }
 
-// The codes of exceptions that have a meaning for us. See ClickHouse's
+// The codes of exceptions that we handle. See ClickHouse's
 // src/Common/ErrorCodes.cpp.
 const (
 	codeUnknownTable   = 60
 	codeAlreadyRunning = 216
 )
 
-// hints say in an operator's words what the usual exceptions mean.
+// hints tell an operator what the usual exceptions mean.
 var hints = map[int]string{
 	16:                 "a column is missing in the table",
 	26:                 "a value does not fit the table",
@@ -91,7 +92,7 @@ var hints = map[int]string{
 	516:                "wrong user or password",
 }
 
-// busy are the codes of exceptions that pass if the server is left alone.
+// busy holds the codes of exceptions that go away if the server gets a rest.
 var busy = map[int]bool{codeAlreadyRunning: true, 202: true, 241: true, 243: true, 252: true}
 
 func (e *exception) Error() string {
@@ -131,9 +132,10 @@ func (c *client) rows(ctx context.Context, what, statement string, set settings,
 	return c.sendOne(ctx, what, set, []byte(statement), false, yield)
 }
 
-// sendOne sends a request. If it has a query id, the server refuses it while
-// another query with this id is running, for instance one whose answer was
-// lost. An id may also linger for a moment after the answer: wait for that.
+// sendOne sends a request. If the request has a query id, the server refuses it
+// while another query with this id is running, for instance one whose answer
+// was lost. An id may also remain in use for a moment after the answer. sendOne
+// waits until the id is free.
 func (c *client) sendOne(ctx context.Context, what string, set settings, body []byte, compressed bool, yield func([]byte) error) error {
 	for began := time.Now(); ; {
 		err := c.send(ctx, what, set, body, compressed, yield)
@@ -178,7 +180,8 @@ func (c *client) send(ctx context.Context, what string, set settings, body []byt
 	return nil
 }
 
-// cleaned returns an error of net/http without the URL, and a context's cause.
+// cleaned returns an error of net/http without the URL. If the context has
+// ended, it returns the cause of that.
 func cleaned(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
@@ -189,8 +192,7 @@ func cleaned(ctx context.Context, err error) error {
 	return err
 }
 
-// readAnswer reads an answer to its end, so that the connection can be used
-// again.
+// readAnswer reads an answer to its end, so that the connection can be reused.
 func readAnswer(ctx context.Context, resp *http.Response, yield func([]byte) error) error {
 	if resp.StatusCode != http.StatusOK || resp.Header.Get("X-ClickHouse-Exception-Code") != "" {
 		return readRefusal(resp)
@@ -213,7 +215,8 @@ func readAnswer(ctx context.Context, resp *http.Response, yield func([]byte) err
 	}
 }
 
-// readLine passes a line, unless it is empty or has an exception.
+// readLine passes a line to yield, unless the line is empty or has an
+// exception.
 func readLine(line []byte, yield func([]byte) error) error {
 	switch e, ok := exceptionIn(line); {
 	case ok:
@@ -226,7 +229,7 @@ func readLine(line []byte, yield func([]byte) error) error {
 	return yield(line)
 }
 
-// readRefusal returns the error of an answer that is one.
+// readRefusal returns the error that an answer describes.
 func readRefusal(resp *http.Response) error {
 	text, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // the header says enough
 	if e, ok := exceptionIn(text); ok {
@@ -238,12 +241,12 @@ func readRefusal(resp *http.Response) error {
 	return fmt.Errorf("status %d", resp.StatusCode)
 }
 
-// exceptionMark begins the exception that newer servers write into an answer
-// that has begun.
+// exceptionMark begins the exception that newer servers append to an answer
+// that they have already begun.
 const exceptionMark = "__exception__"
 
-// exceptionIn returns the exception that a text of the server begins with, if
-// there is one: "Code: 241. DB::Exception: …".
+// exceptionIn returns the exception at the beginning of a server's text, such
+// as "Code: 241. DB::Exception: …", if there is one.
 func exceptionIn(text []byte) (e *exception, ok bool) {
 	rest, _ := bytes.CutPrefix(text, []byte("Code: "))
 	digits, _, ok := bytes.Cut(rest, []byte(". DB::"))

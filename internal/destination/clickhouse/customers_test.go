@@ -14,7 +14,7 @@ import (
 	"trackway/internal/destination"
 )
 
-// customers returns three customers, of which the third was absorbed.
+// customers returns three customers. Another customer has absorbed the third.
 func customers() []destination.Customer {
 	return []destination.Customer{
 		{Customer: 1, Project: "demo", IDs: ids("registered", "jane@example.com", "cookie", `a'b\`), Properties: []byte(`{"city":"Brno"}`), Created: at, Changed: 2},
@@ -53,7 +53,7 @@ func TestCustomers(t *testing.T) {
 		`1	demo	{"city":"Brno"}	2026-01-31 23:00:00.000001	2	false`, "2	demo	{}	2026-01-31 23:00:00.000001	4	false")
 	lines(t, e, "SELECT seq, person, customer FROM "+database+".events_by_person ORDER BY seq", "1	2	2", "2	1	3", "3	1	1", "4	2	2", "5	1	3")
 
-	// One identifier goes, one comes, and a third stays.
+	// One identifier is removed, one is added, and a third stays.
 	b = &destination.Batch{Store: store, After: 5, Through: 9, Customers: []destination.Customer{
 		{Customer: 1, Project: "demo", IDs: ids("registered", "jane@example.com", "cookie", "new"), Properties: []byte(`{"city":"Wien"}`), Created: at, Changed: 9},
 	}}
@@ -63,13 +63,13 @@ func TestCustomers(t *testing.T) {
 	lines(t, e, "SELECT customer, properties FROM "+database+".current_customers ORDER BY ALL", `1	{"city":"Wien"}`, "2	{}")
 	lines(t, e, "SELECT count() FROM "+database+".customers WHERE customer = 1 AND changed = 9", "1")
 
-	// A change that is older than what is there, as after a rewind, has no
+	// A change that is older than the stored one, as after a rewind, has no
 	// effect.
 	b = &destination.Batch{Store: store, After: 9, Through: 10, Customers: customers()[:1]}
 	writeBatch(t, s, b)
 	lines(t, e, inForce, "1	cookie	new", "1	registered	jane@example.com", "2	registered	joe@example.com")
 
-	// The survivor is absorbed, and the one after it in the same batch.
+	// The survivor is absorbed, and in the same batch its survivor is, too.
 	b = &destination.Batch{Store: store, After: 10, Through: 12, Customers: []destination.Customer{
 		{Customer: 1, Project: "demo", Survivor: 2, Properties: []byte(`{}`), Created: at, Changed: 11},
 		{Customer: 2, Project: "demo", Survivor: 7, Properties: []byte(`{}`), Created: at, Changed: 12},
@@ -85,8 +85,8 @@ func TestCustomers(t *testing.T) {
 	}
 }
 
-// TestErasure rewrites a customer's events and removes what was known about
-// them, so that not even replaced rows have it.
+// TestErasure rewrites a customer's events and removes everything that was
+// known about the customer, including replaced rows.
 func TestErasure(t *testing.T) {
 	t.Parallel()
 	e, database := open(t)
@@ -116,7 +116,7 @@ func TestErasure(t *testing.T) {
 	pieces := &destination.Batch{Store: store, After: 21, Through: 21, Rewritten: erased.Rewritten[2:4]}
 	writeBatch(t, s, pieces)
 
-	// Each answer is lost in turn.
+	// Each answer in turn is lost.
 	for lost := 1; ; lost++ {
 		n := 0
 		p.set(nil, func(query string) bool {

@@ -87,8 +87,8 @@ func (e *engine) kill() {
 
 func (e *engine) url() string { return "http://127.0.0.1:" + e.port }
 
-// query runs a statement past the sink and returns the rows of its result, with
-// tabs. It fails the test if the statement fails.
+// query runs a statement without the sink, and returns the rows of its result,
+// separated by tabs. It fails the test if the statement fails.
 func (e *engine) query(format string, args ...any) string {
 	e.tb.Helper()
 	answer, err := e.ask(fmt.Sprintf(format, args...), nil)
@@ -117,7 +117,7 @@ func (e *engine) ask(statement string, parameters url.Values) (string, error) {
 	return strings.TrimSuffix(string(body), "\n"), err
 }
 
-// The engine that most tests share, each with a database of its own.
+// Most tests share this engine. Each test has a database of its own.
 var shared struct {
 	sync.Mutex
 

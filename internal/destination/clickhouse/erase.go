@@ -18,18 +18,18 @@ const (
 	mostMutations = 10 // for one removal
 )
 
-// rewrite replaces events that an erasure changed, if they are there: it
-// inserts a higher version, and then removes the lower ones. Every query with
-// FINAL sees one of the two.
+// rewrite replaces events that an erasure has changed, if the table has them.
+// It inserts a higher version, and then removes the lower ones. Every query
+// with FINAL sees exactly one of the two.
 //
-// A mutation removes them, not OPTIMIZE … FINAL: it rewrites only those parts
-// that have such rows, and does not need room for a whole partition. A
-// lightweight DELETE would only hide the rows.
+// A mutation removes them, and not OPTIMIZE … FINAL, because a mutation
+// rewrites only the parts that have such rows, and does not need space for a
+// whole partition. A lightweight DELETE would only hide the rows.
 //
-// It leaves alone what has the version below, or a higher one. A process that
-// was replaced may still write a batch with an event as it was before an
-// erasure. The number of that batch is lower than the erasure's, which is the
-// version of the event then.
+// An event that already has the version below, or a higher one, stays
+// unchanged. A process that was replaced may still write a batch with an event
+// as it was before an erasure. Such a batch has a lower number than the
+// erasure, and the erasure's number is the version of the erased event.
 func (w *write) rewrite(ctx context.Context, events []destination.Event, below uint64) error {
 	for len(events) > 0 {
 		n := min(len(events), mostKeys)
@@ -73,8 +73,9 @@ type version struct {
 	changed uint64
 }
 
-// isOf reports whether the row is a form of an event, and not another event
-// with this number: a store that was restored from a backup has others.
+// isOf reports whether the row is a form of an event. It could also be another
+// event with the same number, from a store that has been restored from a backup
+// since.
 func (v *version) isOf(e *destination.Event) bool {
 	return v.event.Customer == e.Customer && v.event.Type == e.Type && v.event.At == e.At && v.event.Received == e.Received
 }
@@ -95,8 +96,9 @@ func (w *write) latest(ctx context.Context, keys []uint64) (map[uint64]version, 
 	return there, err
 }
 
-// forget removes what the tables of customers still have about the erased ones,
-// and about those they had absorbed: rows that newer ones have replaced.
+// forget removes what the tables of customers still hold about the erased
+// customers, and about those that they had absorbed: rows that newer rows have
+// replaced.
 func (w *write) forget(ctx context.Context) error {
 	var erased []uint64
 	for i := range w.batch.Customers {
@@ -128,7 +130,8 @@ func (w *write) forget(ctx context.Context) error {
 	return nil
 }
 
-// purge removes the rows with these keys that have lower versions than given.
+// purge removes the rows with these keys that have lower versions than the
+// given ones.
 func (s *Sink) purge(ctx context.Context, table, key string, keys []uint64, versions map[uint64]uint64) error {
 	for len(keys) > 0 {
 		n := min(len(keys), mostKeys)
@@ -152,10 +155,10 @@ func (s *Sink) purge(ctx context.Context, table, key string, keys []uint64, vers
 	return nil
 }
 
-// remove removes the rows for which a condition holds, and returns once they
-// are gone. It first waits for mutations that are at work, so that repetitions
-// do not pile up. The files of a part that a mutation replaced go some minutes
-// later (ClickHouse's old_parts_lifetime).
+// remove removes the rows that meet a condition, and returns once they are
+// gone. It first waits for running mutations, so that repeated calls do not
+// pile up. ClickHouse deletes the files of a part that a mutation has replaced
+// some minutes later (old_parts_lifetime).
 func (s *Sink) remove(ctx context.Context, table, where string) error {
 	for began := 0; ; {
 		waiting, failing, err := s.mutations(ctx, table)
@@ -168,7 +171,7 @@ func (s *Sink) remove(ctx context.Context, table, where string) error {
 				return err
 			}
 			if began++; began > mostMutations {
-				return fmt.Errorf("remove rows of %s: they come back", table)
+				return fmt.Errorf("remove rows of %s: they do not go away", table)
 			}
 			err = s.client.exec(ctx, "remove rows of "+table, "ALTER TABLE "+s.in(table)+" DELETE WHERE "+where, long(settings{"mutations_sync": "0"}))
 			if err != nil {
@@ -185,7 +188,7 @@ func (s *Sink) remove(ctx context.Context, table, where string) error {
 	}
 }
 
-// mutations returns how many mutations of a table are not finished, and whether
+// mutations returns how many mutations of a table are unfinished, and whether
 // one of them has failed.
 func (s *Sink) mutations(ctx context.Context, table string) (waiting uint64, failing bool, err error) {
 	err = s.pairs(ctx, "SELECT count(), countIf(latest_fail_reason != '') FROM system.mutations WHERE database = "+literal(s.database)+
@@ -193,7 +196,7 @@ func (s *Sink) mutations(ctx context.Context, table string) (waiting uint64, fai
 	return waiting, failing, err
 }
 
-// count returns how many rows, replaced ones too, meet a condition.
+// count returns how many rows meet a condition, including replaced rows.
 func (s *Sink) count(ctx context.Context, table, where string) (n uint64, err error) {
 	err = s.pairs(ctx, "SELECT count(), 0 FROM "+s.in(table)+" WHERE "+where, func(c, _ uint64) { n = c })
 	return n, err
@@ -213,7 +216,7 @@ func (s *Sink) pairs(ctx context.Context, query string, yield func(a, b uint64))
 	})
 }
 
-// long lets a statement be longer than the default of 256 KiB.
+// long allows a statement to be longer than the default of 256 KiB.
 func long(set settings) settings {
 	if set == nil {
 		set = settings{}
@@ -224,7 +227,7 @@ func long(set settings) settings {
 	return set
 }
 
-// list returns numbers with commas in between.
+// list returns numbers separated by commas.
 func list[N ~uint64](numbers []N) string {
 	b := make([]byte, 0, 8*len(numbers))
 	for i, n := range numbers {

@@ -66,7 +66,7 @@ func answer(code int, text string) func(http.ResponseWriter, *http.Request, stri
 	}
 }
 
-// late answers with status 200 and a text.
+// late answers with status 200 and then a text.
 func late(text string) func(http.ResponseWriter, *http.Request, string) bool {
 	return func(w http.ResponseWriter, _ *http.Request, _ string) bool {
 		_, _ = fmt.Fprint(w, text)
@@ -83,7 +83,7 @@ func status(code int, after string) func(http.ResponseWriter, *http.Request, str
 	}
 }
 
-// TestRealRefusals makes the engine itself refuse.
+// TestRealRefusals makes the engine itself refuse requests.
 func TestRealRefusals(t *testing.T) {
 	t.Parallel()
 	e, database := open(t)
@@ -130,7 +130,8 @@ func TestSlowAndDead(t *testing.T) {
 	s := newSink(t, settingsOf(p.url, database))
 	prepare(t, s)
 
-	// Slow: the write ends when its context does, although no answer comes.
+	// A slow server: the write ends when its context does, although no answer
+	// comes.
 	entered, done := make(chan struct{}), make(chan struct{})
 	p.set(func(http.ResponseWriter, *http.Request, string) bool {
 		close(entered)
@@ -147,7 +148,8 @@ func TestSlowAndDead(t *testing.T) {
 	}
 	close(done)
 
-	// Dead for long: every try fails, and nothing is left behind.
+	// A server that is down for long: every attempt fails, and nothing is left
+	// behind.
 	p.set(func(http.ResponseWriter, *http.Request, string) bool { panic(http.ErrAbortHandler) }, nil)
 	for range 20 {
 		if _, err := s.Prepare(t.Context()); err == nil || strings.Contains(err.Error(), p.url) || strings.Contains(err.Error(), "http") {

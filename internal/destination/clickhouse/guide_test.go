@@ -14,7 +14,7 @@ import (
 )
 
 // TestGuide runs each query of docs/destinations-clickhouse.md on a few events
-// of three people, one of whom was two customers before.
+// of three people. One of them was two customers before.
 func TestGuide(t *testing.T) {
 	t.Parallel()
 	e, database := open(t)

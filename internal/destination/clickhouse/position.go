@@ -9,13 +9,13 @@ import (
 	"trackway/internal/destination"
 )
 
-// positionTable has the row of the destination that writes into the database.
+// positionTable holds a row for the destination that writes into the database.
 const positionTable = "trackway_position"
 
-// position is a row of the table of positions. Rows with a higher changed
-// replace others. It says that everything up to Number has been written: each
-// writer starts from a row and adds one after its data, so that is true of
-// every row, also if two processes write.
+// position is a row of the table of positions. A row with a higher Changed
+// replaces others. It says that everything up to Number has been written. Each
+// writer starts from the present row, and adds a row after its data. So the
+// statement is true of every row, even if two processes write.
 type position struct {
 	Store   string `json:"store"`
 	Number  uint64 `json:"number"`
@@ -30,8 +30,9 @@ type positionRow struct {
 }
 
 // readPosition returns the present row, or an empty one. It returns a final
-// error if the database belongs to another destination: the numbers of events
-// and customers could be the same, and then one would replace the other's.
+// error if the database belongs to another destination: both might use the same
+// numbers for different events and customers, which would then replace each
+// other.
 func (s *Sink) readPosition(ctx context.Context) (position, error) {
 	var p position
 	err := s.client.rows(ctx, "read the position", "SELECT destination, store, number, owner, rewinds, changed FROM "+s.in(positionTable)+
@@ -67,23 +68,23 @@ func (s *Sink) writePosition(ctx context.Context, p position) error {
 
 // claim returns the present position, with this sink as its owner. It returns a
 // final error if another process has taken over since this one began to write,
-// or if the position is another store's.
+// or if the position belongs to another store.
 func (s *Sink) claim(ctx context.Context, b *destination.Batch) (position, error) {
 	p, err := s.readPosition(ctx)
 	switch {
 	case err != nil:
 		return p, err
 	case p.Store != "" && p.Store != b.Store:
-		return p, &destination.FinalError{Err: fmt.Errorf("the position of destination %s in the database is that of another store: rewind the destination, or use another database", s.name)}
+		return p, &destination.FinalError{Err: fmt.Errorf("the position of destination %s in the database belongs to another store: rewind the destination, or use another database", s.name)}
 	case p.Store != "" && p.Number < b.After: // the database was restored, for example
 		return p, fmt.Errorf("the position is %d, before the batch, which begins after %d", p.Number, b.After)
 	case p.Owner == s.owner:
 		return p, nil
 	case s.claimed:
-		s.claimed = false // once the operator has resumed this one, it takes over
+		s.claimed = false // once the operator has resumed this destination, it takes over
 		return p, &destination.FinalError{Err: fmt.Errorf("another process writes destination %s, or has rewound it: stop one of them, and resume the destination", s.name)}
 	}
-	if p.Store == "" { // nothing before the first batch is wanted
+	if p.Store == "" { // changes before the first batch are not wanted
 		p.Number = b.After
 	}
 	p.Store, p.Owner, p.Changed = b.Store, s.owner, p.Changed+1
@@ -95,12 +96,12 @@ func (s *Sink) claim(ctx context.Context, b *destination.Batch) (position, error
 }
 
 // Rewind records another position. The events after it stay, and are replaced
-// only if they come in another form.
+// only if they come again in another form.
 //
-// If another store is to go on, for example one that was restored from a
-// backup, it has other changes after that position. The rows of customers from
-// the present ones have higher numbers than the new changes, and would stay in
-// force: of customers that are other people now. So they are removed.
+// After a restore from a backup, another store continues, with other changes
+// after that position. The rows of customers that the old changes wrote have
+// higher numbers than the new changes. They would stay in force, although the
+// same customer number may now mean another person. So Rewind removes them.
 func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
 	have, err := s.look(ctx)
 	if err != nil {

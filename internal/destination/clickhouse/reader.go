@@ -12,22 +12,22 @@ import (
 	"trackway/internal/destination"
 )
 
-// plainNumbers makes a server write numbers of 64 bits without quotes, as newer
-// ones do.
+// plainNumbers makes a server write 64-bit numbers without quotes, as newer
+// servers do by default.
 func plainNumbers() settings { return settings{"output_format_json_quote_64bit_integers": "0"} }
 
 // errEnough ends a reading.
 var errEnough = errors.New("enough")
 
-// Events reads the events of a range as a query with FINAL sees them. A number
-// that is there with two types or times is passed twice, since such rows do not
-// replace each other.
+// Events reads the events of a range as a query with FINAL sees them. If a
+// number has rows with two types or times, both are passed to yield, because
+// such rows do not replace each other.
 func (s *Sink) Events(ctx context.Context, low, high uint64, yield func(*destination.Event) bool) error {
 	return s.read(ctx, " FINAL", low, high, yield)
 }
 
 // read reads the events of a range, with or without FINAL. An event is valid
-// during the call only.
+// only during the call.
 func (s *Sink) read(ctx context.Context, final string, low, high uint64, yield func(*destination.Event) bool) error {
 	set := plainNumbers()
 	set["use_skip_indexes_if_final"] = "1" // sound, because all rows of a key have the same number
@@ -51,8 +51,8 @@ func (s *Sink) read(ctx context.Context, final string, low, high uint64, yield f
 // eventFields are the columns that [readEvent] reads.
 const eventFields = "seq, project, customer, type, toUnixTimestamp64Micro(at), toUnixTimestamp64Micro(received_at), properties"
 
-// readEvent reads an event from a row of the format JSONCompactEachRow, and
-// what follows it there.
+// readEvent reads an event from a row in the format JSONCompactEachRow, and
+// then further columns of the row.
 func readEvent(line []byte, e *destination.Event, more ...any) error {
 	var properties string
 	row := append([]any{&e.Seq, &e.Project, &e.Customer, &e.Type, &e.At, &e.Received, &properties}, more...)
@@ -64,10 +64,10 @@ func readEvent(line []byte, e *destination.Event, more ...any) error {
 	return nil
 }
 
-// Mend makes the table have exactly these events in the range. It looks at all
-// rows, also at those that FINAL hides.
+// Mend makes the table hold exactly these events in the range. It looks at all
+// rows, including those that FINAL hides.
 func (s *Sink) Mend(ctx context.Context, low, high uint64, events []destination.Event) error {
-	good := make([]bool, len(events)) // those that are there once, as they should be
+	good := make([]bool, len(events)) // those that are there exactly once, and correct
 	var bad []uint64
 	err := s.read(ctx, "", low, high, func(e *destination.Event) bool {
 		i, wanted := slices.BinarySearchFunc(events, e.Seq, compareSeq)
@@ -91,8 +91,8 @@ func (s *Sink) Mend(ctx context.Context, low, high uint64, events []destination.
 			return err
 		}
 	}
-	// A token that was never there: otherwise ClickHouse would take the rows
-	// for a repetition of those that were just removed.
+	// The token must be new. Otherwise ClickHouse would take the rows for a
+	// repetition of those that were just removed.
 	w := &write{Sink: s, position: position{Store: rand.Text()}}
 	err = w.byMonth(ctx, events, func(e *destination.Event) (uint64, bool) {
 		i, _ := slices.BinarySearchFunc(events, e.Seq, compareSeq)

@@ -9,8 +9,8 @@ import (
 	"trackway/internal/destination"
 )
 
-// TestOlderDatabase has an operator who restores an older state of the database
-// while the server is writing: the next batch would leave a gap.
+// TestOlderDatabase: an operator restores an older state of the database while
+// the server is writing. The next batch would leave a gap.
 func TestOlderDatabase(t *testing.T) {
 	t.Parallel()
 	e, database := open(t)
@@ -28,8 +28,8 @@ func TestOlderDatabase(t *testing.T) {
 	}
 }
 
-// TestRestoredStore goes on after a store was restored from a backup: it has
-// other events and customers under the same numbers.
+// TestRestoredStore continues with a store that was restored from a backup, and
+// has other events and customers under the same numbers.
 func TestRestoredStore(t *testing.T) {
 	t.Parallel()
 	e, database := open(t)

@@ -19,20 +19,20 @@ import (
 	"trackway/internal/destination/column"
 )
 
-// body is the rows of one insert: lines of JSON, compressed as they come. Only
-// the compressed form is in memory.
+// body holds the rows of one insert: lines of JSON, which are compressed as
+// they are added. Only the compressed form is kept in memory.
 type body struct {
 	table string
 	rows  int
 	line  []byte // the row that is being made
 	out   bytes.Buffer
 	zstd  *zstd.Encoder
-	hash  hash.Hash // of the rows, the store and what else makes inserts differ
+	hash  hash.Hash // hash of the rows, the store and everything else that makes inserts differ
 }
 
 // newBody begins the rows of an insert into a table. Its token depends on the
-// store and on how often the position was rewound: after a rewind, rows that
-// somebody has deleted must not be taken for a repetition. The sink makes one
+// store and on the number of rewinds: after a rewind, ClickHouse must not take
+// rows that somebody has deleted for a repetition. The sink creates only one
 // body at a time.
 func (s *Sink) newBody(table, store string, rewinds uint64) *body {
 	b := &body{table: table, hash: sha256.New(), zstd: s.zstd}
@@ -49,7 +49,7 @@ func (b *body) endRow() {
 	b.line = b.line[:0]
 }
 
-// blockRows is more than a batch has: an insert is one block.
+// blockRows is more than the rows of any batch, so an insert is one block.
 const blockRows = "10000000"
 
 // insert sends the rows, if it has any. It returns after ClickHouse has
@@ -69,8 +69,8 @@ func (s *Sink) insert(ctx context.Context, b *body) error {
 		"max_insert_block_size":            blockRows,
 		"min_insert_block_size_rows":       blockRows,
 		"min_insert_block_size_bytes":      "1000000000",
-		"input_format_parallel_parsing":    "0", // it would make blocks of its own
-		"input_format_skip_unknown_fields": "0", // a column that was dropped is an error, not a loss
+		"input_format_parallel_parsing":    "0", // otherwise ClickHouse would divide the rows into blocks itself
+		"input_format_skip_unknown_fields": "0", // a dropped column must cause an error, not a loss
 		"input_format_null_as_default":     "0",
 		"date_time_input_format":           "basic",
 	}, b.out.Bytes())
@@ -86,8 +86,8 @@ type write struct {
 	values   []column.Value
 }
 
-// events inserts the new events, month by month. It replaces those that are
-// there in another form: after a rewind, an event may come as an erasure has
+// events inserts the new events, month by month. It replaces stored events that
+// now have another form: after a rewind, an event may come as an erasure has
 // left it.
 func (w *write) events(ctx context.Context) error {
 	events := w.batch.Events
@@ -111,9 +111,10 @@ func (w *write) events(ctx context.Context) error {
 	return w.rewrite(ctx, old, w.batch.Through)
 }
 
-// byMonth inserts those of the events for which choose returns true, month by
-// month, with their versions. A month is a partition, which an insert writes as
-// a whole. Besides, ClickHouse refuses inserts into more than 100 partitions.
+// byMonth inserts the events for which choose returns true, with their
+// versions, month by month. A month is a partition, and an insert into one
+// partition is atomic. Besides, ClickHouse refuses inserts into more than 100
+// partitions.
 func (w *write) byMonth(ctx context.Context, events []destination.Event, choose func(*destination.Event) (changed uint64, ok bool)) error {
 	var months []int
 	for i := range events {
@@ -146,8 +147,8 @@ func month(at trackway.Micros) int {
 	return t.Year()*100 + int(t.Month())
 }
 
-// there returns which of the events are in the table. It asks only if there may
-// be any: after a crash, a rewind or a repetition.
+// there returns which of the events are in the table. It asks ClickHouse only
+// if there may be any: after a crash, a rewind or a repetition.
 func (w *write) there(ctx context.Context, events []destination.Event) (map[uint64]struct{}, error) {
 	n := len(events)
 	if n == 0 {
@@ -191,9 +192,9 @@ func (w *write) appendEvent(b *body, e *destination.Event, changed uint64) {
 	b.endRow()
 }
 
-// customers inserts customers, those they were merged with, and identifiers.
-// The identifiers come first: they are in force as long as no customer's row
-// is newer, so those that stay never seem to be gone.
+// customers inserts customers, merges and identifiers. The identifiers come
+// first. An identifier is in force as long as the customer's row is not newer,
+// so an identifier that stays never seems to be gone.
 func (w *write) customers(ctx context.Context) error {
 	ids, rows := w.newBody("customer_ids", w.position.Store, w.position.Rewinds), w.batch.Customers
 	for i := range rows {
@@ -231,8 +232,9 @@ func (w *write) customers(ctx context.Context) error {
 	return w.forget(ctx)
 }
 
-// merges inserts into customer_map. If a survivor is absorbed, the rows that
-// lead to it get the new survivor, so that no reader has to follow a chain.
+// merges inserts rows into customer_map. If a survivor is absorbed, the rows
+// that lead to it get the new survivor, so that no reader has to follow a
+// chain.
 func (w *write) merges(ctx context.Context) error {
 	merged := make(map[trackway.Customer]*destination.Customer) // the absorbed ones
 	for i := range w.batch.Customers {
@@ -281,7 +283,8 @@ func (b *body) appendMerge(customer uint64, survivor trackway.Customer, changed 
 }
 
 // erasures inserts erasures. Their version is the time of the last thing that
-// happened to them, since a batch with erasures only has no number of its own.
+// happened to them, because a batch that has only erasures has no number of its
+// own.
 func (w *write) erasures(ctx context.Context) error {
 	b := w.newBody("erasures", w.position.Store, w.position.Rewinds)
 	for i := range w.batch.Erasures {
@@ -308,14 +311,15 @@ func appendText(dst []byte, key, s string) []byte {
 	return canonjson.AppendString(append(dst, key...), s)
 }
 
-// appendTime appends a time as a text in ClickHouse's basic format. UTC is the
-// columns' own time zone.
+// appendTime appends a time as text in ClickHouse's basic format. The columns
+// have the time zone UTC.
 func appendTime(dst []byte, key string, m trackway.Micros) []byte {
 	dst = append(append(dst, key...), '"')
 	return append(m.Time().AppendFormat(dst, "2006-01-02 15:04:05.000000"), '"')
 }
 
-// appendValue appends a declared column. NULL is left out, and becomes NULL.
+// appendValue appends a declared column. It leaves out a column that is NULL,
+// because ClickHouse makes a missing column NULL.
 func appendValue(dst []byte, key string, v column.Value) []byte {
 	if v.Kind == column.Null {
 		return dst

@@ -9,7 +9,7 @@ import (
 )
 
 // TestSharedDatabase has two destinations in one database, such as those of two
-// servers with the default prefix. The numbers of their events are the same.
+// servers with the default prefix. Their events have the same numbers.
 func TestSharedDatabase(t *testing.T) {
 	t.Parallel()
 	e, database := open(t)
@@ -31,7 +31,8 @@ func TestSharedDatabase(t *testing.T) {
 		}
 	}
 	expect(t, e, first, database, 5)
-	// If the destination was only renamed, the statements in the message help.
+	// If the destination was only renamed, running the statements in the
+	// message solves the problem.
 	_, statements, _ := strings.Cut(final.Error(), "run ")
 	for statement := range strings.SplitSeq(statements, "; ") {
 		e.query("%s", statement+" SETTINGS mutations_sync = 2")

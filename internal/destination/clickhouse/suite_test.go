@@ -56,7 +56,7 @@ func (p *proxy) breaking(t *testing.T, f destinationtest.Fault) func() {
 	return func() { p.set(nil, nil) }
 }
 
-// tablesOf reads a database with queries of its own.
+// tablesOf reads a database with its own queries.
 func tablesOf(t *testing.T, e *engine, database string) *destinationtest.Tables {
 	t.Helper()
 	tables := &destinationtest.Tables{Map: map[trackway.Customer]trackway.Customer{}}
@@ -80,7 +80,7 @@ func tablesOf(t *testing.T, e *engine, database string) *destinationtest.Tables 
 	var c destination.Customer
 	var er destination.Erasure
 	var properties string
-	// Events without FINAL: they are there once in any case.
+	// The events are read without FINAL: each must be there once in any case.
 	rows("SELECT seq, project, customer, type, toUnixTimestamp64Micro(at), toUnixTimestamp64Micro(received_at), properties FROM DB.events ORDER BY seq",
 		func() []any {
 			return []any{&ev.Seq, &ev.Project, &ev.Customer, &ev.Type, &ev.At, &ev.Received, &properties}

@@ -16,11 +16,11 @@ import (
 	"trackway/internal/destination/column"
 )
 
-// mark is the comment of the tables and views that Trackway made. It never
-// alters others.
+// mark is the comment of the tables and views that Trackway has created. It
+// never alters others.
 const mark = "made by Trackway"
 
-// The columns that all tables write alike.
+// The columns that all tables have in the same form.
 const (
 	number    = "UInt64"
 	text      = "String"
@@ -44,7 +44,7 @@ type table struct {
 	index     string // in addition to the order
 }
 
-// tables returns the tables, of which the first is events.
+// tables returns the tables. The first one is events.
 func tables(declared *column.Set) []table {
 	events := table{
 		name: "events",
@@ -59,10 +59,11 @@ func tables(declared *column.Set) []table {
 			{name: "changed", kind: number},
 		},
 		partition: "toYYYYMM(at)",
-		// Rows with the same sorting key replace each other, so it must end in
-		// what is unique.
+		// Rows with the same sorting key replace each other, so the key must
+		// end in something unique.
 		order: []string{"project", "type", "at", eventsKey},
-		// To find what a range of numbers has, without reading everything.
+		// The index finds the events of a range of numbers without reading
+		// everything.
 		index: "INDEX by_seq seq TYPE minmax GRANULARITY 1",
 	}
 	for _, c := range declared.Columns {
@@ -103,8 +104,8 @@ func tables(declared *column.Set) []table {
 	}
 }
 
-// typeOf returns ClickHouse's name of a declared column's type, as its system
-// tables spell it.
+// typeOf returns ClickHouse's name for the type of a declared column, as its
+// system tables spell it.
 func typeOf(t column.Type) string {
 	inner := map[column.Kind]string{
 		column.Text: text, column.BigInt: "Int64", column.Double: "Float64", column.Boolean: "Bool", column.Timestamp: timeType, column.Date: "Date32",
@@ -113,7 +114,7 @@ func typeOf(t column.Type) string {
 	return "Nullable(" + inner + ")"
 }
 
-// create returns the statement that makes the table.
+// create returns the statement that creates the table.
 func (t *table) create(database string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "CREATE TABLE IF NOT EXISTS %s.%s\n(\n", name(database), name(t.name))
@@ -130,15 +131,15 @@ func (t *table) create(database string) string {
 	if t.partition != "" {
 		b.WriteString("PARTITION BY " + t.partition + "\n")
 	}
-	// Without a window, a table that is not replicated takes the same block
-	// twice. By default ClickHouse leaves new rows to the kernel, and a power
-	// cut there could lose what it has acknowledged.
+	// Without a deduplication window, a table that is not replicated stores the
+	// same block twice. By default ClickHouse leaves new rows to the kernel, so
+	// a power cut could lose rows that it has acknowledged.
 	fmt.Fprintf(&b, "ORDER BY (%s)\nSETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1\nCOMMENT %s",
 		strings.Join(t.order, ", "), literal(mark))
 	return b.String()
 }
 
-// String returns the definition as CREATE TABLE and ADD COLUMN take it.
+// String returns the definition as it appears in CREATE TABLE and ADD COLUMN.
 func (c definition) String() string {
 	s := name(c.name) + " " + c.kind
 	if c.codec != "" {
@@ -147,11 +148,11 @@ func (c definition) String() string {
 	return s
 }
 
-// view is a view on the tables.
+// view is a view of the tables.
 type view struct{ name, query string }
 
-// views returns the views. Their columns are listed, since ClickHouse fixes
-// them when it makes a view.
+// views returns the views. They list their columns, because ClickHouse fixes
+// the columns of a view when it creates the view.
 func views(database string, declared *column.Set) []view {
 	db := name(database)
 	byPerson := view{"events_by_person", ""}
@@ -185,8 +186,9 @@ func views(database string, declared *column.Set) []view {
 	return all
 }
 
-// longestName is how many bytes the name of a view may have in the names of
-// files. ClickHouse's own limit is 255, together with the database and an id.
+// longestName is the maximum number of bytes that the name of a view may take
+// in file names. ClickHouse's own limit is 255 bytes, including the database
+// and an id.
 const longestName = 150
 
 // viewName returns the name of the view of a type. A long one ends in a hash
@@ -207,8 +209,8 @@ func viewName(eventType string) string {
 	return prefix + eventType[:end] + "_" + hex.EncodeToString(sum[:4])
 }
 
-// sizeInFile returns how many bytes a character has in the name of a file:
-// ClickHouse escapes each byte of most of them, as %D1.
+// sizeInFile returns how many bytes a character takes in a file name.
+// ClickHouse escapes each byte of most characters, as in %D1.
 func sizeInFile(r rune) int {
 	if r == '_' || r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
 		return 1
@@ -222,7 +224,8 @@ func (v *view) create(database string) string {
 	return "CREATE OR REPLACE VIEW " + name(database) + "." + name(v.name) + " AS\n" + v.query + "\nCOMMENT " + literal(v.comment())
 }
 
-// comment returns the view's comment, from which a changed definition is seen.
+// comment returns the view's comment. It shows whether the definition has
+// changed.
 func (v *view) comment() string {
 	sum := sha256.Sum256([]byte(v.query))
 	return mark + ", " + hex.EncodeToString(sum[:4])
@@ -238,7 +241,7 @@ func literal(s string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(s) + "'"
 }
 
-// found is a table or view of the database.
+// found is an existing table or view of the database.
 type found struct {
 	Name    string `json:"name"`
 	Engine  string `json:"engine_full"`
@@ -248,7 +251,7 @@ type found struct {
 	columns map[string]string // the types
 }
 
-// look returns the tables and views that the database has.
+// look returns the existing tables and views of the database.
 func (s *Sink) look(ctx context.Context) (map[string]*found, error) {
 	all := map[string]*found{}
 	in := " WHERE database = " + literal(s.database)
@@ -282,8 +285,8 @@ func (s *Sink) look(ctx context.Context) (map[string]*found, error) {
 	return all, err
 }
 
-// create makes what is missing, and adds declared columns to a table that
-// Trackway made. Any other difference is final.
+// create creates what is missing, and adds declared columns to a table that
+// Trackway has created. Any other difference is a final error.
 func (s *Sink) create(ctx context.Context, have map[string]*found) error {
 	if len(have) == 0 {
 		if err := s.createDatabase(ctx); err != nil {
@@ -305,7 +308,7 @@ func (s *Sink) create(ctx context.Context, have map[string]*found) error {
 	for _, v := range s.views {
 		f := have[v.name]
 		if f != nil && (f.Comment == v.comment() || !strings.HasPrefix(f.Comment, mark)) {
-			continue // it is up to date, or the operator's
+			continue // the view is up to date, or belongs to the operator
 		}
 		if err := s.client.exec(ctx, "create view "+v.name, v.create(s.database), nil); err != nil {
 			return err
@@ -314,8 +317,8 @@ func (s *Sink) create(ctx context.Context, have map[string]*found) error {
 	return nil
 }
 
-// createDatabase makes the database unless it exists. A user may lack the right
-// to make one, so it asks first.
+// createDatabase creates the database unless it exists. It checks first,
+// because a user may lack the right to create one.
 func (s *Sink) createDatabase(ctx context.Context) error {
 	exists, err := s.databaseExists(ctx)
 	if err != nil || exists {
@@ -332,10 +335,12 @@ func (s *Sink) databaseExists(ctx context.Context) (exists bool, err error) {
 
 func (s *Sink) createsDatabase() string { return "CREATE DATABASE IF NOT EXISTS " + name(s.database) }
 
-// versioned matches the engines whose rows replace each other by changed.
+// versioned matches the engines in which a row with a higher changed replaces
+// others.
 var versioned = regexp.MustCompile(`^\w*ReplacingMergeTree\((.*, )?changed\)`)
 
-// compare refuses a table in which rows would be lost or could not be written.
+// compare refuses a table that would lose rows, or into which rows could not be
+// written.
 func (s *Sink) compare(ctx context.Context, t *table, f *found) error {
 	refuse := func(format string, args ...any) error {
 		return &destination.FinalError{Err: fmt.Errorf("table %s.%s "+format+": change it, or drop it and rewind; `trackway destinations ddl` shows what it should be",
@@ -373,8 +378,8 @@ func (s *Sink) compare(ctx context.Context, t *table, f *found) error {
 	return nil
 }
 
-// plainType returns a type without the marks that do not change which values
-// it holds.
+// plainType returns a type without modifiers that do not change which values it
+// can hold.
 func plainType(kind string) string {
 	if inner, ok := strings.CutPrefix(kind, "LowCardinality("); ok {
 		return strings.TrimSuffix(inner, ")")
@@ -385,7 +390,8 @@ func plainType(kind string) string {
 // in returns the full name of a table.
 func (s *Sink) in(table string) string { return name(s.database) + "." + name(table) }
 
-// DDL returns the statements that make the database, the tables and the views.
+// DDL returns the statements that create the database, the tables and the
+// views.
 func (s *Sink) DDL() string {
 	var b strings.Builder
 	b.WriteString("-- Tables and views for Trackway, kind clickhouse. On a cluster, use\n" +

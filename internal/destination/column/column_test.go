@@ -32,7 +32,7 @@ func TestParseType(t *testing.T) {
 	}
 }
 
-// shown writes a value as a test does.
+// shown formats a value as the tests write it.
 func shown(v column.Value) string {
 	switch v.Kind {
 	case column.Null:
@@ -163,7 +163,7 @@ func TestNewSetRefuses(t *testing.T) {
 	for want, declared := range map[string][]config.Column{
 		"one of Trackway's own columns":                     columns("* Seq text"),
 		"must be in quotes":                                 columns("* total decimal(12"),
-		"decimal is decimal(p,s)":                           columns("* total decimal(40,2)"),
+		"a decimal must be decimal(p,s)":                    columns("* total decimal(40,2)"),
 		`not "varchar"`:                                     columns("* total varchar"),
 		"differ in case only":                               columns("* total text", "* Total text"),
 		`column "total" is declared as text and as bigint`:  columns("* total text", "purchase sum bigint total"),
@@ -217,8 +217,8 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// TestFirstValueFixesNothing has values of several types in one property: each
-// is converted by itself, whatever came first.
+// TestFirstValueFixesNothing: a property has values of several types. Each
+// value is converted on its own, whatever value came first.
 func TestFirstValueFixesNothing(t *testing.T) {
 	t.Parallel()
 	set, err := column.NewSet(columns("* n double"))
@@ -252,7 +252,8 @@ func TestMisfitsAreBounded(t *testing.T) {
 	}
 }
 
-// TestMisfitsKeepNoEvent has the memory of an event written again.
+// TestMisfitsKeepNoEvent reuses the memory of an event. The counts must not
+// change.
 func TestMisfitsKeepNoEvent(t *testing.T) {
 	t.Parallel()
 	set, err := column.NewSet(columns("* total bigint"))

@@ -9,16 +9,17 @@ import (
 	"trackway/internal/destination"
 )
 
-// most is how many pairs of type and property [Misfits] tells apart. Types come
-// from clients, so there may be any number of them.
+// most is the number of pairs of type and property that [Misfits]
+// distinguishes. Clients choose the types, so there may be any number of them.
 const most = 1000
 
 // Misfits counts the values that did not fit, by type of event and property.
-// Beyond 1000 pairs it adds up the others under an empty type and property. The
+// Beyond 1000 pairs it counts all others under an empty type and property. The
 // zero value is empty and ready to use. It is safe for concurrent use.
 //
-// A sink that repeats a batch counts it in Misfits of its own, and moves the
-// counts to those that it shows once the batch is written ([Misfits.Take]).
+// A sink may write a batch several times. It counts each attempt in a separate
+// Misfits, and adds the counts to those that it shows once the batch is written
+// ([Misfits.Take]).
 type Misfits struct {
 	mu     sync.Mutex // guards counts
 	counts map[pair]uint64
@@ -40,14 +41,14 @@ func (m *Misfits) addLocked(p pair, n uint64) {
 	if _, known := m.counts[p]; !known {
 		if len(m.counts) >= most {
 			p = pair{}
-		} else { // they are parts of an event, whose memory would stay in use or be written again
+		} else { // they are parts of an event, whose memory would otherwise stay in use, or be overwritten
 			p = pair{strings.Clone(p.eventType), strings.Clone(p.property)}
 		}
 	}
 	m.counts[p] += n
 }
 
-// Take moves the counts of another one to this one.
+// Take moves the counts of another Misfits to this one.
 func (m *Misfits) Take(from *Misfits) {
 	from.mu.Lock()
 	counts := from.counts

@@ -9,8 +9,8 @@ import (
 	"trackway/internal/config"
 )
 
-// Own are the names of the columns of events that each destination has. No
-// declared column may have such a name, in any case of letters.
+// Own lists the names of the columns of events that each destination has. No
+// declared column may have such a name, whatever its letter case.
 var Own = []string{"seq", "project", "customer", "type", "at", "received_at", "properties"}
 
 // Column is a column of the table events.
@@ -29,22 +29,22 @@ type Set struct {
 	Holds func(c Column, v Value) bool
 
 	types   []string            // of events that have columns of their own, sorted
-	byType  map[string][]source // of these types: their own and those for all types
+	byType  map[string][]source // for these types: their own columns and those for all types
 	general []source            // of all other types
 }
 
-// source says which property goes into a column, an index in Columns.
+// source says which property fills a column. The column is an index in Columns.
 type source struct {
 	property string
 	column   int
 }
 
-// NewSet makes a set of the columns that a destination declares. Several
+// NewSet creates a set of the columns that a destination declares. Several
 // declarations with the same name are one column, which events of different
-// types fill; a declaration for a type goes before one for all types. It
-// returns an error in the operator's words if types or names contradict each
-// other. Names that differ in case only do too, since not all readers can
-// tell them apart.
+// types fill. A declaration for a type takes precedence over one for all types.
+// NewSet returns an error for the operator if types or names contradict each
+// other. It also refuses names that differ only in letter case, because some
+// readers cannot distinguish them.
 func NewSet(declared []config.Column) (*Set, error) {
 	s := &Set{byType: map[string][]source{}}
 	for i := range declared {
@@ -77,7 +77,7 @@ func NewSet(declared []config.Column) (*Set, error) {
 	return s, nil
 }
 
-// add returns the index of a declared column, which it adds if it is new.
+// add returns the index of a declared column, and adds the column if it is new.
 func (s *Set) add(d *config.Column) (int, error) {
 	name := d.Name
 	if name == "" {
@@ -131,7 +131,7 @@ func (s *Set) Of(eventType string) []Column {
 	return own
 }
 
-// sources returns what goes into the columns of events of a type.
+// sources returns what fills the columns for events of a type.
 func (s *Set) sources(eventType string) []source {
 	if own, ok := s.byType[eventType]; ok {
 		return own
@@ -141,8 +141,8 @@ func (s *Set) sources(eventType string) []source {
 
 // Values returns the values of all columns for an event, in the order of
 // Columns. It appends them to dst[:0]. properties is an object in canonical
-// JSON, and texts of the values may be parts of it. Values that do not fit are
-// NULL, and misfits counts them. It costs one pass over the properties, and
+// JSON, and texts of the values may be parts of it. A value that does not fit
+// is NULL, and misfits counts it. The cost is one pass over the properties, and
 // nothing for events that have no columns.
 func (s *Set) Values(dst []Value, eventType string, properties []byte, misfits *Misfits) []Value {
 	dst = dst[:0]

@@ -1,12 +1,12 @@
 // Package column copies properties of events into typed columns, for all kinds
-// of destinations that have columns. A [Set] is made of the columns that the
-// configuration declares. It converts the properties of an event into one
+// of destinations that have columns. The columns that the configuration
+// declares form a [Set]. It converts the properties of an event into one
 // [Value] for each column. A value that does not fit its type leaves the column
 // NULL, and [Misfits] counts it.
 //
-// A conversion is exact or does not happen, with two exceptions that follow
-// from the types: a double is the nearest one, and a date is the day in UTC of
-// a time.
+// A conversion is either exact or does not happen, with two exceptions that
+// follow from the types: a double is the nearest one, and a date is the day of
+// a time in UTC.
 //
 // The package knows no database. Each kind writes values in its own way, and
 // may refuse those that its types cannot hold ([Set.Holds]).
@@ -27,7 +27,7 @@ import (
 // Kind is a kind of type.
 type Kind uint8
 
-// The kinds. The zero value is NULL, which is no type.
+// The kinds. The zero value is NULL, which is not a type.
 const (
 	Null      Kind = iota
 	Text           // any value: a string's content, other values as JSON
@@ -39,8 +39,8 @@ const (
 	Decimal        // an exact decimal with a precision and a scale
 )
 
-// MaxPrecision is how many digits a decimal can have: what Parquet's readers,
-// ClickHouse and PostgreSQL have in common.
+// MaxPrecision is the maximum number of digits of a decimal, which Parquet's
+// readers, ClickHouse and PostgreSQL all support.
 const MaxPrecision = 38
 
 // names are the spellings in the configuration, by kind.
@@ -53,12 +53,12 @@ type Type struct {
 	Scale     int // of a decimal: its digits after the point, from 0 to Precision
 }
 
-// errType says which types there are.
-var errType = errors.New("a type is text, bigint, double, boolean, timestamp, date or decimal(p,s)")
+// errType lists the types.
+var errType = errors.New("a type must be text, bigint, double, boolean, timestamp, date or decimal(p,s)")
 
 // ParseType reads a type as the configuration spells it: text, bigint, double,
-// boolean, timestamp, date, or decimal(p,s), where decimal(p) is decimal(p,0).
-// Case does not matter, and neither does space within the brackets.
+// boolean, timestamp, date, or decimal(p,s); decimal(p) means decimal(p,0).
+// Letter case does not matter, nor does space inside the parentheses.
 func ParseType(as string) (Type, error) {
 	as = strings.ToLower(strings.TrimSpace(as))
 	name, size, sized := strings.Cut(as, "(")
@@ -77,7 +77,7 @@ func ParseType(as string) (Type, error) {
 	return Type{}, errType
 }
 
-// parseDecimal reads the part of a decimal behind the opening bracket.
+// parseDecimal reads the part of a decimal after the opening parenthesis.
 func parseDecimal(size string) (Type, error) {
 	size, closed := strings.CutSuffix(size, ")")
 	first, second, both := strings.Cut(size, ",")
@@ -90,12 +90,12 @@ func parseDecimal(size string) (Type, error) {
 		return Type{}, errors.New(`a decimal in braces must be in quotes, as in {as: "decimal(12,2)"}`)
 	}
 	if err != nil || err2 != nil || precision < 1 || precision > MaxPrecision || scale < 0 || scale > precision {
-		return Type{}, fmt.Errorf("a decimal is decimal(p,s) with p digits in all, from 1 to %d, and s of them after the point, from 0 to p", MaxPrecision)
+		return Type{}, fmt.Errorf("a decimal must be decimal(p,s) with p digits in all, from 1 to %d, and s of them after the point, from 0 to p", MaxPrecision)
 	}
 	return Type{Kind: Decimal, Precision: precision, Scale: scale}, nil
 }
 
-// String returns the type as [ParseType] reads it.
+// String returns the type in the form that [ParseType] reads.
 func (t Type) String() string {
 	if t.Kind == Decimal {
 		return fmt.Sprintf("decimal(%d,%d)", t.Precision, t.Scale)
@@ -107,8 +107,8 @@ func (t Type) String() string {
 type Value struct {
 	Kind Kind
 
-	// Text is the content of a Text, which may contain U+0000, or the plain
-	// digits of a Decimal, with exactly Scale of them after the point.
+	// Text is the content of a Text, which may contain U+0000. For a Decimal,
+	// it is the plain digits, with exactly Scale of them after the point.
 	Text string
 
 	// Int is the number of a BigInt, 0 or 1 of a Boolean, the microseconds
@@ -124,7 +124,7 @@ type Value struct {
 func (v Value) Unscaled() *big.Int {
 	n, ok := new(big.Int).SetString(strings.Replace(v.Text, ".", "", 1), 10)
 	if !ok {
-		panic("bug: a decimal of something else than digits")
+		panic("bug: a decimal with characters other than digits")
 	}
 	return n
 }
@@ -156,7 +156,7 @@ func (t Type) Convert(raw []byte) (v Value, fits bool) {
 	case t.Kind == Timestamp || t.Kind == Date:
 		return t.time(in)
 	}
-	if in.Kind == canonjson.String { // what it contains counts, if it is one scalar
+	if in.Kind == canonjson.String { // if it contains exactly one scalar, that counts
 		s = canonjson.Scan([]byte(in.Text()))
 		in = s.Value()
 		if s.End(); s.Bad() {
@@ -205,7 +205,7 @@ func bigInt(number []byte) (Value, bool) {
 	return Value{Kind: BigInt, Int: n}, err == nil
 }
 
-// decimal converts a number into a decimal of exactly this scale.
+// decimal converts a number into a decimal with exactly this scale.
 func (t Type) decimal(number []byte) (Value, bool) {
 	// One digit more than the precision: a zero before the point.
 	plain, ok := canonjson.PlainDecimal(number, t.Precision+1)

@@ -8,15 +8,15 @@ import (
 	"trackway/internal/destination"
 )
 
-// Points at which [Memory] may fail.
+// The points at which [Memory] may fail.
 const (
 	Preparing     = "prepare"
 	BeforeWriting = "before a write"
-	AfterWriting  = "after a write" // it is stored, but nobody hears of it
+	AfterWriting  = "after a write" // after storing, but before the caller gets an answer
 	CheckingIt    = "check"
 )
 
-// Memory is a destination in memory. Its zero value is empty. Sinks that
+// Memory is a destination in memory. Its zero value is empty. All sinks that
 // [Memory.Sink] returns share it, as processes share a database.
 type Memory struct {
 	fails atomic.Pointer[Failing]
@@ -27,13 +27,14 @@ type Memory struct {
 	batches  []Written
 }
 
-// Failing is called at each point. Its error fails the call.
+// Failing is called at each point. If it returns an error, the call of the sink
+// fails with it.
 type Failing func(ctx context.Context, point string, b *destination.Batch) error
 
-// Fail makes sinks fail from now on, or never again if f is nil.
+// Fail makes sinks fail as f says from now on. A nil f ends the failures.
 func (m *Memory) Fail(f Failing) { m.fails.Store(&f) }
 
-// Written says what a batch was like.
+// Written describes a batch that was written.
 type Written struct {
 	After, Through uint64
 	Rows, Bytes    int

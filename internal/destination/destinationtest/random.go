@@ -22,22 +22,23 @@ type Fault string
 // The faults.
 const (
 	Refused    Fault = "refused"    // no connection can be made
-	Unanswered Fault = "unanswered" // requests arrive, and their answers do not
+	Unanswered Fault = "unanswered" // requests arrive, but their answers do not
 	Slow       Fault = "slow"       // everything takes a second longer
 )
 
-// Partner is a destination under test, empty at first.
+// Partner is a destination under test. It is empty at first.
 type Partner struct {
-	Config config.Destination                 // batch limits and filters are the tests' own
+	Config config.Destination                 // the tests set batch limits and filters themselves
 	Open   func() destination.Sink            // returns another sink of the same destination, as another process would
 	Tables func(t *testing.T) *Tables         // reads the destination with its own tools
-	Break  func(t *testing.T, f Fault) func() // breaks the connection and returns what mends it; nil: cannot be done
-	Slow   bool                               // each batch takes long: those of random tests are larger
+	Break  func(t *testing.T, f Fault) func() // breaks the connection and returns its repair; nil: not possible
+	Slow   bool                               // each batch takes long, so random tests use larger ones
 	Lacks  Lacks
 
-	// Random's batches have room for at least so many rows. Each insert into
-	// ClickHouse makes files, which are merged later: it takes thousands of
-	// batches of one row, but slowly. Zero is one.
+	// LeastRows is the minimum number of rows for which the batches of Random
+	// have room. Each insert into ClickHouse creates files, which are merged
+	// later: it can take thousands of batches of one row, but slowly. Zero
+	// means one.
 	LeastRows int
 }
 
@@ -45,7 +46,7 @@ type Partner struct {
 type Lacks struct {
 	Customers bool // it has no table of customers, so that only events are compared
 	Position  bool // it keeps no position, so that rows may come twice after a crash: see [destination.Unkept]
-	Rewriting bool // what an erasure removes from events stays there
+	Rewriting bool // events keep what an erasure removes
 	Erasures  bool // it has no table of erasures
 	Spelling  bool // it keeps JSON by value: see [canonjson.AppendNormal]
 }
@@ -78,8 +79,8 @@ func (f *flaky) Write(ctx context.Context, b *destination.Batch) ([]destination.
 }
 
 // Random runs random worlds against a destination: commands, merges, erasures,
-// failures before and after writes, restarts and rewinds. In the end, the
-// destination must have what the store has.
+// failures before and after writes, restarts and rewinds. At the end, the
+// destination must hold the same data as the store.
 func Random(t *testing.T, open func(t *testing.T) *Partner) {
 	t.Helper()
 	for seed := range uint64(scale.Of(12, 4)) {
@@ -164,7 +165,7 @@ func choose(w *World, d *config.Destination) {
 	}
 }
 
-// mix returns a number that looks random.
+// mix returns a number that looks random, for a seed and n.
 func mix(seed, n uint64) uint64 {
 	x := (seed+1)*0x9e3779b97f4a7c15 + n*0xbf58476d1ce4e5b9
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
@@ -189,11 +190,11 @@ func (l *Lacks) strip(t *Tables) {
 	}
 }
 
-// CatchUp waits until all destinations of a manager have what the store has. It
-// fails if nothing moves for a while.
+// CatchUp waits until all destinations of a manager hold what the store holds.
+// It fails if there is no progress for a while.
 func CatchUp(t *testing.T, w *World, m *destination.Manager) {
 	t.Helper()
-	const patience = time.Minute
+	const patience = 3 * time.Minute // a transaction that a failure left open in Kafka ends after one
 	deadline, moved := time.Now().Add(patience), uint64(0)
 	for {
 		behind, sum := "", uint64(0)

@@ -42,7 +42,7 @@ func Run(t *testing.T, open func(t *testing.T) *Partner) {
 	t.Run("random", func(t *testing.T) { Random(t, open) })
 }
 
-// subject is a destination and what it should have.
+// subject is a destination together with its expected content.
 type subject struct {
 	*testing.T
 	*Partner
@@ -51,7 +51,7 @@ type subject struct {
 	want Tables
 }
 
-// another returns a sink as another process would have.
+// another returns a new sink, as another process would create it.
 func (s *subject) another() destination.Sink {
 	sink := s.Open()
 	s.Cleanup(func() {
@@ -62,7 +62,7 @@ func (s *subject) another() destination.Sink {
 	return sink
 }
 
-// restart goes on with another sink, and prepares it.
+// restart continues with a new sink, and prepares it.
 func (s *subject) restart() {
 	s.Helper()
 	if err := s.sink.Close(); err != nil {
@@ -109,7 +109,7 @@ func (s *subject) mustWrite(sink destination.Sink, b *destination.Batch) {
 	}
 }
 
-// same checks that the destination has what was written.
+// same checks that the destination holds what was written.
 func (s *subject) same() {
 	s.Helper()
 	got, want := s.Tables(s.T), s.want.clone()
@@ -139,7 +139,8 @@ func customer(c trackway.Customer, changed uint64, properties string, ids ...str
 	return row
 }
 
-// batch returns the events after a number up to another one, with customers.
+// batch returns a batch of the events after one number, up to another, with
+// customers.
 func batch(after, through uint64, customers ...*destination.Customer) *destination.Batch {
 	b := &destination.Batch{Store: storeID, After: after, Through: through}
 	changed := map[uint64]bool{}
@@ -168,7 +169,8 @@ func testNothing(s *subject) {
 	}
 }
 
-// testSameBatch: a batch that comes again, also after a restart, is there once.
+// testSameBatch: a batch that is written again, even after a restart, is stored
+// once.
 func testSameBatch(s *subject) {
 	s.prepare()
 	first, second := batch(0, 10, customer(1, 3, `{"a":1}`, "registered=x")), batch(10, 12)
@@ -228,8 +230,9 @@ func testOtherBorders(s *subject) {
 	s.same()
 }
 
-// testNewerStates: after a rewind, an event that is there already may come as
-// an erasure has left it since, also beside new ones. It replaces the old form.
+// testNewerStates: after a rewind, an event that is already there may come as
+// an erasure has left it since, perhaps in a batch with new events. It replaces
+// the old form.
 func testNewerStates(s *subject) {
 	if s.Lacks.Position || s.Lacks.Rewriting {
 		s.Skip("it cannot delete, or keeps no position")
@@ -252,8 +255,8 @@ func testNewerStates(s *subject) {
 	s.same()
 }
 
-// testCustomers: a customer is there in the latest state. Identifiers that it
-// lost are gone, and merges can be followed.
+// testCustomers: a customer is there in its latest state. Identifiers that it
+// lost are gone, and readers can follow merges.
 func testCustomers(s *subject) {
 	s.prepare()
 	s.write(batch(0, 4,
@@ -273,8 +276,8 @@ func testCustomers(s *subject) {
 	s.same()
 }
 
-// testRewritten: events that an erasure rewrote replace what is there, also in
-// batches that move nothing.
+// testRewritten: events that an erasure rewrote replace the stored ones, even
+// in batches that do not move the position.
 func testRewritten(s *subject) {
 	if s.Lacks.Rewriting {
 		s.Skip("it cannot delete")
@@ -301,7 +304,7 @@ func testRewritten(s *subject) {
 	s.same()
 }
 
-// testErasures: an erasure is there once, and its end replaces its beginning.
+// testErasures: an erasure is stored once, and its end replaces its beginning.
 func testErasures(s *subject) {
 	s.prepare()
 	erased := customer(1, 2, `{}`)
@@ -320,7 +323,7 @@ func testErasures(s *subject) {
 	s.same()
 }
 
-// testCheck: a check leaves nothing behind, and moves nothing.
+// testCheck: a check leaves nothing behind, and does not move the position.
 func testCheck(s *subject) {
 	s.prepare()
 	check := func() {
@@ -338,7 +341,7 @@ func testCheck(s *subject) {
 	s.at(destination.Position{Store: storeID, Number: 3})
 }
 
-// testAwkward: values arrive as they are.
+// testAwkward: awkward values arrive unchanged.
 func testAwkward(s *subject) {
 	s.prepare()
 	b := &destination.Batch{Store: storeID, Through: 200}
@@ -377,8 +380,8 @@ func testLarge(s *subject) {
 	s.same()
 }
 
-// testTwoProcesses: a process that goes on although another one has taken over
-// doubles nothing, and takes nothing away. It may be refused.
+// testTwoProcesses: a process that continues after another one has taken over
+// doubles nothing, and removes nothing. It may be refused.
 func testTwoProcesses(s *subject) {
 	if s.Lacks.Position {
 		s.Skip("without a position, rows come twice")
@@ -390,7 +393,7 @@ func testTwoProcesses(s *subject) {
 	s.at(destination.Position{Store: storeID, Number: 5})
 	s.write(batch(5, 10))
 	_, _ = zombie.Write(s.Context(), batch(5, 8)) // it may fail
-	s.sink = s.another()                          // the zombie may have thrown the other one out
+	s.sink = s.another()                          // the old process may have taken the destination back
 	p := s.prepare()
 	if p != (destination.Position{Store: storeID, Number: 10}) {
 		s.Errorf("got position %v: the changes up to 10 are there", p)
@@ -399,8 +402,8 @@ func testTwoProcesses(s *subject) {
 	s.same()
 }
 
-// testEnded: methods stop when their context has ended, and the sink can be
-// used after that.
+// testEnded: methods stop when their context has ended, and the sink still
+// works afterwards.
 func testEnded(s *subject) {
 	s.prepare()
 	s.write(batch(0, 3))
@@ -417,8 +420,8 @@ func testEnded(s *subject) {
 	s.same()
 }
 
-// testBroken: whatever becomes of a connection, a batch that is repeated as the
-// engine does it is there once.
+// testBroken: whatever happens to a connection, a batch is stored once if it is
+// repeated as the engine repeats it.
 func testBroken(s *subject) {
 	if s.Break == nil {
 		s.Skip("its connection cannot be broken")

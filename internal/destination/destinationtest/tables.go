@@ -17,12 +17,12 @@ import (
 	"trackway/internal/destination"
 )
 
-// Tables are what a destination has, as its own tools show it. Of a kind that
-// only appends, they are what its views show: each event once, and of a
-// customer the latest state.
+// Tables is the content of a destination, as its own tools show it. For a kind
+// that only appends, it is what the views show: each event once, and each
+// customer in its latest state.
 type Tables struct {
-	Events    []destination.Event                     // one that is there twice is listed twice
-	Customers []destination.Customer                  // without identifiers; absorbed ones may be missing
+	Events    []destination.Event                     // a doubled event is listed twice
+	Customers []destination.Customer                  // without identifiers; absorbed customers may be missing
 	IDs       []ID                                    // those in force
 	Map       map[trackway.Customer]trackway.Customer // absorbed customers to survivors, which may be absorbed, too
 	Erasures  []destination.Erasure
@@ -34,8 +34,8 @@ type ID struct {
 	Name, Value string
 }
 
-// lines writes tables as text, so that differences can be read. It leaves out
-// customers that were absorbed, and follows chains of survivors.
+// lines formats tables as text, so that people can read differences. It leaves
+// out absorbed customers, and follows chains of survivors.
 func (t *Tables) lines() []string {
 	var lines []string
 	for _, e := range t.Events {
@@ -116,7 +116,7 @@ func (t *Tables) customer(c destination.Customer) {
 	t.Customers = append(t.Customers, c)
 }
 
-// clone returns a copy that does not change with t.
+// clone returns a copy that later changes of t do not affect.
 func (t *Tables) clone() *Tables {
 	own := &Tables{
 		Events: slices.Clone(t.Events), Customers: slices.Clone(t.Customers), IDs: slices.Clone(t.IDs),

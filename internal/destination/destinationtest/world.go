@@ -17,8 +17,8 @@ import (
 	"trackway/internal/store"
 )
 
-// World is a store with random content, and what destinations of it should
-// have.
+// World is a store with random content, and knows what its destinations should
+// hold.
 type World struct {
 	Store    *store.Store
 	Projects []trackway.Project
@@ -30,7 +30,7 @@ type World struct {
 }
 
 // NewWorld returns an empty world with the projects demo and shop. Its choices
-// depend on the seed. Its store is in memory.
+// depend only on the seed. Its store is in memory.
 func NewWorld(t *testing.T, seed uint64) *World {
 	t.Helper()
 	s, err := store.Open("store", store.Options{FS: vfs.NewMem(), Fatal: func(err error) { panic(err) }})
@@ -55,7 +55,7 @@ func NewWorld(t *testing.T, seed uint64) *World {
 	return w
 }
 
-// values are awkward to store, for one system or another.
+// values holds values that are awkward to store for one system or another.
 var values = []string{
 	`1`, `0`, `-1.50`, `1e300`, `123456789012345678901234567890`, `true`, `null`, `"x"`, `""`, `"O'Neil; DROP TABLE events; --"`, `"\u0000"`,
 	`"\\N"`, `"tab\tline\nreturn\r"`, `"\"quoted\""`, `"日本語 🙂"`, `"<a&b>"`, `{"a":[1,{"b":null}],"seq":7}`, `[]`, `{}`, `"2018-08-05T12:20:25.5Z"`,
@@ -136,7 +136,7 @@ func (w *World) Erase() {
 	}
 }
 
-// Want returns what a destination should have of the store.
+// Want returns what a destination should hold.
 func (w *World) Want(d *config.Destination) *Tables {
 	w.t.Helper()
 	v := w.Store.Snapshot()
@@ -190,8 +190,8 @@ func (w *World) erasures(of []destination.Customer) (found []destination.Erasure
 	return found
 }
 
-// Manager returns a manager of one destination, which is not started. The sink
-// is from open. Attempts follow each other without a pause.
+// Manager returns a manager of one destination, which has not been started. Its
+// sink comes from open. Attempts follow each other without a pause.
 func (w *World) Manager(dir string, d config.Destination, open func() destination.Sink) *destination.Manager {
 	w.t.Helper()
 	m, err := destination.New(destination.Options{

@@ -14,7 +14,8 @@ import (
 	"trackway/internal/destination/object/objecttest"
 )
 
-// visits is what three people did: 3 turned out to be 1.
+// visits is what three customers did. Customers 1 and 3 turned out to be one
+// person.
 func visits() *destination.Batch {
 	b := &destination.Batch{Store: storeID, Through: 30}
 	add := func(day int, customer trackway.Customer, eventType, properties string) {

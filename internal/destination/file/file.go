@@ -1,7 +1,7 @@
 // Package file is the destination that writes into a folder: NDJSON that can be
-// followed with tail, or Parquet. internal/destination/object says what is in
-// it. Everything is on the disk before a call returns, and one process at a
-// time writes into the folder.
+// followed with tail, or Parquet. internal/destination/object describes the
+// content of the folder. Everything is on the disk before a call returns, and
+// only one process at a time writes into the folder.
 package file
 
 import (
@@ -16,9 +16,9 @@ import (
 	"trackway/internal/destination/object"
 )
 
-// Sink writes into a folder. Each call locks the folder, so that the state of
-// two processes does not get mixed. Between calls another process may take the
-// folder over; this one is refused then.
+// Sink writes into a folder. Each call locks the folder, so that the states of
+// two processes do not get mixed. Between two calls, another process may take
+// the folder over; then this one is refused.
 type Sink struct {
 	*object.Sink
 
@@ -43,7 +43,7 @@ func newSink(d config.Destination, store string, step func(op string) error) (*S
 }
 
 // Prepare creates the folder if it is missing, takes it over, and removes what
-// a crash has left.
+// a crash left behind.
 func (s *Sink) Prepare(ctx context.Context) (p destination.Position, err error) {
 	if err := s.folder.makeRoot(); err != nil {
 		return destination.Position{}, err
@@ -100,8 +100,9 @@ func (s *Sink) locked(do func() error) error {
 		err = errLocked
 	}
 	if err == nil {
-		// A program that this process is just starting has the file open for a
-		// moment, too, so closing it would not end the lock at once.
+		// If this process is just starting a program, that program has the file
+		// open for a moment, too. Closing the file would then not end the lock
+		// at once.
 		err = errors.Join(do(), syscall.Flock(int(lock.Fd()), syscall.LOCK_UN))
 	}
 	return errors.Join(err, lock.Close())

@@ -41,7 +41,7 @@ func settings(path, format string) config.Destination {
 	return config.Destination{Name: "out", Kind: "file", Path: path, Format: format}
 }
 
-// send sends everything up to a number, from where the destination is.
+// send sends everything from the destination's position up to a number.
 func send(ctx context.Context, s *Sink, through uint64, step func() uint64) error {
 	p, err := s.Prepare(ctx)
 	if err != nil {
@@ -77,7 +77,7 @@ func wantEvents(t *testing.T, s *Sink, through uint64) {
 
 var errDisk = errors.New("no space left on device")
 
-// TestSteps lets the file system fail at each step, once or from then on.
+// TestSteps makes the file system fail at each step, once or permanently.
 func TestSteps(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"ndjson", "parquet"} {
@@ -123,8 +123,8 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-// TestLockEnds keeps a copy of the lock's descriptor, as a process has that is
-// being started. The lock must end nevertheless.
+// TestLockEnds keeps a copy of the lock's descriptor, as a starting process
+// does. The lock must end nevertheless.
 func TestLockEnds(t *testing.T) {
 	t.Parallel()
 	s, err := New(settings(filepath.Join(t.TempDir(), "out"), "ndjson"), storeID)
@@ -169,7 +169,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// child writes until it is killed, and says what it has written.
+// child writes until it is killed, and prints what it has written.
 func child(folder, format string) {
 	s, err := New(settings(folder, format), storeID)
 	if err != nil {
@@ -191,8 +191,8 @@ func child(folder, format string) {
 	}
 }
 
-// TestKill kills the process at random moments. Acknowledged
-// events are there, and nothing is twice.
+// TestKill kills the process at random moments. All acknowledged events must be
+// there, and none twice.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"ndjson", "parquet"} {
@@ -247,7 +247,7 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// TestOneWriter refuses a process while another one is writing.
+// TestOneWriter: a process is refused while another one is writing.
 func TestOneWriter(t *testing.T) {
 	t.Parallel()
 	d := settings(filepath.Join(t.TempDir(), "out"), "ndjson")
@@ -314,7 +314,8 @@ func TestTail(t *testing.T) {
 	}
 }
 
-// TestLinkedDay erases in a day whose folder an operator has put elsewhere.
+// TestLinkedDay erases data in a day whose folder an operator has replaced by a
+// link to another place.
 func TestLinkedDay(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join(t.TempDir(), "out")
@@ -344,7 +345,8 @@ func TestLinkedDay(t *testing.T) {
 	if text, err := os.ReadFile(files[0]); err != nil || len(text) == 0 || strings.Contains(string(text), "SECRET") {
 		t.Errorf("got %s, %v", text, err)
 	}
-	// The rest of a failed write goes, and the rest of the day stays.
+	// The remains of a failed write are removed, and the other objects of the
+	// day stay.
 	if _, err := s.folder.Create(t.Context(), "events/dt=1970-01-01/new.ndjson", []byte("{}\n")); err != nil {
 		t.Fatal(err)
 	}

@@ -16,9 +16,9 @@ import (
 	"trackway/internal/destination/object"
 )
 
-// folder is a directory as an [object.Bucket] and [object.Appender]. New
-// contents are written into files of the folder unfinished/, and get their
-// names when they are on the disk.
+// folder is a directory as an [object.Bucket] and [object.Appender]. It writes
+// new contents into files in unfinished/, and names them once they are on the
+// disk.
 type folder struct {
 	root string
 
@@ -30,7 +30,7 @@ type folder struct {
 const (
 	unfinished = ".unfinished"
 	lockName   = ".lock"
-	perm       = 0o640 // of files: personal data, for the owner and a group that reads it
+	perm       = 0o640 // of files: they hold personal data, so only the owner and the group may read them
 	dirPerm    = 0o750
 )
 
@@ -47,7 +47,7 @@ func (f *folder) makeRoot() error {
 	return f.syncDir(filepath.Dir(f.root))
 }
 
-// removeUnfinished removes what a crash has left in the folder for new files.
+// removeUnfinished removes what a crash left in the folder for new files.
 func (f *folder) removeUnfinished() error {
 	entries, err := os.ReadDir(f.path(unfinished))
 	for _, e := range entries {
@@ -87,7 +87,7 @@ func (f *folder) Replace(ctx context.Context, name, tag string, data []byte) (ne
 	return tagOf(data), f.write(ctx, name, data, os.Rename)
 }
 
-// write makes a file of data and gives it its name with place.
+// write creates a file with data, and gives it its name by calling place.
 func (f *folder) write(ctx context.Context, name string, data []byte, place func(from, to string) error) (err error) {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -103,7 +103,7 @@ func (f *folder) write(ctx context.Context, name string, data []byte, place func
 	if err != nil {
 		return err
 	}
-	defer func() { // after a rename, there is nothing to remove
+	defer func() { // after a rename, there is nothing left to remove
 		if rmErr := os.Remove(tmp.Name()); rmErr != nil && !errors.Is(rmErr, fs.ErrNotExist) {
 			err = errors.Join(err, rmErr)
 		}
@@ -120,7 +120,8 @@ func (f *folder) write(ctx context.Context, name string, data []byte, place func
 	return f.syncDir(filepath.Dir(path))
 }
 
-// plain removes the temporary name from an error: it means nothing to anybody.
+// plain removes the temporary name from an error, because it means nothing to
+// users.
 func plain(err error) error {
 	if link := (*os.LinkError)(nil); errors.As(err, &link) {
 		return fmt.Errorf("%s: %w", link.New, link.Err)
@@ -129,7 +130,7 @@ func plain(err error) error {
 }
 
 // fill writes data at an offset, waits until it is on the disk, and closes the
-// file. A failure may leave a part.
+// file. After a failure, the file may hold a part of the data.
 func (f *folder) fill(file *os.File, offset int64, data []byte) error {
 	err := f.step("write")
 	if err != nil && len(data) > 1 { // as a full disk does
@@ -155,7 +156,8 @@ func (f *folder) syncAndClose(file *os.File, sync bool) error {
 	return errors.Join(err, file.Close())
 }
 
-// makeParent creates the directories above a file, each durably.
+// makeParent creates the directories above a file. Each is durable before the
+// next.
 func (f *folder) makeParent(path string) error {
 	dir := filepath.Dir(path)
 	if _, err := os.Stat(dir); err == nil {
@@ -227,12 +229,13 @@ func (f *folder) Delete(_ context.Context, name string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	// Also if it is gone: an earlier call may have failed here.
+	// This is necessary even if the file is gone: an earlier call may have
+	// failed here.
 	dir := filepath.Dir(path)
 	if err := f.syncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	for dir != f.root && syscall.Rmdir(dir) == nil { // it fails if something is in it, or if it is a link
+	for dir != f.root && syscall.Rmdir(dir) == nil { // it fails if the directory is not empty, or is a link
 		dir = filepath.Dir(dir)
 	}
 	return nil
@@ -240,7 +243,7 @@ func (f *folder) Delete(_ context.Context, name string) error {
 
 // List implements [object.Bucket].
 func (f *folder) List(ctx context.Context, prefix string, yield func(name string) bool) error {
-	// The dot makes it follow a link, if the folder is one.
+	// The final dot makes WalkDir follow a link, if the folder is one.
 	err := filepath.WalkDir(f.path(prefix)+"/.", func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err

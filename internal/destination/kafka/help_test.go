@@ -22,11 +22,11 @@ import (
 
 const storeID = "00112233445566778899aabbccddeeff"
 
-// cluster is a Kafka in this process that can lose answers.
+// cluster is a Kafka in this process. It can lose answers.
 type cluster struct {
 	*kfake.Cluster
 
-	lose atomic.Bool // the next answer, and the connection with it
+	lose atomic.Bool // lose the next answer, and the connection with it
 }
 
 func newCluster(t *testing.T, opts ...kfake.Opt) *cluster {
@@ -96,9 +96,9 @@ func prepare(t *testing.T, s *Sink, number uint64) {
 	}
 }
 
-// write writes b as the engine does: after an error, it prepares s and looks at
-// the position. (About one transaction in fifty ends with an error of the fake
-// or of the client about sequence numbers.)
+// write writes b as the engine does: after an error, it prepares s and checks
+// the position. (About one transaction in fifty fails with an error about
+// sequence numbers, from the fake or the client.)
 func write(t *testing.T, s *Sink, b *destination.Batch) {
 	t.Helper()
 	for range 3 {
@@ -117,8 +117,7 @@ func write(t *testing.T, s *Sink, b *destination.Batch) {
 	t.Fatal("the batch cannot be written")
 }
 
-// batch returns a batch with an event for each number above after and up to
-// through.
+// batch returns a batch with an event for each number from after+1 to through.
 func batch(after, through uint64) *destination.Batch {
 	b := &destination.Batch{Store: storeID, After: after, Through: through}
 	for n := after + 1; n <= through; n++ {
@@ -143,8 +142,8 @@ type row struct {
 	raw        []byte
 }
 
-// consume reads all committed records, by topic and in the order of each
-// partition. It does not use our code.
+// consume reads all committed records, by topic, in the order of each
+// partition. It does not use our own code.
 func consume(t *testing.T, url, prefix string) map[string][]row {
 	t.Helper()
 	brokers := strings.Split(strings.TrimPrefix(url, "kafka://"), ",")
@@ -161,8 +160,8 @@ func consume(t *testing.T, url, prefix string) map[string][]row {
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	// A commit is answered before the markers of the transaction are
-	// everywhere.
+	// A commit is answered before all partitions have the markers of the
+	// transaction.
 	var ends kadm.ListedOffsets
 	for settled := false; !settled; {
 		all, err := kadm.NewClient(client).ListEndOffsets(ctx, full...)
@@ -221,7 +220,7 @@ func consume(t *testing.T, url, prefix string) map[string][]row {
 }
 
 // seqs returns the sequence numbers in the topic events, sorted. In each
-// partition, those of a customer must be in order, unless anyOrder.
+// partition, a customer's events must be in order, unless anyOrder is set.
 func seqs(t *testing.T, url, prefix string, anyOrder bool) []uint64 {
 	t.Helper()
 	var all []uint64
@@ -255,7 +254,7 @@ func wantEvents(t *testing.T, url, prefix string, n uint64) {
 	}
 }
 
-// addPartitions gives a topic that many more partitions.
+// addPartitions adds n partitions to a topic.
 func addPartitions(t *testing.T, broker, topic string, n int) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker))

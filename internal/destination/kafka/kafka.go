@@ -1,10 +1,10 @@
 // Package kafka is the destination kind kafka. One transaction holds the
 // records of a batch and the position, so a consumer that reads only committed
-// records reads each of them exactly once. DESIGN.md says why that holds when
-// brokers, answers or we fail.
+// records reads each of them exactly once. DESIGN.md explains why this holds
+// when brokers, answers or we fail.
 //
 // Topics can only be appended to. So events that an erasure has rewritten stay
-// in the topic events as they were, until the topic's retention removes them.
+// unchanged in the topic events until the topic's retention removes them.
 package kafka
 
 import (
@@ -28,24 +28,23 @@ import (
 )
 
 const (
-	// transactionTimeout is when the brokers abort a transaction that we no
-	// longer end. Until then, readers of committed records wait. No batch may
-	// take as long.
+	// transactionTimeout is when the brokers abort a transaction that we do not
+	// end. Until then, readers of committed records wait. A batch must take
+	// less time.
 	transactionTimeout = 60 * time.Second
 	writeTimeout       = 45 * time.Second
 
 	dialTimeout    = 10 * time.Second
-	requestTimeout = 10 * time.Second // on top of what a request itself may take
-	retryTimeout   = 20 * time.Second // of requests other than those that write
+	requestTimeout = 10 * time.Second // in addition to the time that a request itself may take
+	retryTimeout   = 20 * time.Second // of requests that do not write
 	metadataAge    = time.Second
-	createTimeout  = 15 * time.Second // until a new topic must have leaders
+	createTimeout  = 15 * time.Second // for a new topic to get leaders
 	pollEvery      = 50 * time.Millisecond
 	fetchWait      = 250 * time.Millisecond
 	fetchBytes     = 1 << 20
 
 	// maxBuffered bounds the values that wait for a broker, in bytes. The batch
-	// itself is in memory, too.
-	// A record with more cannot be sent.
+	// itself is in memory, too. A larger record cannot be sent.
 	maxBuffered = 8 << 20
 )
 
@@ -58,10 +57,10 @@ type Sink struct {
 	id       string // the transactional id
 	instance string // differs between any two sinks
 
-	client  *kgo.Client // that may write; nil: not prepared
+	client  *kgo.Client // it may write; nil: not prepared
 	topics  map[string]*topic
 	state   state // as last committed
-	claimed bool  // a record with our instance was committed once
+	claimed bool  // a record with our instance has been committed
 }
 
 // New checks the settings of d. It opens nothing. store is the store's id.
@@ -78,8 +77,8 @@ func New(d *config.Destination, store string) (*Sink, error) {
 }
 
 // Prepare connects, creates missing topics, and makes every other sink of the
-// same destination and store unable to write. Then nobody's transaction is
-// still undecided, and it reads the position.
+// same destination and store unable to write. The outcome of all earlier
+// transactions is then known, and Prepare reads the position.
 func (s *Sink) Prepare(ctx context.Context) (destination.Position, error) {
 	if err := s.open(ctx, false); err != nil {
 		return destination.Position{}, s.fail(ctx, err)
@@ -87,7 +86,7 @@ func (s *Sink) Prepare(ctx context.Context) (destination.Position, error) {
 	return s.state.position(), nil
 }
 
-// open does what Prepare does. With renewed, it accepts topics that were
+// open does the work of Prepare. If renewed is set, it accepts topics that were
 // deleted and created again.
 func (s *Sink) open(ctx context.Context, renewed bool) error {
 	s.close()
@@ -106,7 +105,7 @@ func (s *Sink) open(ctx context.Context, renewed bool) error {
 	if err := s.createTopics(ctx, kadm.NewClient(s.client)); err != nil {
 		return err
 	}
-	// A sink that has lost the destination to another one does not take it back
+	// A sink that has lost the destination to another one must not take it back
 	// by itself.
 	if s.topics, err = s.awaitTopics(ctx, s.client); err != nil {
 		return err
@@ -117,7 +116,8 @@ func (s *Sink) open(ctx context.Context, renewed bool) error {
 	if _, _, err := s.client.ProducerID(ctx); err != nil {
 		return fmt.Errorf("begin to write as %s: %w", s.id, err)
 	}
-	// From here on, all earlier transactions of this destination are decided.
+	// From here on, the outcome of all earlier transactions of this destination
+	// is known.
 	if s.topics, err = s.readTopics(ctx, s.client); err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (s *Sink) open(ctx context.Context, renewed bool) error {
 	return s.commit(ctx, &f.state, nil)
 }
 
-// awaitTopics is readTopics, but waits a while for topics that are new.
+// awaitTopics is like readTopics, but waits a while for new topics.
 func (s *Sink) awaitTopics(ctx context.Context, client *kgo.Client) (map[string]*topic, error) {
 	waiting, cancel := context.WithTimeout(ctx, createTimeout)
 	defer cancel()
@@ -144,13 +144,13 @@ func (s *Sink) awaitTopics(ctx context.Context, client *kgo.Client) (map[string]
 	}
 }
 
-// adopt compares what is recorded with the topics that are there, and completes
-// it.
+// adopt compares the recorded topics with the existing ones, and adds new ones
+// to the record.
 func (s *Sink) adopt(f *found, renewed bool) error {
 	if !f.any {
 		for _, name := range tables {
 			if !s.topics[name].empty() {
-				return &destination.FinalError{Err: fmt.Errorf("the topic %s has records, but %s has no position: they are not ours, or %s was deleted; choose another prefix, or delete the topics %s*",
+				return &destination.FinalError{Err: fmt.Errorf("the topic %s has records, but %s has no position: either the records are not ours, or %s was deleted; use another prefix, or delete the topics %s*",
 					s.prefix+name, s.prefix+positions, s.prefix+positions, s.prefix)}
 			}
 		}
@@ -185,14 +185,14 @@ func (s *Sink) checkOwner(ctx context.Context, client *kgo.Client, t *topic) err
 		return err
 	}
 	if f.ours && f.Instance != s.instance {
-		s.claimed = false // if an operator starts us again, we may
+		s.claimed = false // if an operator starts us again, we may write
 		return &destination.FinalError{Err: fmt.Errorf("another process writes to this destination as %s", s.id)}
 	}
 	return nil
 }
 
-// Write writes b in one transaction, with the position. It writes no event a
-// second time, and ignores rewritten events: those in the topic stay.
+// Write writes b and the position in one transaction. It writes no event twice,
+// and ignores rewritten events, because the topic keeps the old ones.
 func (s *Sink) Write(ctx context.Context, b *destination.Batch) ([]destination.Reject, error) {
 	switch {
 	case s.client == nil:
@@ -202,59 +202,37 @@ func (s *Sink) Write(ctx context.Context, b *destination.Batch) ([]destination.R
 	case b.After < b.Through && b.Through <= s.state.Number:
 		return s.rejects(b), nil // it was written
 	case b.After == b.Through && len(b.Erasures) == 0:
-		return nil, nil // nothing but events that cannot be rewritten
+		return nil, nil // the batch has only events that cannot be rewritten
 	}
 	next := s.state
 	if b.After < b.Through {
 		next.Store, next.Number = b.Store, b.Through
 		next.Written = s.state.with(span{b.After, b.Through})
 	}
-	r := &rows{prefix: s.prefix, topics: s.topics, store: []byte(b.Store)}
-	ctx, cancel := context.WithTimeoutCause(ctx, writeTimeout, errors.New("the brokers did not take the batch in time"))
+	r := s.rows(b)
+	ctx, cancel := context.WithTimeoutCause(ctx, writeTimeout, errors.New("the brokers did not accept the batch in time"))
 	defer cancel()
-	if err := s.commit(ctx, &next, s.records(b, r)); err != nil {
+	if err := s.commit(ctx, &next, r.records(b, &s.state)); err != nil {
 		return nil, s.fail(ctx, err)
 	}
 	return r.rejects, nil
 }
 
-// rejects returns the rows of b that do not fit, although b was written.
+// rejects returns the rows of b that did not fit. It does so even if b was
+// already written.
 func (s *Sink) rejects(b *destination.Batch) []destination.Reject {
-	r := &rows{prefix: s.prefix, topics: s.topics, store: []byte(b.Store)}
-	for i := range b.Events {
-		r.event(&b.Events[i])
-	}
-	for i := range b.Customers {
-		r.customer(&b.Customers[i])
-	}
-	for i := range b.Erasures {
-		r.erasure(&b.Erasures[i])
+	r := s.rows(b)
+	for range r.records(b, &state{}) {
 	}
 	return r.rejects
 }
 
-// records yields the records of b that are to be written.
-func (s *Sink) records(b *destination.Batch, r *rows) iter.Seq[*kgo.Record] {
-	return func(yield func(*kgo.Record) bool) {
-		going := true
-		for i := 0; going && i < len(b.Events); i++ {
-			if !s.state.has(b.Events[i].Seq) {
-				going = yield(r.event(&b.Events[i]))
-			}
-		}
-		for i := 0; going && i < len(b.Customers); i++ {
-			if b.Customers[i].Changed > s.state.Number { // otherwise the topic has this state, or a newer one
-				going = !slices.ContainsFunc(r.customer(&b.Customers[i]), func(record *kgo.Record) bool { return !yield(record) })
-			}
-		}
-		for i := 0; going && i < len(b.Erasures); i++ {
-			going = yield(r.erasure(&b.Erasures[i]))
-		}
-	}
+func (s *Sink) rows(b *destination.Batch) *rows {
+	return &rows{prefix: s.prefix, topics: s.topics, store: []byte(b.Store)}
 }
 
-// commit writes records and next in one transaction. After an error, it is
-// unknown whether they are written until the sink is opened again.
+// commit writes records and next in one transaction. After an error, nobody
+// knows whether they are written until the sink is opened again.
 func (s *Sink) commit(ctx context.Context, next *state, records iter.Seq[*kgo.Record]) error {
 	err := transact(ctx, s.client, func(yield func(*kgo.Record) bool) {
 		if records != nil {
@@ -300,8 +278,8 @@ func transact(ctx context.Context, client *kgo.Client, records iter.Seq[*kgo.Rec
 	if err != nil {
 		return fmt.Errorf("write records: %w", errors.Join(err, context.Cause(ctx)))
 	}
-	// The client gets itself another epoch if it has lost track of what it
-	// sent. Earlier records would not be part of the transaction.
+	// The client gets a new epoch if it has lost track of what it sent. Earlier
+	// records would then not be part of the transaction.
 	if id2, epoch2, err := client.ProducerID(ctx); err != nil || id2 != id || epoch2 != epoch {
 		return fmt.Errorf("commit a transaction: it was interrupted: %w", errors.Join(err, kerr.OperationNotAttempted))
 	}
@@ -311,17 +289,17 @@ func transact(ctx context.Context, client *kgo.Client, records iter.Seq[*kgo.Rec
 	return nil
 }
 
-// fail closes the client, so that the next use begins with a new epoch, which
-// decides what has become of a transaction. It returns err as the engine shall
-// see it.
+// fail closes the client. The next use then begins with a new epoch, which
+// decides the outcome of the transaction. It returns err in the form that the
+// engine expects.
 func (s *Sink) fail(ctx context.Context, err error) error {
 	s.close()
 	if _, final := errors.AsType[*destination.FinalError](err); final {
 		return err
 	}
 	if errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch) {
-		// Another sink has taken over, or we were asleep for longer than the
-		// transaction may take.
+		// Either another sink has taken over, or we were asleep for longer than
+		// a transaction may take.
 		if lost := s.lost(ctx); lost != nil {
 			return lost
 		}
@@ -330,7 +308,7 @@ func (s *Sink) fail(ctx context.Context, err error) error {
 }
 
 // lost returns a FinalError if another sink has taken over. It returns nil if
-// none has, or if that cannot be found out now: then the next open does.
+// none has, or if it cannot find out now: then the next open finds out.
 func (s *Sink) lost(ctx context.Context) error {
 	opts, err := s.options.dial()
 	if err != nil {
@@ -352,8 +330,8 @@ func (s *Sink) lost(ctx context.Context) error {
 	return nil
 }
 
-// Rewind records another position. Events that are in the topic are not written
-// again, unless the topic was deleted and created again.
+// Rewind records another position. Events that are already in the topic are not
+// written again, unless the topic was deleted and created again.
 func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
 	if err := s.open(ctx, true); err != nil {
 		return s.fail(ctx, err)
@@ -370,8 +348,8 @@ func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
 }
 
 // Check writes a record into the topic with the positions, reads it back, and
-// overwrites it with a tombstone. It uses a transactional id of its own and
-// disturbs nobody who writes.
+// overwrites it with a tombstone. It uses a separate transactional id, so it
+// does not disturb a sink that writes.
 func (s *Sink) Check(ctx context.Context) error {
 	return s.options.clean(s.check(ctx))
 }
@@ -404,7 +382,7 @@ func (s *Sink) check(ctx context.Context) error {
 	return errors.Join(read, transact(ctx, client, one(&kgo.Record{Topic: topic, Key: key})))
 }
 
-// contains waits until value can be read after the end of t.
+// contains waits until value can be read at the end of t.
 func (s *Sink) contains(ctx context.Context, client *kgo.Client, t *topic, value []byte) error {
 	for at := t.end[0]; ; {
 		records, next, _, err := s.fetch(ctx, client, positions, t, 0, at)
@@ -443,7 +421,7 @@ func (s *Sink) close() {
 	}
 }
 
-// maxBytes is how many bytes a batch of records may have in a topic.
+// maxBytes returns how many bytes a batch of records may have in a topic.
 func (s *Sink) maxBytes(full string) int32 {
 	for name, t := range s.topics {
 		if s.prefix+name == full {
@@ -453,8 +431,9 @@ func (s *Sink) maxBytes(full string) int32 {
 	return defaultMaxBytes
 }
 
-// partitioner puts rows of one key into the partition that Kafka's own clients
-// would choose, among those that the topic had in the beginning.
+// partitioner puts rows with the same key into the partition that Kafka's own
+// clients would choose, among the partitions that the topic had in the
+// beginning.
 type partitioner struct{ s *Sink }
 
 // ForTopic returns the partitioner of a topic.
@@ -474,7 +453,7 @@ type fixedPartitions struct {
 	n int // 0: all there are
 }
 
-// Partition returns the partition of r among n.
+// Partition returns the partition of r, out of n.
 func (p fixedPartitions) Partition(r *kgo.Record, n int) int {
 	if p.n > 0 && p.n < n {
 		n = p.n

@@ -87,7 +87,7 @@ func TestRows(t *testing.T) {
 	prepare(t, s, 9)
 }
 
-// TestOnce repeats batches in all the ways in which that can happen.
+// TestOnce repeats batches in all ways that can occur.
 func TestOnce(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -110,7 +110,7 @@ func TestOnce(t *testing.T) {
 	wantEvents(t, c.url(), "", 33)
 }
 
-// TestRewindBeforeTheStart begins late, and then sends what was before.
+// TestRewindBeforeTheStart begins late, and then sends what came before.
 func TestRewindBeforeTheStart(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -166,8 +166,8 @@ func TestUnknownOutcome(t *testing.T) {
 			s := newSink(t, c.url(), "out", "")
 			prepare(t, s, 0)
 			write(t, s, batch(0, 10))
-			// Nothing gets through after the commit, so that the client cannot
-			// ask again and has to give up.
+			// Nothing passes after the commit, so the client cannot ask again
+			// and has to give up.
 			var broken, got atomic.Bool
 			broken.Store(true)
 			for _, key := range []kmsg.Key{kmsg.EndTxn, kmsg.InitProducerID} {
@@ -216,10 +216,10 @@ func TestZombie(t *testing.T) {
 	write(t, young, batch(10, 15))
 	wantEvents(t, c.url(), "", 15)
 
-	// An operator may start the old one again.
+	// An operator may start the old process again.
 	prepare(t, old, 15)
-	// The young one may not write, and may not take the destination back after
-	// any other error either.
+	// After any other error, too, the new process may not write, and may not
+	// take the destination back.
 	young.close()
 	if _, err := young.Prepare(t.Context()); !isFinal(err) {
 		t.Errorf("the error is %v, want a final one", err)
@@ -228,8 +228,8 @@ func TestZombie(t *testing.T) {
 	wantEvents(t, c.url(), "", 20)
 }
 
-// TestAsleep is fenced because a transaction took too long, not because of
-// another process.
+// TestAsleep: the sink is fenced because a transaction took too long, not
+// because of another process.
 func TestAsleep(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -248,8 +248,9 @@ func TestAsleep(t *testing.T) {
 	wantEvents(t, c.url(), "", 10)
 }
 
-// TestAnothersTransaction has an open transaction of another destination before
-// the last position: a reader of committed records does not see the position.
+// TestAnothersTransaction: another destination has an open transaction in front
+// of the last position. A reader of committed records does not see the
+// position.
 func TestAnothersTransaction(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -287,8 +288,8 @@ func TestAnothersTransaction(t *testing.T) {
 	}
 }
 
-// TestTooLarge rejects rows and writes the others. It says so again if the
-// batch is repeated, since nobody may have heard of it.
+// TestTooLarge rejects rows and writes the others. It reports the rejects again
+// if the batch is repeated, because the first report may have been lost.
 func TestTooLarge(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -311,8 +312,8 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
-// TestLargerThanTheBuffer rejects a row that the topic takes and we cannot
-// send, since it would stop the others for ever.
+// TestLargerThanTheBuffer rejects a row that the topic would accept, but that
+// we cannot send. Otherwise this row would block the others forever.
 func TestLargerThanTheBuffer(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -383,7 +384,8 @@ func TestAlteredTopics(t *testing.T) {
 	}
 }
 
-// TestAddedPartitions adds partitions by hand: rows of a customer stay in one.
+// TestAddedPartitions adds partitions by hand. The rows of a customer must stay
+// in one partition.
 func TestAddedPartitions(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -396,7 +398,7 @@ func TestAddedPartitions(t *testing.T) {
 	wantEvents(t, c.url(), "", 20)
 }
 
-// TestForeignTopic refuses topics that others have filled.
+// TestForeignTopic refuses topics with records of others.
 func TestForeignTopic(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, kfake.SeedTopics(1, events))
@@ -417,7 +419,8 @@ func TestForeignTopic(t *testing.T) {
 	}
 }
 
-// TestCheck checks beside a sink that writes, and leaves nothing.
+// TestCheck runs a check while a sink writes. The check must leave nothing
+// behind.
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -447,8 +450,7 @@ func TestStore(t *testing.T) {
 	}
 }
 
-// TestPassword logs in, and fails to, without showing the password.
-// TestTLS trusts the authority that the URL names, and no other one.
+// TestTLS trusts only the authority that the URL names.
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	web := httptest.NewTLSServer(nil) // for its certificate, which is of 127.0.0.1

@@ -19,7 +19,7 @@ import (
 	"trackway/internal/config"
 )
 
-// defaultPort is the port of a broker whose address names none.
+// defaultPort is the port of a broker whose address does not name one.
 const defaultPort = "9092"
 
 // options are the settings of a destination that are in its URL:
@@ -138,7 +138,8 @@ func (o *options) mechanism() sasl.Mechanism {
 	return nil
 }
 
-// dial returns what every client of the destination needs in order to connect.
+// dial returns the options that every client of the destination needs to
+// connect.
 func (o *options) dial() ([]kgo.Opt, error) {
 	opts := []kgo.Opt{
 		kgo.ClientID("trackway"),
@@ -169,7 +170,7 @@ func (o *options) dial() ([]kgo.Opt, error) {
 	return opts, nil
 }
 
-// clean returns err without the password, should a library ever put it there.
+// clean returns err without the password, in case a library puts it there.
 func (o *options) clean(err error) error {
 	if err == nil || o.password == "" || !strings.Contains(err.Error(), o.password) {
 		return err

@@ -23,32 +23,33 @@ type state struct {
 	Store  string `json:"store"`  // the position
 	Number uint64 `json:"number"` // of it
 
-	// Instance is the sink that wrote the record. A sink that finds another one
-	// here has been replaced.
+	// Instance is the sink that wrote the record. A sink that finds another
+	// instance here has been replaced.
 	Instance string `json:"instance"`
 
-	// Written says the events with which numbers are in the topic events. They
-	// are not written again after the position was moved back.
+	// Written lists the numbers of the events that are in the topic events.
+	// These events are not written again after a rewind.
 	Written []span `json:"written"`
 
-	Topics map[string]topicState `json:"topics"` // those with rows, as they were in the beginning
+	Topics map[string]topicState `json:"topics"` // the topics with rows, as they were in the beginning
 }
 
-// topicState describes a topic when rows first went there.
+// topicState describes a topic as it was when the first rows were written to
+// it.
 type topicState struct {
-	ID string `json:"id"` // another one means that the topic was deleted and created again
+	ID string `json:"id"` // if the topic has another id now, it was deleted and created again
 
-	// Partitions is how many there were. Rows stay within them if partitions
-	// are added: otherwise an old row of a customer would remain in the
-	// partition where it was.
+	// Partitions is the number of partitions. Rows stay within these even if
+	// partitions are added. Otherwise an old row of a customer would remain in
+	// its old partition.
 	Partitions int32 `json:"partitions"`
 }
 
-// checkKey is what the keys of Check's records begin with. No destination is
-// called so.
+// checkKey begins the keys of Check's records. No destination can have such a
+// name.
 const checkKey = "check/"
 
-// span is the numbers above the first and up to the second.
+// span is a range of numbers: above the first, up to and including the second.
 type span [2]uint64
 
 // has reports whether the event with number n has been written.
@@ -62,7 +63,7 @@ func (st *state) has(n uint64) bool {
 	return i < len(st.Written) && st.Written[i][0] < n
 }
 
-// with returns the spans of st and another one, joined where they touch.
+// with returns the spans of st and add, merged where they touch.
 func (st *state) with(add span) []span {
 	var joined []span
 	all := append(slices.Clone(st.Written), add)
@@ -95,7 +96,7 @@ func (st *state) record(topic, name string) *kgo.Record {
 	return &kgo.Record{Topic: topic, Key: []byte(name), Value: value}
 }
 
-// found is what the topic positions says.
+// found is the content of the topic positions.
 type found struct {
 	state
 	ours bool // there is a record of this destination
@@ -116,9 +117,9 @@ func (f *found) note(r *kgo.Record, name string) error {
 }
 
 // readState reads the destination's last committed record. With settle, it
-// first waits until every transaction that is open now has ended, because a
-// committed record after the first record of an open transaction (also one of
-// another destination) cannot be read before.
+// first waits until every transaction that is open now has ended. This is
+// necessary because a committed record cannot be read while an earlier record
+// belongs to an open transaction, even one of another destination.
 func (s *Sink) readState(ctx context.Context, client *kgo.Client, t *topic, settle bool) (found, error) {
 	var f found
 	end := t.end[0]
@@ -137,7 +138,7 @@ func (s *Sink) readState(ctx context.Context, client *kgo.Client, t *topic, sett
 			continue
 		}
 		if stable >= end || !settle {
-			break // what is between at and the end was compacted, or may not be read yet
+			break // the records between at and the end were compacted, or may not be read yet
 		}
 		if err := sleep.For(ctx, pollEvery); err != nil {
 			return f, fmt.Errorf("an open transaction in the topic %s has not ended: %w", s.prefix+positions, err)
@@ -147,8 +148,8 @@ func (s *Sink) readState(ctx context.Context, client *kgo.Client, t *topic, sett
 }
 
 // fetch reads committed records of a partition from an offset on. It returns
-// them, the offset after them, and the one up to which all transactions have
-// ended. Without records, next may still be higher than at.
+// the records, the offset after them, and the offset up to which all
+// transactions have ended. Even without records, next may be higher than at.
 func (s *Sink) fetch(ctx context.Context, client *kgo.Client, table string, t *topic, partition int32, at int64) (records []*kgo.Record, next, stable int64, err error) {
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxWaitMillis = int32(fetchWait / time.Millisecond)
@@ -166,7 +167,7 @@ func (s *Sink) fetch(ctx context.Context, client *kgo.Client, table string, t *t
 	if err != nil {
 		return nil, at, 0, fmt.Errorf("read the topic %s: %w", s.prefix+table, err)
 	}
-	resp := answer.(*kmsg.FetchResponse) // what kgo answers to this kind of request
+	resp := answer.(*kmsg.FetchResponse) // the answer type of kgo to this kind of request
 	err = kerr.ErrorForCode(resp.ErrorCode)
 	if err == nil && (len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1) {
 		err = errors.New("the answer has no partition")

@@ -23,7 +23,7 @@ import (
 )
 
 // persist writes the events up to n in batches, as the engine does: after an
-// error, it prepares the sink, and goes on at the position.
+// error, it prepares the sink, and continues at the position.
 func persist(t *testing.T, s *Sink, n uint64, wrote func(uint64)) {
 	t.Helper()
 	at, ready := uint64(0), false
@@ -48,8 +48,7 @@ func persist(t *testing.T, s *Sink, n uint64, wrote func(uint64)) {
 	}
 }
 
-// TestKilledBroker kills the broker in the middle of writing, and throws away
-// answers.
+// TestKilledBroker kills the broker during writes, and discards answers.
 func TestKilledBroker(t *testing.T) {
 	t.Parallel()
 	b := kafkatest.Start(t)
@@ -76,7 +75,7 @@ func TestKilledBroker(t *testing.T) {
 }
 
 // TestGuide runs the consumer of the guide, and kills it again and again. The
-// topic also has records of a transaction that was aborted.
+// topic also has records of an aborted transaction.
 func TestGuide(t *testing.T) {
 	t.Parallel()
 	b := kafkatest.Start(t)
@@ -131,7 +130,8 @@ func TestGuide(t *testing.T) {
 	}
 }
 
-// abort writes a record into a topic and takes it back.
+// abort writes a record into a topic in a transaction, and aborts the
+// transaction.
 func abort(t *testing.T, b *kafkatest.Broker, topic string) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(strings.TrimPrefix(b.URL(), "kafka://")), kgo.TransactionalID("another"), kgo.DefaultProduceTopic(topic))
@@ -150,8 +150,8 @@ func abort(t *testing.T, b *kafkatest.Broker, topic string) {
 	}
 }
 
-// BenchmarkWrite writes batches of 10 000 events into a real broker, beside a
-// plain producer that makes the same records. The figure is events a second.
+// BenchmarkWrite writes batches of 10 000 events to a real broker, in turn with
+// a plain producer of the same records. The figure is events a second.
 func BenchmarkWrite(b *testing.B) {
 	broker := kafkatest.Start(b)
 	s, err := New(&config.Destination{Name: "out", URL: broker.URL(), Prefix: "bench."}, storeID)

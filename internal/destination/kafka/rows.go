@@ -2,6 +2,8 @@ package kafka
 
 import (
 	"fmt"
+	"iter"
+	"slices"
 	"strconv"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -14,8 +16,8 @@ import (
 // stamp is the form of a time in a value: UTC, with microseconds.
 const stamp = "2006-01-02T15:04:05.000000Z"
 
-// overhead is what a record alone in a batch takes on top of its key, value and
-// headers, rounded up.
+// overhead is what a record that is alone in a batch takes in addition to its
+// key, value and headers, rounded up.
 const overhead = 512
 
 // rows makes the records of one batch.
@@ -26,9 +28,30 @@ type rows struct {
 	rejects []destination.Reject
 }
 
+// records yields the records of b that the topics do not have yet, in the state
+// st. It yields nil for a row that is too large.
+func (r *rows) records(b *destination.Batch, st *state) iter.Seq[*kgo.Record] {
+	return func(yield func(*kgo.Record) bool) {
+		going := true
+		for i := 0; going && i < len(b.Events); i++ {
+			if !st.has(b.Events[i].Seq) {
+				going = yield(r.event(&b.Events[i]))
+			}
+		}
+		for i := 0; going && i < len(b.Customers); i++ {
+			if b.Customers[i].Changed > st.Number { // otherwise the topic has this state, or a newer one
+				going = !slices.ContainsFunc(r.customer(&b.Customers[i]), func(record *kgo.Record) bool { return !yield(record) })
+			}
+		}
+		for i := 0; going && i < len(b.Erasures); i++ {
+			going = yield(r.erasure(&b.Erasures[i]))
+		}
+	}
+}
+
 // record returns the record of a row, or nil if the row is too large for the
-// topic. A nil value is a tombstone. number is the row's sequence number, or
-// that of the change.
+// topic. A nil value makes a tombstone. number is the row's sequence number, or
+// the number of the change.
 func (r *rows) record(table string, key, number uint64, value []byte) *kgo.Record {
 	record := &kgo.Record{
 		Topic: r.prefix + table,
@@ -124,7 +147,7 @@ func appendTime(b []byte, name string, at trackway.Micros) []byte {
 	return append(at.Time().AppendFormat(append(append(b, name...), '"'), stamp), '"')
 }
 
-// appendObject appends properties, which are canonical JSON already.
+// appendObject appends properties, which already are canonical JSON.
 func appendObject(b, properties []byte) []byte {
 	b = append(b, `,"properties":`...)
 	if len(properties) == 0 {

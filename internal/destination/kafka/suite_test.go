@@ -45,7 +45,8 @@ func TestSuiteReal(t *testing.T) {
 	})
 }
 
-// partner writes through one URL, and reads through the other one.
+// partner returns a destination that writes through one URL and reads through
+// another.
 func partner(writing, reading, prefix string) *destinationtest.Partner {
 	d := config.Destination{Name: "out", Kind: "kafka", URL: writing, Prefix: prefix}
 	return &destinationtest.Partner{
@@ -65,8 +66,8 @@ func partner(writing, reading, prefix string) *destinationtest.Partner {
 	}
 }
 
-// tablesOf makes tables of records: of the compacted topics, the last one of
-// each key counts.
+// tablesOf converts records to tables. In the compacted topics, the last record
+// of each key counts.
 func tablesOf(t *testing.T, rows map[string][]row) *destinationtest.Tables {
 	t.Helper()
 	tables := &destinationtest.Tables{Map: make(map[trackway.Customer]trackway.Customer)}
@@ -95,7 +96,7 @@ func tablesOf(t *testing.T, rows map[string][]row) *destinationtest.Tables {
 	return tables
 }
 
-// value has the members of all values.
+// value has the members of the values of all topics.
 type value struct {
 	Seq, Erasure, Changed uint64
 	Customer, Survivor    trackway.Customer

@@ -29,22 +29,22 @@ const (
 // tables are the topics with rows.
 var tables = []string{events, customers, customerIDs, customerMap, erasures}
 
-// defaultMaxBytes is what a broker takes in a batch of records unless told
-// otherwise. It counts if we may not read a topic's configuration.
+// defaultMaxBytes is the size of a batch of records that a broker accepts by
+// default. We use it if we may not read a topic's configuration.
 const defaultMaxBytes = 1 << 20
 
-// topic is what a cluster says about a topic.
+// topic is what a cluster reports about a topic.
 type topic struct {
 	id         kadm.TopicID
 	leaders    []int32 // by partition
 	maxBytes   int     // of a batch of records
-	start, end []int64 // offsets by partition: the first there is, and after the last one
+	start, end []int64 // offsets by partition: the first one, and the one after the last
 }
 
 func (t *topic) empty() bool { return slices.Equal(t.start, t.end) }
 
-// settings returns what a new topic is given. The broker's defaults hold for
-// the rest, among them the retention of the events.
+// settings returns the settings of a new topic. Everything else has the
+// broker's defaults, including the retention of the events.
 func settings(name string) map[string]string {
 	switch name {
 	case events:
@@ -52,8 +52,9 @@ func settings(name string) map[string]string {
 	case positions:
 		return map[string]string{"cleanup.policy": "compact", "segment.bytes": strconv.Itoa(16 << 20)}
 	}
-	// Erased data leaves the files of the broker when the topic is compacted:
-	// at the latest after a day, instead of whenever enough has changed.
+	// Erased data leaves the broker's files when the topic is compacted. With
+	// this setting, that takes a day at most; without it, it could take until
+	// enough other records have changed.
 	return map[string]string{"cleanup.policy": "compact", "max.compaction.lag.ms": strconv.FormatInt((24 * time.Hour).Milliseconds(), 10)}
 }
 
@@ -80,8 +81,9 @@ func (s *Sink) DDL() string {
 	return b.String()
 }
 
-// newPartitions returns how many partitions a new topic gets. -1 is the
-// broker's default. The positions are one sequence.
+// newPartitions returns how many partitions a new topic gets; -1 means the
+// broker's default. The positions must be one sequence, so they get one
+// partition.
 func (s *Sink) newPartitions(name string) int32 {
 	if name == positions {
 		return 1
@@ -119,7 +121,7 @@ func (s *Sink) createTopics(ctx context.Context, admin *kadm.Client) error {
 	return nil
 }
 
-// readTopics returns what the cluster says about all topics, by their names
+// readTopics returns what the cluster reports about all topics, by their names
 // without the prefix. It refuses topics that would lose or mix up rows.
 func (s *Sink) readTopics(ctx context.Context, client *kgo.Client) (map[string]*topic, error) {
 	admin := kadm.NewClient(client)
@@ -158,13 +160,13 @@ func (s *Sink) readTopics(ctx context.Context, client *kgo.Client) (map[string]*
 		topics[strings.TrimPrefix(full, s.prefix)] = t
 	}
 	if n := len(topics[positions].leaders); n != 1 {
-		return nil, &destination.FinalError{Err: fmt.Errorf("the topic %s has %d partitions instead of one: the order of its records says what is written", s.prefix+positions, n)}
+		return nil, &destination.FinalError{Err: fmt.Errorf("the topic %s has %d partitions instead of one, but its records must be in one order", s.prefix+positions, n)}
 	}
 	return topics, s.readConfigs(ctx, admin, names, topics)
 }
 
-// readConfigs completes topics with what is configured. If we may not read the
-// configuration, the defaults count.
+// readConfigs adds the configuration to topics. If we may not read it, the
+// defaults are used.
 func (s *Sink) readConfigs(ctx context.Context, admin *kadm.Client, names []string, topics map[string]*topic) error {
 	configs, _ := admin.DescribeTopicConfigs(ctx, names...) // without an answer, it is empty
 	for _, config := range configs {

@@ -18,7 +18,7 @@ import (
 	"trackway/internal/destination/webhook"
 )
 
-// Deps is what kinds need besides their configuration.
+// Deps holds what kinds need besides their configuration.
 type Deps struct {
 	Store    string                    // the store's id
 	Projects func() []trackway.Project // those of the configuration in force
@@ -46,10 +46,10 @@ func New(d config.Destination, deps Deps) (destination.Sink, error) { //nolint:g
 	return nil, fmt.Errorf("%w: %q", errUnknown, d.Kind)
 }
 
-var errUnknown = errors.New("there is no such kind of destinations")
+var errUnknown = errors.New("there is no such kind of destination")
 
-// made returns a sink, or nil with an error: a nil pointer in an interface is
-// not nil.
+// made returns a sink, or nil with an error. Without it, a nil pointer would
+// become an interface that is not nil.
 func made[S destination.Sink](sink S, err error) (destination.Sink, error) {
 	if err != nil {
 		return nil, err
@@ -57,8 +57,8 @@ func made[S destination.Sink](sink S, err error) (destination.Sink, error) {
 	return sink, nil
 }
 
-// Check returns the problems with the destinations of a configuration that
-// their kinds know of.
+// Check returns the problems that the kinds find in the destinations of a
+// configuration.
 func Check(cfg *config.Config) []config.Problem {
 	var found []config.Problem
 	for i := range cfg.Destinations {

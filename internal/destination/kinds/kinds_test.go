@@ -16,8 +16,8 @@ import (
 	"trackway/internal/store"
 )
 
-// TestReasons: attempts are counted by the same reason, whatever the kind is in
-// whose words the error is.
+// TestReasons: equal failures are counted under the same reason, whichever kind
+// worded the error.
 func TestReasons(t *testing.T) {
 	t.Parallel()
 	s, err := store.Open(t.TempDir(), store.Options{Fatal: func(err error) { panic(err) }})

@@ -1,5 +1,5 @@
-// Package listing is the list of destinations in JSON, for the operator's
-// commands and for the dashboard.
+// Package listing makes the list of destinations in JSON, for the operator's
+// commands and the dashboard.
 package listing
 
 import (
@@ -8,7 +8,7 @@ import (
 	"trackway/internal/destination"
 )
 
-// Row is a destination. Durations are in seconds, and times in UTC. Counts
+// Row is one destination. Durations are in seconds, and times in UTC. Counts
 // begin with the start of the server, unless they say otherwise.
 type Row struct {
 	Name       string            `json:"name"`
@@ -20,10 +20,10 @@ type Row struct {
 	Batches    uint64            `json:"batches"`
 	Rows       uint64            `json:"rows"`
 	Rate       float64           `json:"rate"`    // rows a second, in the last minute
-	History    []uint64          `json:"history"` // rows in the last ten minutes, for each ten seconds, oldest first
+	History    []uint64          `json:"history"` // rows in the last ten minutes, per ten seconds, oldest first
 	Success    *time.Time        `json:"last_success"`
 	Failure    *time.Time        `json:"last_failure"`
-	Error      string            `json:"error,omitempty"` // of the last failure, while it fails
+	Error      string            `json:"error,omitempty"` // of the last failure, as long as it fails
 	LastError  string            `json:"last_error,omitempty"`
 	Rejected   map[string]uint64 `json:"rejected,omitempty"` // by reason, of all time
 	Retries    map[string]uint64 `json:"retries,omitempty"`  // by reason
@@ -34,7 +34,7 @@ type Row struct {
 	LetsGo     bool              `json:"lets_go"` // events expire before it has them
 }
 
-// Misfit is values that do not fit into their column.
+// Misfit counts values that do not fit into their column.
 type Misfit struct {
 	Type     string `json:"type"`
 	Property string `json:"property"`
@@ -65,7 +65,7 @@ func rowOf(s *destination.Status) Row {
 	return r
 }
 
-// given returns a time, or nil instead of the zero one.
+// given returns a time, or nil if it is zero.
 func given(at time.Time) *time.Time {
 	if at.IsZero() {
 		return nil

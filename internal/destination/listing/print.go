@@ -42,12 +42,11 @@ func Print(w io.Writer, all []Row) error {
 	return nil
 }
 
-// mostMisfits is how many properties a list for people names: clients can make
-// up types.
+// mostMisfits is the number of properties that the list for people names. It is
+// bounded because clients can invent types.
 const mostMisfits = 10
 
-// notesOf returns what an operator should know of a destination besides its
-// row.
+// notesOf returns what else an operator should know about a destination.
 func notesOf(d *Row) (notes []string) {
 	if d.Error != "" {
 		notes = append(notes, d.Error)
@@ -56,7 +55,7 @@ func notesOf(d *Row) (notes []string) {
 	slices.SortStableFunc(misfits, func(a, b Misfit) int { return cmp.Compare(b.Values, a.Values) })
 	for _, m := range misfits[:min(len(misfits), mostMisfits)] {
 		if m.Type == "" {
-			m.Type, m.Property = "others", "others" // beyond those that are told apart
+			m.Type, m.Property = "others", "others" // those beyond the number that is distinguished
 		}
 		notes = append(notes, fmt.Sprintf("the column of %s is empty in %s of type %s, because the value does not fit", m.Property, terminal.Plural(m.Values, "event"), m.Type))
 	}

@@ -8,15 +8,15 @@ import (
 	"trackway/internal/destination/listing"
 )
 
-// TestManyMisfits has values of all types that do not fit into a column: their
-// types are made up by clients, and must not hide the rest of the list.
+// TestManyMisfits: values of many types do not fit into a column. Clients
+// invent the types, which must not hide the rest of the list.
 func TestManyMisfits(t *testing.T) {
 	t.Parallel()
 	row := listing.Row{Name: "warehouse", LetsGo: true}
 	for i := range uint64(1000) {
 		row.Misfits = append(row.Misfits, listing.Misfit{Type: fmt.Sprint("type ", i), Property: "country", Values: i % 500})
 	}
-	row.Misfits = append(row.Misfits, listing.Misfit{Values: 2002}) // column.Misfits adds up what is beyond a thousand
+	row.Misfits = append(row.Misfits, listing.Misfit{Values: 2002}) // column.Misfits adds up what exceeds a thousand
 	var b strings.Builder
 	if err := listing.Print(&b, []listing.Row{row}); err != nil {
 		t.Fatal(err)

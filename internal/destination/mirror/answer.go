@@ -19,10 +19,10 @@ import (
 const maxReason = 200 // bytes of a reason in another server's words
 
 var (
-	errAnswer = errors.New("the answer is not that of a tracking server, or not whole")
+	errAnswer = errors.New("the answer is incomplete, or not from a tracking server")
 
-	// errTooLarge and errRefused say that the content of a request was refused
-	// as a whole. Smaller requests find out which command is at fault.
+	// errTooLarge and errRefused mean that a request was refused as a whole
+	// because of its content. Smaller requests then find the command at fault.
 	errTooLarge = errors.New("the other side refuses the command: it is too large")
 	errRefused  = errors.New("the other side refuses the command")
 )
@@ -53,9 +53,9 @@ func results(a *outbound.Answer, commands []command, now time.Time) ([]string, e
 	return nil, fmt.Errorf("the other side answers %d", a.Status)
 }
 
-// aboutCommands reports whether a 400 is about the content of a batch. One with
-// a text in "error" is about the project, and one in another form is not from a
-// tracking server.
+// aboutCommands reports whether a 400 is about the content of a batch. If its
+// "error" is a text, it is about the project. If it has another form, it is not
+// from a tracking server.
 func aboutCommands(body []byte) bool {
 	var found struct{ Message, Error, Errors any }
 	if json.Unmarshal(body, &found) != nil {
@@ -65,7 +65,7 @@ func aboutCommands(body []byte) bool {
 	return !project && (found.Message != nil || found.Errors != nil)
 }
 
-// unknown reports whether a 404 says that there is no such customer.
+// unknown reports whether a 404 means that there is no such customer.
 func unknown(body []byte) bool {
 	var found struct {
 		Errors map[string]json.RawMessage
@@ -111,11 +111,11 @@ func joined(v any) string {
 	return strings.Join(texts, " ")
 }
 
-// hide returns the words of another server without those that occur in some
-// values, whatever their case: a server may quote a part of a value, or a value
-// inside one.
+// hide returns another server's words without those that occur in some values,
+// regardless of case. A server may quote a part of a value, or a value as part
+// of something else.
 func hide(text string, values []string) string {
-	const short = 3 // bytes; shorter words are parts of many values, and tell nothing
+	const short = 3 // bytes; shorter words are parts of many values, and reveal nothing
 	all := strings.ToLower(strings.Join(values, "\n"))
 	all += strings.ReplaceAll(all, `\\`, `\`) // values inside values are JSON
 	var b strings.Builder
@@ -137,7 +137,7 @@ func hide(text string, values []string) string {
 	return excerpt.Of(b.String(), maxReason)
 }
 
-// separates reports whether a character is between two words.
+// separates reports whether a character separates two words.
 func separates(r rune) bool {
 	return unicode.IsSpace(r) || unicode.IsControl(r) || strings.ContainsRune(`"'“”‘’`+"`"+`()[]{}<>,:;=|`, r)
 }

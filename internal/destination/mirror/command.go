@@ -10,8 +10,9 @@ import (
 	"trackway/internal/destination"
 )
 
-// maxPart bounds the properties in one command, in bytes, as long as a single
-// one is not larger. A customer can have more than a request may hold.
+// maxPart bounds the properties in one command, in bytes, unless a single
+// property is larger. A customer can have more properties than a request may
+// hold.
 const maxPart = 256 << 10
 
 // command is one command of the tracking API.
@@ -24,7 +25,7 @@ type command struct {
 type row struct {
 	event    *destination.Event    // or nil
 	customer *destination.Customer // or nil
-	soft     bool                  // only the customer's soft identifiers: they follow the hard ones of all customers
+	soft     bool                  // only the customer's soft identifiers, which follow the hard ones of all customers
 }
 
 func (r *row) project() string {
@@ -45,13 +46,14 @@ func (r *row) reject(reason string) destination.Reject {
 	return destination.Reject{Number: r.customer.Changed, Table: "customers", Reason: reason}
 }
 
-// rank orders the rows of a project, and rows of one rank keep their order.
+// rank determines the order of the rows of a project. Rows of the same rank
+// keep their order.
 //
 // Merges come first: an identifier may have moved on to another customer since,
-// and must not take the absorbed one with it. Then come erasures, because
-// another customer may have the identifiers since. Hard identifiers come before
-// soft ones: between two customers with hard identifiers, a soft one moves, and
-// between others, it would merge them.
+// and must not take the absorbed customer along. Then come erasures, because
+// another customer may have the identifiers by now. Hard identifiers come
+// before soft ones. If two customers have hard identifiers, a soft identifier
+// moves between them; otherwise it would merge them.
 func (r *row) rank() int {
 	switch {
 	case r.event != nil:
@@ -66,13 +68,13 @@ func (r *row) rank() int {
 	return 2
 }
 
-// rowsOf returns what a batch has to pass on, one project after the other,
-// because a request is about one.
+// rowsOf returns what has to be passed on from a batch, one project after the
+// other, because a request is about one project.
 //
-// It leaves out the records of merges: the other side merges the same customers
-// and keeps its own records. Without an identifier for our numbers (tagged), it
-// also leaves out absorbed customers, because the survivor's identifiers merge
-// them, and erased ones, because nobody can name them.
+// It leaves out the records of merges, because the other side merges the same
+// customers and keeps its own records. Without an identifier for our numbers
+// (tagged), it also leaves out absorbed customers, because the survivor's
+// identifiers merge them, and erased customers, because nobody can name them.
 func rowsOf(b *destination.Batch, tagged bool) []row {
 	rows := make([]row, 0, b.Rows())
 	for i := range b.Customers {
@@ -93,7 +95,7 @@ func rowsOf(b *destination.Batch, tagged bool) []row {
 	return rows
 }
 
-// hard returns how many hard identifiers there are. They come first.
+// hard returns the number of hard identifiers. They come first in the list.
 func hard(ids []trackway.Identifier) int {
 	if n := slices.IndexFunc(ids, func(id trackway.Identifier) bool { return !id.Hard }); n >= 0 {
 		return n
@@ -103,7 +105,7 @@ func hard(ids []trackway.Identifier) int {
 
 // writer makes commands.
 type writer struct {
-	tag   string // a soft identifier of the other side that takes our customers' numbers; may be empty
+	tag   string // a soft identifier of the other side for our customers' numbers; may be empty
 	store string // the store's id
 }
 
@@ -112,8 +114,8 @@ func (w *writer) number(c trackway.Customer) trackway.Identifier {
 	return trackway.Identifier{Name: w.tag, Value: w.store + "-" + strconv.FormatUint(uint64(c), 10)}
 }
 
-// commands returns the commands of a row, or the reason why it has no commands.
-// It is not for erased customers.
+// commands returns the commands of a row, or the reason why it has none. Do not
+// call it for erased customers.
 func (w *writer) commands(r *row) ([]command, string) {
 	switch {
 	case r.event != nil:
@@ -141,8 +143,8 @@ func (w *writer) commands(r *row) ([]command, string) {
 }
 
 // event returns the command of an event. It names the customer by one
-// identifier: the customers' own commands say which belong together, in the
-// order in which they changed.
+// identifier. The customers' own commands say which identifiers belong
+// together, in the order in which they changed.
 func (w *writer) event(r *row) ([]command, string) {
 	e := r.event
 	if e.Holder == nil || len(e.Holder.IDs) == 0 {
@@ -153,8 +155,8 @@ func (w *writer) event(r *row) ([]command, string) {
 		ids = []trackway.Identifier{w.number(e.Holder.Customer)}
 		if e.Customer != e.Holder.Customer {
 			// The event may have been sent before the merge, for the absorbed
-			// customer. To recognize it, the other side must merge the two
-			// first.
+			// customer. To recognize it, the other side must first merge the
+			// two.
 			ids = append(ids, w.number(e.Customer))
 		}
 	}
@@ -172,7 +174,7 @@ func begin(name string, ids []trackway.Identifier, size int) []byte {
 	return canonjson.AppendIDs(b, ids)
 }
 
-// parts divides an object of properties into objects that are not too large.
+// parts divides an object of properties into objects of limited size.
 func parts(properties []byte) [][]byte {
 	if len(properties) <= maxPart {
 		return [][]byte{properties}

@@ -1,13 +1,13 @@
 // Package mirror passes on what a store has accepted to another tracking
-// server: the one that a migration leaves, or a second Trackway. It makes
+// server: the vendor that a migration leaves, or a second Trackway. It makes
 // commands of the tracking API from the changes, so that the other side ends
-// with equal customers and events. docs/adr/0016-mirror.md says why it does not
-// pass on the requests themselves.
+// with the same customers and events. docs/adr/0016-mirror.md says why it does
+// not pass on the requests themselves.
 //
 // Commands arrive in the order of changes, one request at a time. The other
-// side keeps no position for us. So after a crash up to a batch is sent again:
-// events carry their time, so that a server that recognizes duplicates stores
-// them once.
+// side keeps no position for us, so after a crash up to a batch is sent again.
+// Events carry their time, so a server that recognizes duplicates stores them
+// once.
 package mirror
 
 import (
@@ -32,8 +32,8 @@ import (
 )
 
 const (
-	maxBody   = 512 << 10        // bytes of a request, as long as a single command is not larger
-	gzipFrom  = 1 << 10          // bytes of a body from which compression pays
+	maxBody   = 512 << 10        // size of a request in bytes, unless a single command is larger
+	gzipFrom  = 1 << 10          // minimum size of a body in bytes for compression to pay
 	patience  = 30 * time.Second // for a request
 	maxAnswer = 1 << 20          // bytes read of an answer
 	apiPath   = "/track/v2/projects/"
@@ -43,29 +43,30 @@ const (
 type Sink struct {
 	projects  func() []trackway.Project
 	names     []string
-	token     string // of the project there, if it is not the same as here
+	token     string // token of the project there, if it differs from ours
 	basic     string // the header Authorization, if a user was given
 	tag       string // a soft identifier there for our customers' numbers; may be empty
 	http      *outbound.Client
 	notBefore time.Time // when the limit of the other side permits the next request
 
-	// The batch that was not accepted as a whole, and how far it is, so that
-	// another attempt sends the rest only.
+	// The batch that was not accepted as a whole, and how much of it is done,
+	// so that another attempt sends only the rest.
 	batch   *destination.Batch
 	rows    []row
 	rejects []destination.Reject
 }
 
 // Keeper is a sink that does not pass on erasures, because the other side does
-// not know our customers' numbers, or it has no key for that.
+// not know our customers' numbers, or because the sink has no key that may
+// erase.
 type Keeper struct{ *Sink }
 
-// KeepsErased says that the other side keeps what an erasure takes away.
+// KeepsErased says that the other side keeps what an erasure removes.
 func (Keeper) KeepsErased() {}
 
 // New returns a [Sink] or a [Keeper]. It sends nothing. projects returns the
 // projects of the configuration in force. Without a user, the sink sends with
-// the project's own public key, which its SDKs use with either server.
+// the project's own public key, as SDKs do with either server.
 func New(d config.Destination, projects func() []trackway.Project) (destination.Sink, error) { //nolint:gocritic // hugeParam: every kind has this form
 	s := &Sink{projects: projects, names: d.Projects, tag: d.Identifier}
 	base := d.URL
@@ -81,7 +82,7 @@ func New(d config.Destination, projects func() []trackway.Project) (destination.
 			base = u.String()
 		}
 		if u.User != nil {
-			return nil, errors.New("give user and password by themselves, not in the URL")
+			return nil, errors.New("give user and password as settings, not in the URL")
 		}
 	}
 	client, err := outbound.New(base, d.Allow, 1, patience, maxAnswer)
@@ -109,8 +110,8 @@ func (s *Sink) Prepare(ctx context.Context) (destination.Position, error) {
 	return destination.Position{Number: destination.Unkept}, s.http.Reach(ctx)
 }
 
-// Write sends the commands of a batch, one request after the other. Its error
-// is that of the first request that was not answered with results.
+// Write sends the commands of a batch, one request after the other. It returns
+// the error of the first request that was not answered with results.
 func (s *Sink) Write(ctx context.Context, b *destination.Batch) ([]destination.Reject, error) {
 	if s.batch != b {
 		s.batch, s.rows, s.rejects = b, rowsOf(b, s.tag != ""), nil
@@ -130,7 +131,7 @@ func (s *Sink) Write(ctx context.Context, b *destination.Batch) ([]destination.R
 
 func (s *Sink) forget() { s.batch, s.rows, s.rejects = nil, nil, nil }
 
-// step sends the next request. It returns how many rows are done.
+// step sends the next request, and counts the rows that are done.
 func (s *Sink) step(ctx context.Context) (rejects []destination.Reject, done int, err error) {
 	project := s.rows[0].project()
 	if c := s.rows[0].customer; c != nil && c.Erased {
@@ -159,8 +160,8 @@ func (s *Sink) step(ctx context.Context) (rejects []destination.Reject, done int
 	return append(rejects, refused...), done, err
 }
 
-// erase erases a customer on the other side. If there is no such customer there
-// (any more), that is fine.
+// erase erases a customer on the other side. It is no error if the customer
+// does not exist there.
 func (s *Sink) erase(ctx context.Context, project string, c trackway.Customer) error {
 	if !s.erases() {
 		return nil
@@ -177,8 +178,8 @@ func (s *Sink) erase(ctx context.Context, project string, c trackway.Customer) e
 	return fmt.Errorf("erase a customer: %w", err)
 }
 
-// send sends commands. If their number or size is too much for one request, or
-// the request is refused as a whole, it sends each half by itself.
+// send sends commands. If they are too many or too large for one request, or if
+// the request is refused as a whole, it sends each half separately.
 func (s *Sink) send(ctx context.Context, project string, commands []command) ([]destination.Reject, error) {
 	if len(commands) > trackway.MaxCommands || len(commands) > 1 && size(commands) > maxBody {
 		return s.halves(ctx, project, commands)
@@ -209,16 +210,16 @@ func (s *Sink) send(ctx context.Context, project string, commands []command) ([]
 	return rejects, nil
 }
 
-// vouch returns an error unless the other side takes a command that cannot be
-// at fault. A server or a gateway that refuses every request would make
-// everything a reject otherwise.
+// vouch returns an error unless the other side accepts a command that cannot be
+// at fault. Otherwise a server or a gateway that refuses every request would
+// turn everything into rejects.
 func (s *Sink) vouch(ctx context.Context, project string) error {
 	answer, err := s.post(ctx, apiPath, project, "/batch", []byte(`{"commands":[{"name":"system/time"}]}`))
 	if err != nil || answer.Status == http.StatusOK {
 		return err
 	}
 	_, err = results(answer, nil, time.Now())
-	return fmt.Errorf("also of a command that only asks for the time: %w", err)
+	return fmt.Errorf("it also refuses a command that only asks for the time: %w", err)
 }
 
 func (s *Sink) halves(ctx context.Context, project string, commands []command) ([]destination.Reject, error) {
@@ -298,15 +299,15 @@ func (s *Sink) access(project string) (token, authorization string, err error) {
 	if authorization == "" {
 		i := slices.IndexFunc(p.Keys, func(k trackway.Key) bool { return k.Kind == trackway.PublicKey && k.Permissions == nil })
 		if i < 0 {
-			return "", "", fmt.Errorf("the project %q has no public key that may do everything: give user and password", project)
+			return "", "", fmt.Errorf("the project %q has no unrestricted public key: set user and password", project)
 		}
 		authorization = "Token " + p.Keys[i].ID
 	}
 	return token, authorization, nil
 }
 
-// Check asks the other side for its time, which it tells only to those who may
-// track. It asks for each project.
+// Check asks the other side for its time, once for each project. A server
+// answers this call only if the key may track.
 func (s *Sink) Check(ctx context.Context) error {
 	for _, p := range s.projects() {
 		project := p.Name
@@ -325,7 +326,7 @@ func (s *Sink) Check(ctx context.Context) error {
 	return nil
 }
 
-// get asks for a route of a project.
+// get sends a GET request for a route of a project.
 func (s *Sink) get(ctx context.Context, project, before, after string) (*outbound.Answer, error) {
 	token, authorization, err := s.access(project)
 	if err != nil {
@@ -334,7 +335,7 @@ func (s *Sink) get(ctx context.Context, project, before, after string) (*outboun
 	return s.http.Do(ctx, http.MethodGet, before+url.PathEscape(token)+after, http.Header{"Authorization": {authorization}}, nil)
 }
 
-// Rewind does nothing but forget an unfinished batch: the other side keeps no
+// Rewind only forgets an unfinished batch, because the other side keeps no
 // position.
 func (s *Sink) Rewind(context.Context, destination.Position) error {
 	s.forget()

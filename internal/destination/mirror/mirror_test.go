@@ -36,8 +36,8 @@ func projects() []trackway.Project {
 	}
 }
 
-// vendor is the other side. It answers each command with success, unless
-// answer does something else.
+// vendor is the other side. It answers each command with success, unless answer
+// says otherwise.
 type vendor struct {
 	*httptest.Server
 
@@ -99,7 +99,8 @@ func holder(c trackway.Customer) *destination.Customer {
 	}
 }
 
-// batch returns a batch of n events of so many customers, in turn.
+// batch returns a batch of n events, which belong to the given number of
+// customers in turn.
 func batch(n, customers int) *destination.Batch {
 	b := &destination.Batch{Store: "s", After: 100, Through: 100 + uint64(n)}
 	holders := map[int]*destination.Customer{}
@@ -153,8 +154,8 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// With an identifier for our numbers, events name the customer by it, merges
-// come first, and then erasures.
+// With an identifier for our numbers, events name the customer by it. Merges
+// come first, then erasures.
 func TestTagged(t *testing.T) {
 	t.Parallel()
 	v := start(t, func(w http.ResponseWriter, commands []string) bool {
@@ -227,7 +228,7 @@ func TestAccess(t *testing.T) {
 			t.Errorf("%+v (-want +got):\n%s", c.d, diff)
 		}
 	}
-	if err := open(t, config.Destination{URL: v.URL, Projects: []string{"closed"}}).Check(t.Context()); err == nil || !strings.Contains(err.Error(), "no public key") {
+	if err := open(t, config.Destination{URL: v.URL, Projects: []string{"closed"}}).Check(t.Context()); err == nil || !strings.Contains(err.Error(), "no unrestricted public key") {
 		t.Errorf("got %v", err)
 	}
 	b := batch(1, 1)
@@ -270,7 +271,8 @@ func TestPartialFailure(t *testing.T) {
 	}
 }
 
-// If a request is refused as a whole, halves of it find the command at fault.
+// If a request is refused as a whole, sending halves of it finds the command at
+// fault.
 func TestHalves(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusRequestEntityTooLarge, http.StatusBadRequest} {
@@ -317,10 +319,10 @@ func TestErrors(t *testing.T) {
 		"not there":    {status: 404, want: "is the URL right"},
 		"moved":        {status: 302, want: "redirects are not followed"},
 		"broken":       {status: 500, want: "500"},
-		"not ours":     {status: 200, body: `<html>`, want: "not that of a tracking server"},
-		"incomplete":   {status: 200, body: `{"results":[{"success":true}]}`, want: "not that of a tracking server"},
-		"undecided":    {status: 200, body: `{"results":[{"success":true},{}]}`, want: "not that of a tracking server"},
-		"cut":          {status: 200, body: `{"results":[{"success":true},`, want: "not that of a tracking server"},
+		"not ours":     {status: 200, body: `<html>`, want: "not from a tracking server"},
+		"incomplete":   {status: 200, body: `{"results":[{"success":true}]}`, want: "not from a tracking server"},
+		"undecided":    {status: 200, body: `{"results":[{"success":true},{}]}`, want: "not from a tracking server"},
+		"cut":          {status: 200, body: `{"results":[{"success":true},`, want: "not from a tracking server"},
 	} {
 		failing := true
 		v := start(t, func(w http.ResponseWriter, _ []string) bool {
@@ -349,7 +351,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// A gateway that refuses every request loses nothing, even if its words look
+// A gateway that refuses every request loses nothing, even if its answers look
 // like those of a tracking server.
 func TestRefusesAll(t *testing.T) {
 	t.Parallel()
@@ -374,7 +376,8 @@ func TestRefusesAll(t *testing.T) {
 	}
 }
 
-// Parts of a value do not appear in a reason either, nor values inside values.
+// Parts of a value do not appear in a reason, either, and neither do longer
+// words that contain a value.
 func TestHiddenParts(t *testing.T) {
 	t.Parallel()
 	v := start(t, func(w http.ResponseWriter, _ []string) bool {

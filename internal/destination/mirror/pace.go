@@ -11,8 +11,8 @@ import (
 	"trackway/internal/destination/outbound"
 )
 
-// maxPause is the longest pause between two requests. A limit with a longer
-// window answers 429, and then the engine waits.
+// maxPause is the longest pause between two requests. If the window of a limit
+// is longer, the other side answers 429, and the engine waits.
 const maxPause = time.Minute
 
 // Items of the fields RateLimit and RateLimit-Policy
@@ -23,9 +23,10 @@ var (
 )
 
 // pause returns how long to wait before the next request, so that the limit of
-// the other side does not stop it: nothing in the first half of a window's
-// calls, then an equal part of what is left of the window. The pacing of
-// package client is the same, but also estimates the calls of others.
+// the other side does not stop it. While more than half of a window's calls are
+// left, it does not wait. After that, it spreads the remaining calls evenly
+// over the rest of the window. The pacing of package client does the same, but
+// also estimates the calls of other clients.
 func pause(a *outbound.Answer, now time.Time) time.Duration {
 	var longest float64
 	note := func(quota, remaining, reset float64) {

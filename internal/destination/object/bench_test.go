@@ -13,7 +13,7 @@ import (
 	"trackway/internal/destination"
 )
 
-// backlog is batches as the engine makes them when it is behind.
+// backlog returns batches such as the engine makes when it is behind.
 func backlog(batches, size int) []*destination.Batch {
 	var all []*destination.Batch
 	seq := uint64(0)
@@ -34,7 +34,7 @@ func backlog(batches, size int) []*destination.Batch {
 	return all
 }
 
-// bare writes the same rows with parquet-go's own way for structs.
+// bare writes the same rows with parquet-go's own support for structs.
 func bare(b *destination.Batch) ([]byte, error) {
 	type line struct {
 		At         int64  `parquet:"at,timestamp(microsecond)"`
@@ -62,8 +62,8 @@ func bare(b *destination.Batch) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// BenchmarkParquet compares a backlog with a bare Parquet writer, interleaved.
-// The ratio is of the time: above 1, the destination is slower.
+// BenchmarkParquet writes a backlog in turn with a bare Parquet writer. The
+// reported ratio is of the times: above 1, the destination is slower.
 func BenchmarkParquet(b *testing.B) {
 	batches := backlog(4, 50_000)
 	var own, theirs time.Duration

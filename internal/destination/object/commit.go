@@ -23,13 +23,13 @@ type change struct {
 	was  *entry // nil: the object is new
 	room uint64
 
-	// build adds the object's rows, given its old ones.
+	// build adds the object's rows. It gets the old rows.
 	build func(old rows, m *maker) error
 
 	grow  bool // build adds all old rows, and then new ones
-	exact bool // rows at the ends may go: First and Last are those of the rows that stay
+	exact bool // rows at the ends may be removed: First and Last describe the remaining rows
 	gone  bool // the object may be missing
-	mend  bool // the same, and it may not be as it was written
+	mend  bool // as above, and the object may differ from what was written
 }
 
 // rows calls yield with each row of an object, until yield returns an error.
@@ -47,9 +47,9 @@ func addSorted(m *maker, byKey map[uint64]row) error {
 	return nil
 }
 
-// commit writes objects and then, by the way of then, the position: see the
-// package's comment. The position says nothing about an object until all are
-// written.
+// commit writes the objects, and after them the state as the function then
+// changes it. The state holds the position: see the comment of the package. It
+// does not count an object until all are written.
 func (s *Sink) commit(ctx context.Context, changes []change, then func(st *state)) error {
 	s.seen = nil
 	if len(changes) > 0 {
@@ -126,7 +126,7 @@ func (s *Sink) apply(ctx context.Context, c *change, misfits *column.Misfits) (e
 	return c.entry(out, int64(len(out.data)), sum(out.data), join), err
 }
 
-// old returns what an object contains now, and an empty tag if it does not
+// old returns the present content of an object, and an empty tag if it does not
 // exist.
 func (s *Sink) old(ctx context.Context, c *change) (data []byte, tag string, err error) {
 	if c.was == nil {
@@ -161,8 +161,8 @@ func (s *Sink) rowsOf(t *table, data []byte, skip bool) rows {
 	}
 }
 
-// append adds rows to an object that grows in place. The object is read only if
-// this sink has not done it before, for its checksum.
+// append adds rows to an object that grows in place. To compute the checksum,
+// it reads the object, unless this sink has read or written it before.
 func (s *Sink) append(ctx context.Context, a Appender, c *change, misfits *column.Misfits) (entry, error) {
 	digest := s.digests[c.name]
 	if digest == nil {
@@ -195,8 +195,8 @@ func (s *Sink) append(ctx context.Context, a Appender, c *change, misfits *colum
 	return c.entry(out, c.was.Bytes+int64(len(out.data)), hex.EncodeToString(digest.Sum(nil)), true), nil
 }
 
-// entry describes the object that was made. If it was joined, out has the new
-// rows only.
+// entry describes an object after it was made. If joined is set, out has only
+// the new rows.
 func (c *change) entry(out *made, size int64, sha256 string, joined bool) entry {
 	e := entry{
 		Name: c.name, First: out.first, Last: out.last, Rows: out.rows, Bytes: size, SHA256: sha256, Weight: out.weight, Room: c.room,

@@ -10,25 +10,25 @@ import (
 )
 
 // progress is what the attempts to write a batch have erased so far. An erasure
-// may take longer than the engine lets an attempt take, so the next one goes on
+// may take longer than the time for one attempt, so the next attempt continues
 // from here.
 type progress struct {
 	batch  *destination.Batch
-	erased map[trackway.Customer]uint64 // rows before these changes go; nil: not known yet
+	erased map[trackway.Customer]uint64 // rows before these changes are removed; nil: not known yet
 	done   map[string]bool              // parts of events, and objects
 }
 
-// resume begins or goes on with the progress of a batch.
+// resume begins or continues the progress of a batch.
 func (s *Sink) resume(b *destination.Batch) {
 	if s.progress.batch != b {
 		s.progress = progress{batch: b, done: map[string]bool{}}
 	}
 }
 
-// rewrite replaces events in the objects that hold them. An event that was
-// never sent, because the destination began later or its configuration has
-// changed, is left out. Each object is one commit that does not move the
-// position, so a crash loses nothing: the batch comes again.
+// rewrite replaces events in the objects that hold them. It leaves out an event
+// that was never sent, because the destination began later or its configuration
+// has changed. Each object is one commit that does not move the position, so a
+// crash loses nothing: the batch comes again.
 func (s *Sink) rewrite(ctx context.Context, list []destination.Event) error {
 	parts, byPart := byDay(list)
 	for _, part := range parts {
@@ -43,7 +43,7 @@ func (s *Sink) rewrite(ctx context.Context, list []destination.Event) error {
 	return nil
 }
 
-// byDay divides events by their parts, in the order of the parts' first events.
+// byDay groups events by their parts, in the order of the parts' first events.
 func byDay(list []destination.Event) (parts []string, byPart map[string]map[uint64]*destination.Event) {
 	byPart = map[string]map[uint64]*destination.Event{}
 	for i := range list {
@@ -103,8 +103,8 @@ func (s *Sink) there(ctx context.Context, folder string) (map[string]bool, error
 	return names, nil
 }
 
-// edit writes an object again. with returns what becomes of a row: nil removes
-// it.
+// edit writes an object again. with returns the new form of a row, or nil to
+// remove it.
 func (s *Sink) edit(ctx context.Context, t *table, part string, e *entry, with func(r row) row) error {
 	c := change{t: t, part: part, name: e.Name, was: e, room: e.Room, build: func(old rows, m *maker) error {
 		return old(func(r row) error {
@@ -117,10 +117,10 @@ func (s *Sink) edit(ctx context.Context, t *table, part string, e *entry, with f
 	return s.commit(ctx, []change{c}, func(*state) {})
 }
 
-// purge removes the earlier rows of customers that a batch says are erased, and
-// of those whom they had absorbed, from customers and customer_ids. It reads
-// both tables, because nothing says where a customer's rows are: an index would
-// cost every batch something, and erasures are rare.
+// purge removes the earlier rows of customers that a batch reports as erased,
+// and of customers that they had absorbed, from customers and customer_ids. It
+// reads both tables, because nothing says where a customer's rows are. An index
+// would make every batch more expensive, and erasures are rare.
 func (s *Sink) purge(ctx context.Context, batch []destination.Customer) error {
 	if s.progress.erased == nil {
 		erased, err := s.erasedBy(ctx, batch)
@@ -166,8 +166,9 @@ func (s *Sink) purgeObject(ctx context.Context, t *table, part string, e *entry)
 	})
 }
 
-// erasedBy returns the customers that a batch says are erased, and those whom
-// they had absorbed, with the change before which their rows go.
+// erasedBy returns the customers that a batch reports as erased, and those that
+// they had absorbed. For each, it returns the change before which rows are
+// removed.
 func (s *Sink) erasedBy(ctx context.Context, batch []destination.Customer) (map[trackway.Customer]uint64, error) {
 	erased := map[trackway.Customer]uint64{}
 	for i := range batch {
@@ -181,7 +182,8 @@ func (s *Sink) erasedBy(ctx context.Context, batch []destination.Customer) (map[
 	return erased, s.absorbed(ctx, batch, erased)
 }
 
-// absorbed adds the customers that erased ones have absorbed, directly or not.
+// absorbed adds the customers that the erased ones have absorbed, directly or
+// indirectly.
 func (s *Sink) absorbed(ctx context.Context, batch []destination.Customer, erased map[trackway.Customer]uint64) error {
 	add := func(customer, survivor trackway.Customer) {
 		if before, ok := erased[survivor]; ok {

@@ -14,7 +14,7 @@ import (
 	"trackway/internal/destination"
 )
 
-// plainBytes returns all objects, decoded as far as needed to search in them.
+// plainBytes returns all objects, decoded far enough to search in them.
 func plainBytes(t *testing.T, s *Sink, b *memory) string {
 	t.Helper()
 	z, err := zstd.NewReader(nil)
@@ -46,7 +46,7 @@ func plainBytes(t *testing.T, s *Sink, b *memory) string {
 	return all.String()
 }
 
-// erasure is a batch that erases customer 1, who has absorbed 2, who has
+// erasure returns a batch that erases customer 1, who has absorbed 2, who had
 // absorbed 3.
 func erasure() (before []*destination.Batch, last *destination.Batch) {
 	person := func(c trackway.Customer, changed uint64) destination.Customer {
@@ -71,7 +71,8 @@ func erasure() (before []*destination.Batch, last *destination.Batch) {
 	}
 }
 
-// TestErasure leaves no byte of an erased customer, wherever a process dies.
+// TestErasure checks that no byte of an erased customer is left, wherever a
+// process dies.
 func TestErasure(t *testing.T) {
 	t.Parallel()
 	for _, k := range kinds {
@@ -129,7 +130,7 @@ func TestErasure(t *testing.T) {
 }
 
 // TestRewind sends changes again, with other borders and other content, and
-// dies on the way.
+// dies in between.
 func TestRewind(t *testing.T) {
 	t.Parallel()
 	for _, k := range kinds {
@@ -173,7 +174,7 @@ func TestRewind(t *testing.T) {
 	}
 }
 
-// TestAnotherStore removes the rows of another store, and only on request.
+// TestAnotherStore: the rows of another store are removed, but only on request.
 func TestAnotherStore(t *testing.T) {
 	t.Parallel()
 	for _, k := range kinds {
@@ -209,7 +210,8 @@ func isFinal(err error) bool {
 	return errors.As(err, &f)
 }
 
-// TestForeign refuses what is not the destination's or was changed by hand.
+// TestForeign: a place is refused if it belongs to something else, or was
+// changed by hand.
 func TestForeign(t *testing.T) {
 	t.Parallel()
 	for _, k := range kinds {
@@ -265,7 +267,7 @@ func swap(b *memory, name, from, to string) {
 	b.objects[name] = bytes.Replace(b.objects[name], []byte(from), []byte(to), 1)
 }
 
-// TestMend finds and mends what somebody has done to the objects.
+// TestMend finds and repairs what somebody has done to the objects.
 func TestMend(t *testing.T) {
 	t.Parallel()
 	for _, k := range kinds {

@@ -9,31 +9,32 @@ import (
 	"trackway/internal/destination/column"
 )
 
-// format is how rows become the bytes of an object.
+// format determines how rows become the bytes of an object.
 type format interface {
-	// encoder begins an object with rows of a table. mark is a text that has no
-	// meaning: objects with the same rows differ by it, and so do their tags.
+	// encoder begins an object with rows of a table. mark is a text without
+	// meaning: it makes objects with the same rows differ, so that their tags
+	// differ, too.
 	encoder(t *table, mark string) encoder
 
 	// decode calls yield with each row of an object until yield returns false.
 	// The row is valid only during the call.
 	decode(t *table, data []byte, yield func(r row) bool) error
 
-	// joins reports whether two objects are one object if one follows the
-	// other.
+	// joins reports whether appending one object to another yields one valid
+	// object.
 	joins() bool
 
-	// width is how many bytes a column without a value takes in a row.
+	// width returns how many bytes a column without a value takes in a row.
 	width(name string) int
 
-	// ending is how names end, with the dot.
+	// ending returns the ending of names, with the dot.
 	ending() string
 }
 
-// encoder takes the rows of an object. It keeps the compressed object in
-// memory, and 8 MiB of rows at most.
+// encoder receives the rows of an object. It keeps the compressed object in
+// memory, and at most 8 MiB of rows.
 type encoder interface {
-	// add takes a row. Values that do not fit into columns are counted in
+	// add adds a row. Values that do not fit into columns are counted in
 	// misfits.
 	add(r row, misfits *column.Misfits) error
 
@@ -48,24 +49,24 @@ type made struct {
 	weight      int
 }
 
-// maker makes an object, and counts what goes into it.
+// maker makes an object, and keeps count of its content.
 type maker struct {
 	made
 
 	t         *table
 	e         encoder
 	misfits   *column.Misfits // of rows that are new
-	forgotten column.Misfits  // of rows that were counted when they were new
+	forgotten column.Misfits  // of rows that were already counted when they were new
 }
 
 func (s *Sink) maker(t *table, misfits *column.Misfits) *maker {
 	return &maker{t: t, e: s.format.encoder(t, newMark()), misfits: misfits}
 }
 
-// add adds a row that is new.
+// add adds a new row.
 func (m *maker) add(r row) error { return m.put(r, m.misfits) }
 
-// keep adds a row that was in the destination before.
+// keep adds a row that the destination already had.
 func (m *maker) keep(r row) error { return m.put(r, &m.forgotten) }
 
 func (m *maker) put(r row, misfits *column.Misfits) error {

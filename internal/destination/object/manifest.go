@@ -18,7 +18,7 @@ import (
 type manifest struct {
 	Table   string  `json:"table"`
 	Part    string  `json:"part"`
-	Objects []entry `json:"objects"` // by First; no two have keys in common
+	Objects []entry `json:"objects"` // by First; their ranges do not overlap
 	Mark    string  `json:"mark"`    // differs each time: see Options.Late
 
 	tag string
@@ -29,7 +29,7 @@ type entry struct {
 	Name   string `json:"name"`
 	First  uint64 `json:"first"` // the lowest key, or what it was before rows were removed
 	Last   uint64 `json:"last"`  // and the highest
-	Rows   int    `json:"rows"`  // 0: the object is empty, and only keeps its name taken
+	Rows   int    `json:"rows"`  // 0: the object is empty, and only reserves its name
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"`
 	Weight int    `json:"weight"` // of the rows, without compression
@@ -63,8 +63,8 @@ func (s *Sink) manifestOf(ctx context.Context, t *table, part string) (*manifest
 	return m, nil
 }
 
-// keptManifests is how many manifests stay in memory. A full one, with the
-// objects of a day of 100 GB, has about 2 MB.
+// keptManifests is how many manifests stay in memory. One with the objects of a
+// day of 100 GB takes about 2 MB.
 const keptManifests = 8
 
 func (s *Sink) saveManifest(ctx context.Context, m *manifest) error {
@@ -108,8 +108,7 @@ func (m *manifest) remove(name string) {
 	m.Objects = slices.DeleteFunc(m.Objects, func(e entry) bool { return e.Name == name })
 }
 
-// holding returns the object that has the row with a key, if there is such a
-// row, or nil.
+// holding returns the object that would have the row with a key, or nil.
 func (m *manifest) holding(key uint64) *entry {
 	for i := range m.Objects {
 		if e := &m.Objects[i]; e.First <= key && key <= e.Last && e.Rows > 0 {

@@ -15,10 +15,11 @@ var errInjected = errors.New("injected")
 // memory is a bucket in memory. It is not safe for concurrent use.
 type memory struct {
 	objects map[string][]byte
-	late    []func() // writes that have failed for their callers and not happened yet
+	late    []func() // writes that failed for their callers and have not taken effect yet
 
-	// fail says what happens to the next operation. after reports whether it
-	// takes effect nevertheless, and late whether it does so later.
+	// fail decides the fate of the next operation. after reports whether the
+	// operation takes effect in spite of the error, and late whether that
+	// happens later.
 	fail func(op, name string) (after, late bool, err error)
 
 	// watch is called after each change.
@@ -123,7 +124,7 @@ func (b *memory) List(_ context.Context, prefix string, yield func(name string) 
 }
 
 // growing is a memory whose objects grow in place. An append that fails leaves
-// a part.
+// a part of its data.
 type growing struct{ *memory }
 
 func (b growing) Append(_ context.Context, name string, size int64, data []byte) error {

@@ -147,8 +147,8 @@ func (c cache) read(s *Sink, objects map[string][]byte) (*reading, error) {
 	return out, nil
 }
 
-// vouched returns the objects that the manifests name, after it has compared
-// them with their checksums.
+// vouched returns the objects that the manifests name, after comparing them
+// with their checksums.
 func vouched(t *testing.T, b *memory) map[string][]byte {
 	t.Helper()
 	named := map[string][]byte{}
@@ -207,7 +207,7 @@ func (h *history) wantAll(t *testing.T, s *Sink, b *memory, through uint64) {
 	}
 }
 
-// kind is a way to keep objects.
+// kind is a way to store objects.
 type kind struct {
 	name   string
 	format string
@@ -237,7 +237,7 @@ func (k kind) sink(t *testing.T, b *memory) *Sink {
 	return s
 }
 
-// engine does what the engine does: it repeats a batch until it is taken.
+// engine does what the engine does: it repeats a batch until it is accepted.
 type engine struct {
 	h *history
 	r *rand.Rand
@@ -245,7 +245,7 @@ type engine struct {
 }
 
 // run sends everything up to a number. It stops at the first error of a fresh
-// process, which dies then.
+// process, which then dies.
 func (e *engine) run(ctx context.Context, through uint64) error {
 	pos, err := e.s.Prepare(ctx)
 	if err != nil {
@@ -281,7 +281,7 @@ func TestWrite(t *testing.T) {
 			if got := slices.Collect(maps.Keys(b.objects)); len(got) > 20 {
 				t.Errorf("small batches made %d objects: %v", len(got), got)
 			}
-			// The same batch again, and one with another beginning.
+			// The same batch comes again, and then one with another beginning.
 			for _, after := range []uint64{0, 30} {
 				if _, err := s.Write(t.Context(), h.batch(after, h.last)); err != nil {
 					t.Fatal(err)
@@ -292,8 +292,8 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// TestCrashes lets a process die at each operation, before or after it took
-// effect. The next one makes batches with other borders.
+// TestCrashes makes a process die at each operation, before or after the
+// operation takes effect. The next process makes batches with other borders.
 func TestCrashes(t *testing.T) {
 	t.Parallel()
 	for _, k := range kinds {
@@ -352,8 +352,8 @@ func (k kind) position(t *testing.T, b *memory) uint64 {
 	return st.Number
 }
 
-// wantOnce reads all names in the middle of everything: no row twice, and all
-// rows up to the position.
+// wantOnce reads all names while writes are incomplete. It must see no row
+// twice, and all rows up to the position.
 func (k kind) wantOnce(t *testing.T, s *Sink, b *memory, h *history, position uint64) {
 	t.Helper()
 	got, err := b.cache.read(s, b.objects)
@@ -374,7 +374,8 @@ func (k kind) wantOnce(t *testing.T, s *Sink, b *memory, h *history, position ui
 }
 
 // TestLateRequest takes a place over while the last request of a stopped write
-// still arrives, which changes the state between reading and writing it.
+// is still arriving. The request changes the state between reading and writing
+// it.
 func TestLateRequest(t *testing.T) {
 	t.Parallel()
 	for _, k := range kinds[:2] {
@@ -418,8 +419,8 @@ func TestLateRequest(t *testing.T) {
 	}
 }
 
-// TestLateRemoval cuts the rows of another store. A removal whose answer was
-// lost arrives when the object is there again.
+// TestLateRemoval removes the rows of another store. A removal whose answer was
+// lost takes effect after the object was created again.
 func TestLateRemoval(t *testing.T) {
 	t.Parallel()
 	const other = "0ff50ff50ff50ff50ff50ff50ff50ff5"
@@ -460,8 +461,9 @@ func TestLateRemoval(t *testing.T) {
 	}
 }
 
-// TestLateWrites loses answers at random. Writes that failed happen never, at
-// once, or much later; processes are replaced, with the old one still at work.
+// TestLateWrites loses answers at random. Failed writes take effect never, at
+// once, or much later. Processes are replaced while the old one is still at
+// work.
 func TestLateWrites(t *testing.T) {
 	t.Parallel()
 	for _, k := range kinds[:2] {
@@ -509,7 +511,7 @@ func (k kind) late(t *testing.T, seed uint64) {
 		if r.IntN(4) == 0 {
 			old, s = s, k.sink(t, b)
 		}
-		if r.IntN(4) == 0 { // it wakes up, and may be told to go
+		if r.IntN(4) == 0 { // it wakes up, and may be told that it was replaced
 			if old.state != nil {
 				_, _ = old.Write(t.Context(), h.batch(old.state.Number, min(h.last, old.state.Number+1+uint64(r.IntN(9)))))
 			}

@@ -15,8 +15,8 @@ import (
 	"trackway/internal/iso8601"
 )
 
-// ndjson is a JSON object for each row and line. Compressed objects are frames
-// of zstd (RFC 8878), so they can be joined too.
+// ndjson writes each row as a JSON object on a line. Compressed objects are
+// zstd frames (RFC 8878), so they can be joined, too.
 type ndjson struct{ compressed bool }
 
 func (n ndjson) joins() bool { return true }

@@ -15,8 +15,8 @@ import (
 // columnar is Parquet with zstd. Columns are in the order of their names.
 type columnar struct{}
 
-// A row group ends after so many bytes or rows. That bounds what a writer keeps
-// uncompressed.
+// A row group ends after this many bytes or rows. That bounds what a writer
+// keeps uncompressed.
 const (
 	groupBytes = 8 << 20
 	groupRows  = 1 << 17
@@ -99,7 +99,7 @@ type rowEncoder struct {
 	out     bytes.Buffer
 	w       *parquet.GenericWriter[any]
 	rows    []parquet.Row
-	n       int // of rows that are not with the writer
+	n       int // of rows that the writer does not have yet
 	filled  int // bytes in this row group
 	inGroup int // rows in it
 	values  []column.Value

@@ -14,7 +14,7 @@ import (
 	"trackway/internal/destination"
 )
 
-// TestRewindOfARemovedDay brings a day back that an operator has removed.
+// TestRewindOfARemovedDay restores a day that an operator has removed.
 func TestRewindOfARemovedDay(t *testing.T) {
 	t.Parallel()
 	for _, k := range kinds {
@@ -41,7 +41,7 @@ func TestRewindOfARemovedDay(t *testing.T) {
 	}
 }
 
-// careless ignores conditions of some operations.
+// careless is a bucket that ignores conditions of some operations.
 type careless struct {
 	*memory
 
@@ -62,8 +62,8 @@ func (c careless) Replace(ctx context.Context, name, tag string, data []byte) (s
 	return c.memory.Replace(ctx, name, tag, data)
 }
 
-// TestCareless refuses a bucket that ignores conditions, and leaves nothing in
-// it. A folder has no other writers.
+// TestCareless: a bucket that ignores conditions is refused, and nothing is
+// left in it. A folder has no other writers, so it is not checked.
 func TestCareless(t *testing.T) {
 	t.Parallel()
 	for _, c := range []careless{{create: true}, {replace: true}} {
@@ -81,9 +81,9 @@ func TestCareless(t *testing.T) {
 	}
 }
 
-// TestLeavesAnotherStoreAlone looks at the place of a store that is at work, as
-// a server does that was restored from a backup somewhere else. It takes the
-// place over only if an operator says so.
+// TestLeavesAnotherStoreAlone uses the place of a store that is at work, as a
+// server does that was restored from a backup somewhere else. It takes the
+// place over only on an operator's request.
 func TestLeavesAnotherStoreAlone(t *testing.T) {
 	t.Parallel()
 	for _, k := range kinds {
@@ -123,8 +123,9 @@ func TestLeavesAnotherStoreAlone(t *testing.T) {
 	}
 }
 
-// TestLongErasure erases a customer of many days, for which an attempt has
-// too little time: each one continues where the one before it stopped.
+// TestLongErasure erases a customer with events on many days. An attempt has
+// too little time for all, so each attempt continues where the last one
+// stopped.
 func TestLongErasure(t *testing.T) {
 	t.Parallel()
 	for _, k := range kinds {
@@ -180,8 +181,8 @@ func TestLongErasure(t *testing.T) {
 	}
 }
 
-// TestErasureInARemovedDay erases what was in a day that an operator has
-// removed, as the docs permit: there is nothing to do, and no reason to stop.
+// TestErasureInARemovedDay erases events of a day that an operator has removed,
+// as the docs permit. There is nothing to do, and no reason to stop.
 func TestErasureInARemovedDay(t *testing.T) {
 	t.Parallel()
 	for _, k := range kinds {
@@ -227,8 +228,8 @@ func TestErasureInARemovedDay(t *testing.T) {
 	}
 }
 
-// TestWideRows fills an object with small events of many columns. Other events
-// than those of a column's type have it as null, which takes room, too.
+// TestWideRows fills an object with small events and many columns. Events of
+// other types have null in a type's column, which takes space, too.
 func TestWideRows(t *testing.T) {
 	t.Parallel()
 	d := config.Destination{Name: "out"}
@@ -276,8 +277,8 @@ func TestWideRows(t *testing.T) {
 	}
 }
 
-// TestColumnOfTheFolder refuses a column that readers could not see: the name
-// of the folder gives them a column of this name.
+// TestColumnOfTheFolder: a column is refused if readers could not see it,
+// because the folder's name gives them a column with this name.
 func TestColumnOfTheFolder(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"dt", "DT"} {

@@ -12,9 +12,9 @@ import (
 	"trackway/internal/destination"
 )
 
-// Events reads the events of all objects below events/, whether a manifest
-// names them or not, as a reader does that takes all names. So it finds rows
-// that somebody has added. An object that cannot be read has no rows.
+// Events reads the events of all objects below events/, whether or not a
+// manifest names them, like a reader of all names. So it finds rows that
+// somebody has added. An object that cannot be read counts as empty.
 func (s *Sink) Events(ctx context.Context, low, high uint64, yield func(*destination.Event) bool) error {
 	if s.state == nil {
 		return errUnprepared
@@ -23,8 +23,8 @@ func (s *Sink) Events(ctx context.Context, low, high uint64, yield func(*destina
 	if err != nil {
 		return err
 	}
-	// Objects of a day follow each other, and those of two days overlap around
-	// midnight only. So few are open at the same time.
+	// Objects of a day follow each other, and those of two days overlap only
+	// around midnight. So few are open at the same time.
 	var open []destination.Event
 	for i := 0; i < len(sources) || len(open) > 0; {
 		for i < len(sources) && (len(open) == 0 || sources[i].first <= open[0].Seq) {
@@ -55,9 +55,10 @@ type source struct {
 	entry *entry // nil: no manifest names it
 }
 
-// sources lists them by their first event.
+// sources lists the objects that may have events of a range, by their first
+// event.
 func (s *Sink) sources(ctx context.Context, low, high uint64) ([]source, error) {
-	// A verification asks for range after range. It needs one list.
+	// A verification asks for one range after another, and needs only one list.
 	if s.seen == nil || low <= s.seenLow {
 		all, err := s.allSources(ctx)
 		if err != nil {
@@ -117,8 +118,8 @@ func (s *Sink) eventsOf(ctx context.Context, name string, low, high uint64) ([]d
 	return found, nil
 }
 
-// Mend writes objects again that have other events in the range than they
-// should. It removes objects with events of the range that no manifest names.
+// Mend rewrites objects that have the wrong events in the range. It removes
+// objects with events of the range that no manifest names.
 func (s *Sink) Mend(ctx context.Context, low, high uint64, list []destination.Event) error {
 	if s.state == nil {
 		return errUnprepared
@@ -178,7 +179,7 @@ func (s *Sink) removeForeign(ctx context.Context, name string, low, high uint64)
 	return nil
 }
 
-// mendPart makes the objects of a part have exactly these events in the range.
+// mendPart makes the objects of a part hold exactly these events in the range.
 func (s *Sink) mendPart(ctx context.Context, part string, low, high uint64, list []destination.Event) error {
 	t := s.tables[events]
 	m, err := s.manifestOf(ctx, t, part)
@@ -189,8 +190,8 @@ func (s *Sink) mendPart(ctx context.Context, part string, low, high uint64, list
 	if len(objects) == 0 {
 		return s.mendNew(ctx, part, low, high, list)
 	}
-	// An object takes the events from its first up to the next object's first;
-	// the first one takes those before it, too.
+	// An object gets the events from its own first number up to the next
+	// object's. The first object also gets earlier events.
 	for i := range objects {
 		end := high
 		if i+1 < len(objects) {
@@ -221,7 +222,7 @@ func (s *Sink) mendObject(ctx context.Context, part string, e *entry, low, high 
 	}
 	c := change{t: t, part: part, name: e.Name, was: e, room: e.Room, mend: true, build: func(old rows, m *maker) error {
 		byKey := map[uint64]row{}
-		_ = old(func(r row) error { // of a damaged object, what can be read
+		_ = old(func(r row) error { // of a damaged object, as much as can be read
 			if key := t.keyOf(r); (key < low || key >= high) && e.First <= key && key <= e.Last {
 				byKey[key] = slices.Clone(r)
 			}
@@ -235,7 +236,7 @@ func (s *Sink) mendObject(ctx context.Context, part string, e *entry, low, high 
 	return s.commit(ctx, []change{c}, func(*state) {})
 }
 
-// differs reports whether an object is not as it was written, or has other
+// differs reports whether an object is not as it was written, or has the wrong
 // events in a range.
 func (s *Sink) differs(ctx context.Context, e *entry, low, high uint64, want []destination.Event) (bool, error) {
 	data, _, err := s.bucket.Get(ctx, e.Name)
@@ -257,7 +258,7 @@ func sameEvent(a, b destination.Event) bool {
 		a.At == b.At && a.Received == b.Received && string(a.Properties) == string(b.Properties)
 }
 
-// mendNew makes an object of events whose part has none.
+// mendNew makes an object for events whose part has none.
 func (s *Sink) mendNew(ctx context.Context, part string, low, high uint64, list []destination.Event) error {
 	if len(list) == 0 {
 		return nil

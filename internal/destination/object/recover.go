@@ -11,7 +11,7 @@ import (
 	"trackway/internal/destination/column"
 )
 
-// recover takes back what a write has announced and not finished.
+// recover undoes what a write announced and did not finish.
 func (s *Sink) recover(ctx context.Context) error {
 	for _, p := range s.state.Pending {
 		t := s.table(p.Table)
@@ -34,7 +34,7 @@ func (s *Sink) takeBack(ctx context.Context, t *table, p pending) error {
 	}
 	data, tag, err := s.bucket.Get(ctx, p.Name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil // somebody removed it: a check of the destination finds that
+		return nil // somebody removed it; a check of the destination finds that
 	}
 	if err != nil {
 		return err
@@ -50,8 +50,9 @@ func (s *Sink) takeBack(ctx context.Context, t *table, p pending) error {
 			return err
 		}
 	default:
-		// Either the old content or the new. Rows above the position go, and
-		// rows that a rewrite has removed stay away.
+		// The object has either its old content or the new one. Rows above the
+		// position are removed, and rows that a rewrite has removed do not
+		// return.
 		c := change{t: t, part: p.Part, name: p.Name, was: &e, room: e.Room, exact: true, mend: true, build: s.upTo(t, s.state.limit())}
 		out, err := s.remake(&c, data)
 		if err != nil {
@@ -77,7 +78,7 @@ func (s *Sink) upTo(t *table, number uint64) func(old rows, m *maker) error {
 	}
 }
 
-// remake makes an object from its content.
+// remake makes an object from its present content.
 func (s *Sink) remake(c *change, data []byte) (*made, error) {
 	m := s.maker(c.t, &column.Misfits{})
 	if err := c.build(s.rowsOf(c.t, data, false), m); err != nil {
@@ -98,10 +99,10 @@ func (s *Sink) blank(ctx context.Context, t *table, p pending) error {
 	return s.saveManifest(ctx, m)
 }
 
-// clear removes an object. If requests may be late, an empty object takes its
-// name: a write that is still on its way may not create it, and a removal has
-// no condition, so it could arrive when the object is there again. The manifest
-// is not saved.
+// clear removes an object. If requests may be late, it writes an empty object
+// instead, for two reasons: a write that is still on its way must not create
+// the object, and a late removal, which has no condition, could remove the
+// object after it was created again. clear does not save the manifest.
 func (s *Sink) clear(ctx context.Context, t *table, m *manifest, name string) error {
 	if !s.o.Late {
 		if err := s.bucket.Delete(ctx, name); err != nil {
@@ -128,9 +129,9 @@ func (s *Sink) clear(ctx context.Context, t *table, m *manifest, name string) er
 	return nil
 }
 
-// Rewind sets the position. Rows after it stay until the engine sends them
-// again, and are replaced then. If the position is another store's, they go:
-// its numbers mean other changes.
+// Rewind sets the position. Later rows stay until the engine sends them again,
+// and are then replaced. If the position belongs to another store, they are
+// removed, because its numbers mean other changes.
 func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
 	if s.state == nil {
 		return errUnprepared
@@ -183,8 +184,8 @@ func (s *Sink) cut(ctx context.Context) error {
 	return s.save(ctx, func(st *state) { st.Cutting = false })
 }
 
-// manyCleared is after how many objects a cut notes its progress: it may take
-// longer than an attempt.
+// manyCleared is the number of objects after which a cut notes its progress,
+// because a cut may take longer than an attempt.
 const manyCleared = 50
 
 func (s *Sink) cutPart(ctx context.Context, t *table, part string) error {
@@ -197,7 +198,7 @@ func (s *Sink) cutPart(ctx context.Context, t *table, part string) error {
 	for _, e := range slices.Clone(m.Objects) {
 		switch {
 		case e.Rows == 0:
-			// It keeps a late write away.
+			// The object stays, to keep a late write away.
 		case e.First > s.state.Number:
 			if err := s.clear(ctx, t, m, e.Name); err != nil {
 				return fmt.Errorf("remove %s: %w", e.Name, err)

@@ -8,8 +8,8 @@ import (
 	"trackway/internal/destination"
 )
 
-// replay writes the rows of a batch that may be here already, because of a
-// rewind: each replaces those of the same number. It does not move the
+// replay writes the rows of a batch that may already be here because of a
+// rewind. Each row replaces the one with the same number. It does not move the
 // position, so a crash loses nothing: the batch comes again.
 func (s *Sink) replay(ctx context.Context, b *destination.Batch, base uint64) error {
 	if base >= s.state.High {
@@ -40,8 +40,8 @@ func (s *Sink) replayGroup(ctx context.Context, g *group) error {
 		c := change{t: g.t, part: g.part, name: name, was: m.find(name), room: g.last, build: func(_ rows, m *maker) error { return addAll(m, g.rows) }}
 		return s.commit(ctx, []change{c}, func(*state) {})
 	}
-	// An object takes the rows up to the next object's first; the first one
-	// takes those before it, too.
+	// An object gets the rows up to the next object's first number. The first
+	// object also gets earlier rows.
 	left := g.rows
 	for i := range objects {
 		n := len(left)
@@ -57,7 +57,7 @@ func (s *Sink) replayGroup(ctx context.Context, g *group) error {
 			continue
 		}
 		if objects[i].Weight > 4*full {
-			return final("%s is full: if more events are selected than before, begin in another place", objects[i].Name)
+			return final("%s is full: if more events are selected than before, use another place", objects[i].Name)
 		}
 		e := &objects[i]
 		c := change{
@@ -71,8 +71,8 @@ func (s *Sink) replayGroup(ctx context.Context, g *group) error {
 	return nil
 }
 
-// merge adds old and new rows by their keys. Old rows with the key of a new one
-// are left out.
+// merge adds old and new rows in the order of their keys. A new row replaces an
+// old one with the same key.
 func merge(old rows, fresh []row, m *maker) error {
 	keys := map[uint64]bool{}
 	for _, r := range fresh {

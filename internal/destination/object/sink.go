@@ -48,35 +48,36 @@ import (
 	"trackway/internal/destination/column"
 )
 
-// full is how many bytes of rows an object takes, before compression. It is the
-// most that a batch has. A write keeps one object in memory.
+// full is how many bytes of rows an object may have before compression. A batch
+// has at most as much. A write keeps one object in memory.
 const full = 16 << 20
 
-// reserve is how many numbers the name of an object covers that may grow.
+// reserve is how many numbers the name of an object covers if the object may
+// grow.
 const reserve = 1_000_000
 
-// Options say what kind of bucket there is.
+// Options describe the bucket.
 type Options struct {
-	// Store is the id of the store whose changes come. The place of another
-	// store is left alone until a Rewind: a server that was restored from a
-	// backup for a test must not stop the one at work. If it is empty, each
-	// place is taken over.
+	// Store is the id of the store that sends changes. If the place belongs to
+	// another store, it is left alone until a Rewind: a server that was
+	// restored from a backup for a test must not stop the one at work. If Store
+	// is empty, each place is taken over.
 	Store string
 
 	// Late says that a write may take effect after it has failed, and that
-	// another process may write at the same time. Without it, somebody must
-	// make sure that there is one process only, and that it has ended when the
+	// another process may write at the same time. Without Late, the caller must
+	// make sure that only one process writes, and that it has ended before the
 	// next one begins.
 	Late bool
 
 	// Compress says that NDJSON is compressed with zstd.
 	Compress bool
 
-	// Place is how DuckDB finds the bucket: "/data/out" or
+	// Place is the bucket's address for DuckDB: "/data/out" or
 	// "s3://lake/trackway", without a slash at the end.
 	Place string
 
-	// Setup are SQL statements that DuckDB needs before, with comments.
+	// Setup is SQL statements that DuckDB needs first, with comments.
 	Setup string
 }
 
@@ -132,7 +133,8 @@ func New(d config.Destination, bucket Bucket, o Options) (*Sink, error) {
 	return s, nil
 }
 
-// forget drops what is known about the bucket, so that it is read again.
+// forget drops everything that is known about the bucket, so that it is read
+// again.
 func (s *Sink) forget() {
 	s.state, s.tag, s.seen = nil, "", nil
 	s.manifests = map[string]*manifest{}
@@ -149,7 +151,8 @@ func (s *Sink) table(name string) *table {
 	return nil
 }
 
-// guard makes all later calls fail until Prepare if one fails.
+// guard is called with the error of each call. After an error, all calls fail
+// until Prepare.
 func (s *Sink) guard(err error) error {
 	if err != nil {
 		s.forget()
@@ -157,7 +160,7 @@ func (s *Sink) guard(err error) error {
 	return err
 }
 
-// Prepare takes the place over, and takes back what a crash left unfinished.
+// Prepare takes the place over, and undoes what a crash left unfinished.
 func (s *Sink) Prepare(ctx context.Context) (destination.Position, error) {
 	s.forget()
 	err := s.guard(s.prepare(ctx))
@@ -170,7 +173,8 @@ func (s *Sink) Prepare(ctx context.Context) (destination.Position, error) {
 	return s.position(), nil
 }
 
-// position is the zero value until the first batch is here.
+// position returns the position. It is the zero value until the first batch is
+// written.
 func (s *Sink) position() destination.Position {
 	if s.state.Store == "" {
 		return destination.Position{}
@@ -193,7 +197,7 @@ func (s *Sink) prepare(ctx context.Context) error {
 	}
 	mine := st.Writer == s.writer
 	if s.taken && !mine {
-		s.taken = false // when an operator has acted, this sink may take over again
+		s.taken = false // once an operator has acted, this sink may take over again
 		return final("another process writes into this place: make sure that only one has this destination, and resume it")
 	}
 	s.state, s.tag = st, tag
@@ -203,12 +207,12 @@ func (s *Sink) prepare(ctx context.Context) error {
 	return s.claim(ctx)
 }
 
-// visits reports whether the place is another store's.
+// visits reports whether the place belongs to another store.
 func (s *Sink) visits() bool {
 	return s.o.Store != "" && s.state.Store != "" && s.state.Store != s.o.Store
 }
 
-// claim takes the place over, and takes back what is unfinished.
+// claim takes the place over, and undoes what is unfinished.
 func (s *Sink) claim(ctx context.Context) error {
 	if err := s.save(ctx, func(st *state) { st.Writer = s.writer }); err != nil {
 		return err
@@ -223,7 +227,7 @@ func (s *Sink) claim(ctx context.Context) error {
 	return nil
 }
 
-// begin makes an empty place the destination's.
+// begin makes an empty place the destination's own.
 func (s *Sink) begin(ctx context.Context) error {
 	if err := s.empty(ctx); err != nil {
 		return err
@@ -275,8 +279,8 @@ func (s *Sink) folders() []string {
 	return all
 }
 
-// empty returns an error unless there is nothing that looks like a
-// destination's.
+// empty returns an error if there is anything that looks like part of a
+// destination.
 func (s *Sink) empty(ctx context.Context) error {
 	for _, folder := range s.folders() {
 		found := ""
@@ -288,15 +292,15 @@ func (s *Sink) empty(ctx context.Context) error {
 			return fmt.Errorf("list %s: %w", folder, err)
 		}
 		if found != "" {
-			return final("%s is here, but no %s: this place is not this destination's. Begin in another place", found, stateName)
+			return final("there is %s, but no %s, so this place does not belong to the destination. Use another place", found, stateName)
 		}
 	}
 	return nil
 }
 
 // Check writes an object, reads it back, and removes it. If other processes may
-// write, it also makes sure that the bucket obeys conditions, because all else
-// rests on them.
+// write, it also checks that the bucket obeys conditions, because everything
+// else depends on that.
 func (s *Sink) Check(ctx context.Context) error {
 	name := checkFolder + newMark() + ".json"
 	err := s.check(ctx, name)

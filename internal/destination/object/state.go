@@ -12,28 +12,28 @@ import (
 	"trackway/internal/seal"
 )
 
-// stateName is the object that makes a place a destination's.
+// stateName is the object that marks a place as a destination's.
 const stateName = "trackway.json"
 
 // state is the content of stateName. It is written after everything that it
-// vouches for, except for Pending.
+// claims to exist, except for Pending.
 type state struct {
 	Version     int    `json:"trackway"`
 	Destination string `json:"destination"`
 	Format      string `json:"format"`
 	Store       string `json:"store"`  // empty: no batch has been written yet
-	Number      uint64 `json:"number"` // of the last change that is here
+	Number      uint64 `json:"number"` // number of the last change that is here
 
-	// High is what Number was before a rewind, if it is higher: rows up to it
-	// are here, and are replaced as they come again.
+	// High is the Number before a rewind, if that was higher. Rows up to High
+	// are here, and are replaced when they come again.
 	High uint64 `json:"high,omitempty"`
 
 	// Writer is the sink that may write. A sink that finds another one here has
 	// been replaced.
 	Writer string `json:"writer"`
 
-	// Pending are the objects that are being written. After a crash they may
-	// have rows that the position does not vouch for.
+	// Pending lists the objects that are being written. After a crash they may
+	// have rows beyond the position.
 	Pending []pending `json:"pending,omitempty"`
 
 	// Cutting says that rows after Number are being removed.
@@ -50,7 +50,7 @@ type pending struct {
 	Was   *entry `json:"was,omitempty"` // nil: the object is new
 }
 
-// limit is the highest number of a row that may be here.
+// limit returns the highest number of a row that may be here.
 func (st *state) limit() uint64 { return max(st.Number, st.High) }
 
 func newMark() string { return rand.Text() }
@@ -66,7 +66,7 @@ func (s *Sink) load(ctx context.Context) (st *state, tag string, err error) {
 	}
 	st = &state{}
 	if !seal.Whole(data) || json.Unmarshal(data, st) != nil {
-		return nil, "", final("%s is damaged: its checksum does not match. Restore it, or begin in another place", stateName)
+		return nil, "", final("%s is damaged: its checksum does not match. Restore it, or use another place", stateName)
 	}
 	switch {
 	case st.Version != version:
@@ -74,14 +74,14 @@ func (s *Sink) load(ctx context.Context) (st *state, tag string, err error) {
 	case st.Destination != s.name:
 		return nil, "", final("this place belongs to the destination %q: give this destination another one (path, or bucket and prefix)", st.Destination)
 	case st.Format != s.formatName:
-		return nil, "", final("this place was begun with the format %s: set it again, or begin in another place", st.Format)
+		return nil, "", final("this place was created with the format %s: set that format again, or use another place", st.Format)
 	}
 	return st, tag, nil
 }
 
 const version = 1
 
-// save writes the state, if the stored one is the one that this sink knows.
+// save writes the state, if the stored state is the one that this sink knows.
 func (s *Sink) save(ctx context.Context, change func(st *state)) error {
 	st := *s.state
 	change(&st)

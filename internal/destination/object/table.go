@@ -9,13 +9,13 @@ import (
 	"trackway/internal/destination/column"
 )
 
-// table describes the rows of a table. Its fields are those that each
-// destination has. Columns that the configuration declares are not fields: they
-// are made from the properties whenever an object is written.
+// table describes the rows of a table. Its fields are those that every
+// destination has. Declared columns are not fields: they are made from the
+// properties whenever an object is written.
 type table struct {
 	name    string
 	fields  []field
-	key     int // the field whose number decides the object: seq, changed or erasure
+	key     int // the field whose number determines the object: seq, changed or erasure
 	columns *column.Set
 	wide    int // bytes that the declared columns add to a row, besides their values
 }
@@ -32,7 +32,7 @@ type field struct {
 // row has a value for each field of a table.
 type row []column.Value
 
-// The tables. columns is empty for all of them but events.
+// The tables. columns is empty for all of them except events.
 const (
 	events = iota
 	customers
@@ -84,10 +84,11 @@ func newTables(columns *column.Set) [tables]*table {
 
 func (t *table) keyOf(r row) uint64 { return uint64(r[t.key].Int) }
 
-// partOf returns the part of the table that a row is in, which is also the
-// name of its folder. Events are by the day on which they arrived (UTC), so
-// that the objects of past days are final: an event that arrives late is in
-// the object of the day of its arrival. The others are by their numbers.
+// partOf returns the part of the table that a row belongs to, which is also the
+// name of its folder. Events are grouped by the day on which they arrived
+// (UTC), so that the objects of past days are final: a late event is in the
+// object of the day of its arrival. The rows of other tables are grouped by
+// their numbers.
 func (t *table) partOf(r row) string {
 	if t.name == "events" {
 		return dayOf(trackway.Micros(r[5].Int))
@@ -97,7 +98,7 @@ func (t *table) partOf(r row) string {
 
 const partNumbers = 1_000_000
 
-// folderColumn is the column that readers see in the names of folders of
+// folderColumn is the column that readers see in the names of the folders of
 // events.
 const folderColumn = "dt"
 
@@ -105,8 +106,8 @@ func dayOf(received trackway.Micros) string {
 	return folderColumn + "=" + received.Time().Format(time.DateOnly)
 }
 
-// weight is about how many bytes a row takes in memory and in an object before
-// compression.
+// weight estimates how many bytes a row takes in memory, and in an object
+// before compression.
 func (t *table) weight(r row) int {
 	n := 8*len(r) + t.wide
 	for i := range r {
@@ -130,7 +131,7 @@ func eventRow(dst row, e *destination.Event) row {
 	return append(dst[:0], integer(e.Seq), text(e.Project), integer(e.Customer), text(e.Type), moment(e.At), moment(e.Received), text(string(e.Properties)))
 }
 
-// eventOf is the reverse of eventRow.
+// eventOf is the inverse of eventRow.
 func eventOf(r row) destination.Event {
 	return destination.Event{
 		Seq: uint64(r[0].Int), Project: r[1].Text, Customer: trackway.Customer(r[2].Int), Type: r[3].Text,
@@ -138,8 +139,8 @@ func eventOf(r row) destination.Event {
 	}
 }
 
-// customerRows calls add with the rows of a customer. One that was absorbed has
-// a row in customer_map only: the latest row of a customer in customers and
+// customerRows calls add with the rows of a customer. An absorbed customer has
+// a row in customer_map only. The latest row of a customer in customers and
 // customer_map says which of its identifiers are in force.
 func customerRows(c *destination.Customer, add func(table int, r row)) {
 	changed := integer(c.Changed)

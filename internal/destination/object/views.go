@@ -7,7 +7,7 @@ import (
 	"trackway/internal/destination/column"
 )
 
-// DDL returns views for DuckDB with the names that the tables have everywhere.
+// DDL returns views for DuckDB, with the names that the tables have everywhere.
 func (s *Sink) DDL() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "-- Views on %s, for DuckDB. The objects themselves are the changes; the views show the\n-- latest state. They need no table: duckdb lake.db < views.sql, and then query lake.db.\n", s.o.Place)
@@ -58,9 +58,9 @@ func duckType(t column.Type, json bool) string {
 	return strings.ToUpper(t.String())
 }
 
-// latestViews show the latest state of what is written as changes. A survivor
-// may have been absorbed in turn, and has a lower number than whom it
-// absorbed, so the last survivor of a chain is the lowest.
+// latestViews show the latest state of tables that hold changes. A survivor may
+// have been absorbed in turn, and always has a lower number than the customers
+// that it absorbed. So the last survivor of a chain is the lowest.
 const latestViews = `
 CREATE OR REPLACE VIEW customer_map AS
 WITH RECURSIVE step AS (

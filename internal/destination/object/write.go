@@ -12,8 +12,8 @@ import (
 
 var errUnprepared = errors.New("the destination is not prepared")
 
-// Write takes a batch. Rows up to the position are here already and are left
-// out. No row can never fit, so there are no rejects.
+// Write writes a batch. It leaves out rows up to the position, because they are
+// already here. Every row fits, so there are no rejects.
 func (s *Sink) Write(ctx context.Context, b *destination.Batch) ([]destination.Reject, error) {
 	if s.state == nil {
 		return nil, errUnprepared
@@ -32,7 +32,7 @@ func (s *Sink) write(ctx context.Context, b *destination.Batch) error {
 	case s.state.Store == "":
 		base = b.After // the first batch begins where the configuration says
 	case s.state.Store != b.Store:
-		return final("this place belongs to the store %s, and these changes are of the store %s", s.state.Store, b.Store)
+		return final("this place belongs to the store %s, and these changes belong to the store %s", s.state.Store, b.Store)
 	case b.After > base:
 		return fmt.Errorf("the changes from %d to %d are missing", base+1, b.After)
 	}
@@ -66,7 +66,7 @@ type group struct {
 	weight      int
 }
 
-// plan says which objects a batch changes.
+// plan decides which objects a batch changes.
 func (s *Sink) plan(ctx context.Context, b *destination.Batch, base uint64) ([]change, error) {
 	var changes []change
 	for _, g := range s.groups(b, base, math.MaxUint64) {
@@ -91,7 +91,7 @@ func (s *Sink) plan(ctx context.Context, b *destination.Batch, base uint64) ([]c
 }
 
 // groups divides the rows of a batch by parts, and keeps their order. It takes
-// those with numbers above base up to limit, and erasures.
+// rows with numbers above base up to limit, and erasures.
 func (s *Sink) groups(b *destination.Batch, base, limit uint64) []*group {
 	var all []*group
 	latest := map[*table]*group{}
@@ -156,8 +156,8 @@ func (g *group) addTo(m *maker) error {
 	return nil
 }
 
-// place says which object takes a group's rows: the last one, if it has room
-// and writing it again costs little, or a new one.
+// place decides which object gets a group's rows: the last one, if it has room
+// and rewriting it costs little, or a new one.
 func (s *Sink) place(m *manifest, g *group, base, through uint64) change {
 	c := change{t: g.t, part: g.part, room: base + reserve}
 	limit, small := full, g.weight < full/4
@@ -192,8 +192,9 @@ func (m *manifest) last() *entry {
 	return nil
 }
 
-// upsert is how erasures are written: a part has one object, and an erasure one
-// row, which its latest state replaces. There are few erasures.
+// upsert returns the change that writes erasures. All erasures of a part are in
+// one object, since there are few. The latest state of an erasure replaces its
+// row.
 func (s *Sink) upsert(m *manifest, g *group) change {
 	first := g.first / partNumbers * partNumbers
 	name := fmt.Sprintf("%s/%s/seq=%020d-%020d%s", g.t.name, g.part, first, first+partNumbers-1, s.format.ending())

@@ -1,10 +1,10 @@
-// Package outbound makes HTTP requests to addresses that an operator has typed
-// and others control: it reaches the public Internet only, follows no redirect
-// and no proxy, bounds what it reads, and says nothing of addresses and
-// credentials in its errors.
+// Package outbound makes HTTP requests to addresses that an operator has
+// configured but others control. It reaches only the public Internet, follows
+// no redirect and uses no proxy. It bounds what it reads, and its errors
+// contain neither addresses nor credentials.
 //
-// A name can resolve to a private address, now or later. So the check is made
-// on the address of each connection, after the resolution.
+// A name can resolve to a private address, now or later. So the package checks
+// the address of each connection, after the name was resolved.
 package outbound
 
 import (
@@ -30,19 +30,19 @@ import (
 const (
 	connectTimeout = 10 * time.Second
 	maxHeader      = 64 << 10         // bytes of an answer's header
-	maxWait        = time.Hour        // the longest Retry-After that counts
+	maxWait        = time.Hour        // a longer Retry-After counts as this
 	idleTime       = 90 * time.Second // after which an unused connection is closed
 )
 
 // Client sends requests to one URL, or to paths below it. It is safe for
 // concurrent use.
 type Client struct {
-	// Resolver looks names up. Nil means the system's.
+	// Resolver resolves names. Nil means the system's resolver.
 	Resolver *net.Resolver
 
 	// BodyTime bounds how long a body may take after the header of an answer.
-	// After that it is cut. Zero means until the time for the request is over.
-	// Set it before the first use.
+	// The body is then cut. Zero means the time for the whole request. Set it
+	// before the first use.
 	BodyTime time.Duration
 
 	to      *url.URL
@@ -57,13 +57,13 @@ type Client struct {
 type Answer struct {
 	Status int
 	Header http.Header
-	Body   []byte // up to the client's bound; cut, not refused, if it is longer or does not end
+	Body   []byte // up to the client's bound; a longer or endless body is cut, not refused
 }
 
 // New returns a client for a URL. allow lists hosts, addresses and CIDRs that
 // may be private. At most conns connections are open at a time. A request takes
-// at most timeout, and at most the given bytes of its answer are read. The
-// error contains neither the URL nor a part of it.
+// at most timeout, and the client reads at most the given number of bytes of
+// its answer. The error contains no part of the URL.
 func New(to string, allow []string, conns int, timeout time.Duration, most int64) (*Client, error) {
 	u, err := url.Parse(to)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.Fragment != "" {
@@ -71,7 +71,7 @@ func New(to string, allow []string, conns int, timeout time.Duration, most int64
 	}
 	if p := u.Port(); p != "" {
 		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 {
-			return nil, errors.New("the URL has a port that is no number from 1 to 65535")
+			return nil, errors.New("the port in the URL must be a number from 1 to 65535")
 		}
 	}
 	c := &Client{to: u, timeout: timeout, most: most}
@@ -82,7 +82,7 @@ func New(to string, allow []string, conns int, timeout time.Duration, most int64
 	}
 	c.http = &http.Client{
 		Transport: &http.Transport{
-			Proxy:                  nil, // a proxy of the environment would make the check of addresses worthless
+			Proxy:                  nil, // with a proxy from the environment, checking addresses would be useless
 			DialContext:            c.dial,
 			ForceAttemptHTTP2:      true,
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
@@ -91,14 +91,14 @@ func New(to string, allow []string, conns int, timeout time.Duration, most int64
 			MaxIdleConnsPerHost:    conns,
 			IdleConnTimeout:        idleTime,
 			MaxResponseHeaderBytes: maxHeader,
-			DisableCompression:     true, // so that the bound on the answer is one on what is read
+			DisableCompression:     true, // so that the bound holds for the bytes that are read
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return c, nil
 }
 
-// allow adds an entry of the list of private addresses that may be reached.
+// allow adds a host, address or range that may be private.
 func (c *Client) allow(text string) error {
 	if p, err := netip.ParsePrefix(text); err == nil {
 		c.nets = append(c.nets, p.Masked())
@@ -110,7 +110,7 @@ func (c *Client) allow(text string) error {
 		return nil
 	}
 	if text == "" || strings.ContainsAny(text, "/:@* ") {
-		return fmt.Errorf("allow: %q is no host, address or CIDR such as 10.0.0.0/8", text)
+		return fmt.Errorf("allow: %q is not a host, an address or a CIDR such as 10.0.0.0/8", text)
 	}
 	c.hosts = append(c.hosts, strings.ToLower(text))
 	return nil
@@ -143,11 +143,11 @@ func (c *Client) control(_, address string, _ syscall.RawConn) error {
 type addressError struct{ addr netip.Addr }
 
 func (e *addressError) Error() string {
-	return fmt.Sprintf("%v is no public address; to permit it, list it or its host under allow", e.addr)
+	return fmt.Sprintf("%v is not a public address; to permit it, list it or its host under allow", e.addr)
 }
 
 // Do sends a request to the URL or, if path is not empty, to a path below it.
-// The header is used as it is. Any answer with a status is no error.
+// It sends the header unchanged. An answer with any status is not an error.
 func (c *Client) Do(ctx context.Context, method, path string, header http.Header, body []byte) (*Answer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("no answer within %v", c.timeout))
 	defer cancel()
@@ -197,8 +197,8 @@ func (c *Client) Reach(ctx context.Context) error {
 // Close closes unused connections. The client can still be used.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// clean returns an error of net/http without what it may say about the URL. The
-// result wraps an error of the same kind, by which attempts are counted.
+// clean returns an error of net/http without anything about the URL. The result
+// wraps an error of the same kind, so that attempts are counted by kind.
 func clean(ctx context.Context, err error) error {
 	var refused *addressError
 	var dns *net.DNSError
@@ -209,9 +209,9 @@ func clean(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case errors.As(err, &dns):
-		return &wordedError{"the name of the host cannot be resolved: " + dns.Err, &net.DNSError{Err: dns.Err}}
+		return &wordedError{"the host name cannot be resolved: " + dns.Err, &net.DNSError{Err: dns.Err}}
 	case errors.As(err, &certificate):
-		return errors.New("the certificate of the host is not valid for it, or not trusted")
+		return errors.New("the host's certificate is not valid for it, or not trusted")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return &wordedError{"the connection was refused", syscall.ECONNREFUSED}
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
@@ -221,10 +221,10 @@ func clean(ctx context.Context, err error) error {
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		return &wordedError{"the host did not answer in time", os.ErrDeadlineExceeded}
 	}
-	return errors.New("the request failed: no answer in HTTP came")
+	return errors.New("the request failed: there was no HTTP answer")
 }
 
-// wordedError is an error in words of ours.
+// wordedError is an error in our own words.
 type wordedError struct {
 	text string
 	kind error // says nothing about the URL
@@ -235,7 +235,7 @@ func (e *wordedError) Error() string { return e.text }
 func (e *wordedError) Unwrap() error { return e.kind }
 
 // RetryAfter returns how long the answer asks to wait (RFC 9110, section
-// 10.2.3), at most an hour, or 0 if it does not say.
+// 10.2.3), at most an hour. It returns 0 if the answer does not ask.
 func (a *Answer) RetryAfter(now time.Time) time.Duration {
 	text := strings.TrimSpace(a.Header.Get("Retry-After"))
 	if n, err := strconv.ParseUint(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {

@@ -223,7 +223,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// A caller who needs the body waits for it.
+// A caller that needs the body waits for it.
 func TestSlowBody(t *testing.T) {
 	t.Parallel()
 	for limit, want := range map[time.Duration]string{0: "results", 2 * time.Second: ""} {
@@ -272,7 +272,7 @@ func TestErrorsAreClean(t *testing.T) {
 	for name, c := range map[string]struct{ url, want string }{
 		"refused":     {strings.Replace(gone.URL, "http://", "http://user:secret@", 1) + "/secret", "the connection was refused"},
 		"certificate": {tls.URL + "/secret", "certificate"},
-		"no name":     {"http://secret.test/secret", "the name of the host cannot be resolved"},
+		"no name":     {"http://secret.test/secret", "the host name cannot be resolved"},
 		"not HTTPS":   {strings.Replace(tls.URL, "https", "http", 1) + "/secret", ""},
 	} {
 		client := open(t, c.url, "127.0.0.1")

@@ -18,7 +18,7 @@ import (
 	"trackway/internal/destination/postgres/postgrestest"
 )
 
-// TestUnfit has rows that PostgreSQL cannot hold between rows that it can.
+// TestUnfit has rows that PostgreSQL cannot hold, among rows that it can hold.
 func TestUnfit(t *testing.T) {
 	t.Parallel()
 	d := database(t)
@@ -57,7 +57,7 @@ func TestUnfit(t *testing.T) {
 	if diff := cmp.Diff(misfits, s.Misfits()); diff != "" {
 		t.Errorf("misfits (-want +got):\n%s", diff)
 	}
-	// The log has 1e300; the reader gives what jsonb made of it, in canonical
+	// The log has 1e300. The reader returns what jsonb made of it, in canonical
 	// form.
 	var read []string
 	if err := s.Events(t.Context(), 4, 5, func(e *destination.Event) bool { read = append(read, string(e.Properties)); return true }); err != nil {
@@ -68,9 +68,10 @@ func TestUnfit(t *testing.T) {
 	}
 }
 
-// TestServerRefuses has rows that only the server can refuse: they are too long
-// for an index that the operator has added. Their place in the batch does not
-// matter, and neither does whether a part of the batch was written.
+// TestServerRefuses has rows that only the server can refuse, because they are
+// too long for an index that the operator has added. It makes no difference
+// where in the batch they are, or whether a part of the batch was written
+// before.
 func TestServerRefuses(t *testing.T) {
 	t.Parallel()
 	d := database(t)
@@ -100,15 +101,16 @@ func TestServerRefuses(t *testing.T) {
 	if m := s.Misfits(); len(m) != 0 {
 		t.Errorf("got misfits %v", m)
 	}
-	// If all are refused, something else is wrong, and nothing is given up.
+	// If the server refuses all rows, something else is wrong, and no row is
+	// left out.
 	d.SQL(t, "ALTER TABLE events ADD CONSTRAINT no CHECK (project <> 'demo') NOT VALID")
 	if _, err := s.Write(t.Context(), numbered(50, 60)); err == nil || !strings.Contains(err.Error(), "constraint no") {
 		t.Errorf("got %v, want an error with the constraint", err)
 	}
 }
 
-// TestManyUnfit has a trigger that calls everything unfit: the batch fails, and
-// no row is given up.
+// TestManyUnfit has a trigger that reports every row as unfit. The batch fails,
+// and no row is left out.
 func TestManyUnfit(t *testing.T) {
 	t.Parallel()
 	d := database(t)
@@ -213,7 +215,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// TestTwoWriters has a Trackway that was replaced without knowing it.
+// TestTwoWriters has a Trackway that was replaced and does not know it.
 func TestTwoWriters(t *testing.T) {
 	t.Parallel()
 	d := database(t)
@@ -237,7 +239,7 @@ func TestTwoWriters(t *testing.T) {
 	expectEvents(t, d, 30, 30)
 }
 
-// TestOneAtATime has a writer that must wait for another one's transaction.
+// TestOneAtATime has a writer that must wait for another writer's transaction.
 func TestOneAtATime(t *testing.T) {
 	t.Parallel()
 	d := database(t)
@@ -265,8 +267,8 @@ CREATE TRIGGER wait BEFORE INSERT ON events FOR EACH STATEMENT EXECUTE FUNCTION 
 	expectEvents(t, d, 20, 20)
 }
 
-// TestAnotherStore finds the tables of another store, and of another
-// destination: their events may have the same numbers.
+// TestAnotherStore finds the tables of another store or destination. Their
+// events may have the same numbers.
 func TestAnotherStore(t *testing.T) {
 	t.Parallel()
 	d := database(t)
@@ -291,7 +293,7 @@ func TestAnotherStore(t *testing.T) {
 	expect(t, d, `SELECT count(*) FROM "o""ther's".events_by_person`, "5")
 }
 
-// TestLostAnswer loses the answer to a COMMIT that the server has done.
+// TestLostAnswer loses the answer to a COMMIT that the server has carried out.
 func TestLostAnswer(t *testing.T) {
 	t.Parallel()
 	d := database(t)
@@ -314,7 +316,8 @@ func TestLostAnswer(t *testing.T) {
 	if err != nil || p.Number != 10 {
 		t.Fatalf("got position %v, %v", p, err)
 	}
-	// The engine repeats the batch, which tells what it has left out.
+	// The engine repeats the batch, and the sink reports again what it left
+	// out.
 	if rejects := write(t, s, b); len(rejects) != 1 || rejects[0].Number != 4 {
 		t.Errorf("got rejects %v", rejects)
 	}
@@ -329,8 +332,8 @@ func TestLostAnswer(t *testing.T) {
 	expect(t, d, "SELECT count(*), count(DISTINCT seq), max(seq) FROM events", "19|19|20")
 }
 
-// TestBrokenAndDead breaks the connection, finds nobody, and gives up if it is
-// told to.
+// TestBrokenAndDead breaks the connection, then finds no server, and gives up
+// when told to.
 func TestBrokenAndDead(t *testing.T) {
 	t.Parallel()
 	own := postgrestest.Start(t)
@@ -360,7 +363,7 @@ func TestBrokenAndDead(t *testing.T) {
 	}
 	expectEvents(t, d, 20, 20)
 
-	// A statement that hangs ends with the context.
+	// A statement that hangs ends when the context does.
 	d.SQL(t, `CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(3600); RETURN NEW; END $$;
 CREATE TRIGGER wait BEFORE INSERT ON events FOR EACH STATEMENT EXECUTE FUNCTION wait()`)
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -378,8 +381,8 @@ CREATE TRIGGER wait BEFORE INSERT ON events FOR EACH STATEMENT EXECUTE FUNCTION 
 	d.Await(t, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'trackway'", "0")
 }
 
-// TestKilled kills the server, or only the processes of connections, at any
-// time while batches are written.
+// TestKilled kills the server, or only the processes of its connections, at
+// random times while batches are written.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	own := postgrestest.Start(t)
@@ -511,7 +514,7 @@ INSERT INTO events SELECT 40, project, customer, type, at, received_at, properti
 	expect(t, d, "SELECT number FROM trackway_position", "30")
 }
 
-// TestReadInPages reads more than one query returns.
+// TestReadInPages reads more events than one query returns.
 func TestReadInPages(t *testing.T) {
 	t.Parallel()
 	d := database(t)
@@ -530,8 +533,8 @@ func TestReadInPages(t *testing.T) {
 	}
 }
 
-// TestPooler writes through PgBouncer, which gives each transaction another
-// session, and sessions that others have used.
+// TestPooler writes through PgBouncer. Each transaction may run in another
+// session, and others have used these sessions.
 func TestPooler(t *testing.T) {
 	t.Parallel()
 	d := database(t)

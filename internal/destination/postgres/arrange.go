@@ -9,13 +9,13 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// arrange checks the server and the tables, and creates tables and views that
-// are missing. It reports whether it has created a table. It alters only what
-// it has made, which it knows by the comment.
+// arrange checks the server and the tables, and creates missing tables and
+// views. It reports whether it has created a table. It alters only what this
+// package has created, which it recognizes by the comment.
 //
-// If the position says that rows were written and their table is gone, the
-// table is not created unless replace is set: otherwise, the rows would be
-// missing and nobody would know.
+// If the position says that rows were written and their table is gone, it
+// creates the table only if replace is set. Otherwise the rows would be missing
+// without anybody noticing.
 func (s *Sink) arrange(ctx context.Context, replace bool) (created bool, err error) {
 	if err := s.checkServer(ctx); err != nil {
 		return false, err
@@ -129,8 +129,8 @@ func (s *Sink) arrangeTable(ctx context.Context, t *table, f *found) (created bo
 	return false, nil
 }
 
-// checkPrivileges finds out early, and in words that help, what a write would
-// fail for.
+// checkPrivileges checks the privileges that a write needs, so that the error
+// comes early and helps the operator.
 func (s *Sink) checkPrivileges(ctx context.Context, wanted []table, there map[string]*found) error {
 	var names []string
 	for _, t := range wanted {
@@ -157,9 +157,9 @@ UNION ALL SELECT 'TEMPORARY ON DATABASE ' || quote_ident(current_database()) WHE
 	return err
 }
 
-// arrangeView creates a view, or replaces ours if the declared columns have
-// changed. A view that others depend on and that cannot be replaced stays as it
-// is, since its columns still exist. Views of others are left alone.
+// arrangeView creates a view, or replaces our own view if the declared columns
+// have changed. A view that cannot be replaced because others depend on it
+// stays as it is; its columns still exist. It leaves views of others alone.
 func (s *Sink) arrangeView(ctx context.Context, v *view, f *found) error {
 	if f != nil && (f.kind != "v" || !f.ours() || f.comment == v.comment()) {
 		return nil

@@ -13,7 +13,7 @@ import (
 	"trackway/internal/destination"
 )
 
-// backlog returns a batch of events as a shop has them.
+// backlog returns a batch of typical events of a shop.
 func backlog(after uint64, rows int) *destination.Batch {
 	b := &destination.Batch{Store: storeID, After: after, Through: after + uint64(rows)}
 	for seq := after + 1; seq <= b.Through; seq++ {
@@ -32,9 +32,9 @@ func backlog(after uint64, rows int) *destination.Batch {
 
 const batchRows = 10_000
 
-// BenchmarkBacklog writes batches of 10 000 events in turn with a bare COPY of
-// the same rows into a table with the same indexes, and reports how they
-// compare. One iteration is one batch of each.
+// BenchmarkBacklog writes batches of 10 000 events, in turn with a bare COPY of
+// the same rows into a table with the same indexes, and reports the ratio. One
+// iteration is one batch of each.
 func BenchmarkBacklog(b *testing.B) {
 	d := database(b)
 	s := open(b, d, columns("purchase total decimal(12,2)"))
@@ -83,7 +83,7 @@ func BenchmarkBacklog(b *testing.B) {
 	b.ReportMetric(float64(processor.Nanoseconds())/float64(after), "cpu-ns/event")
 }
 
-// BenchmarkAgain writes batches that are there already, as after a rewind.
+// BenchmarkAgain writes batches that are already stored, as after a rewind.
 func BenchmarkAgain(b *testing.B) {
 	s := open(b, database(b), columns("purchase total decimal(12,2)"))
 	batch := backlog(0, batchRows)

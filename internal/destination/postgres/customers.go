@@ -30,8 +30,8 @@ CREATE TEMPORARY TABLE trackway_ids (customer bigint NOT NULL, name text NOT NUL
 	return halve(ctx, w, fit, w.putCustomers, func(c *destination.Customer, why string) { w.reject(c.Changed, customers, why) })
 }
 
-// putCustomers writes some of the customers. All goes through temporary tables:
-// a customer whose row is newer already is taken out of them first.
+// putCustomers writes some of the customers. All rows go through temporary
+// tables. First, it removes from these the customers whose stored row is newer.
 func (w *writing) putCustomers(ctx context.Context, rows []destination.Customer) error {
 	if _, err := w.conn.Exec(ctx, "TRUNCATE pg_temp.trackway_customers, pg_temp.trackway_ids"); err != nil {
 		return err
@@ -57,8 +57,8 @@ func (w *writing) putCustomers(ctx context.Context, rows []destination.Customer)
 	if err := w.run(ctx, people); err != nil {
 		return err
 	}
-	// Before the identifiers: an erasure takes those of everybody who leads to
-	// the customer.
+	// This comes before the identifiers, because an erasure removes the
+	// identifiers of everybody who leads to the customer.
 	if err := w.followChains(ctx); err != nil {
 		return err
 	}
@@ -74,12 +74,12 @@ func (w *writing) run(ctx context.Context, statements []string) error {
 	return nil
 }
 
-// customerStatements brings the tables to the staged state: first people and
-// whom they were merged with, then their names.
+// customerStatements returns statements that bring the tables to the staged
+// state: people for customers and merges, names for identifiers.
 //
-// A removed identifier keeps its row, marked as removed, unless an erasure took
-// it. An erasure also takes the identifiers of all whom the customer had
-// absorbed: they named the same person.
+// A removed identifier keeps its row, marked as removed, unless an erasure
+// removed it. An erasure also removes the identifiers of all customers that the
+// erased one had absorbed, because they named the same person.
 func (w *writing) customerStatements() (people, names []string) {
 	c, i, m := w.in(customers), w.in(ids), w.in(merges)
 	people = []string{
@@ -110,8 +110,8 @@ ON CONFLICT (customer, name, value) DO UPDATE SET changed = excluded.changed, re
 }
 
 // followChains makes each absorbed customer lead to the last survivor. If a
-// survivor was absorbed in turn, the rows that lead to it are redirected. A
-// merge goes from a higher number to a lower one, so this ends.
+// survivor was absorbed in turn, it redirects the rows that lead to it. A merge
+// goes from a higher number to a lower one, so this ends.
 func (w *writing) followChains(ctx context.Context) error {
 	redirect := fmt.Sprintf(`UPDATE %[1]s AS m SET survivor = further.survivor FROM %[1]s AS further
 WHERE m.survivor = further.customer AND further.survivor < further.customer
@@ -125,8 +125,8 @@ WHERE m.survivor = further.customer AND further.survivor < further.customer
 	}
 }
 
-// erasures writes the batch's erasures. One that is there in another form is of
-// a store that this one has replaced.
+// erasures writes the batch's erasures. If an erasure with the same number is
+// there in another form, it is from a store that this one has replaced.
 func (w *writing) erasures(ctx context.Context) error {
 	rows := w.batch.Erasures
 	if len(rows) == 0 {

@@ -14,8 +14,8 @@ import (
 	"trackway/internal/destination/postgres/postgrestest"
 )
 
-// TestGuide runs all statements of the guide, as its readers do, and compares
-// the answers of its queries.
+// TestGuide runs all statements of the guide, as readers do, and compares the
+// answers to its queries.
 func TestGuide(t *testing.T) {
 	t.Parallel()
 	guide, err := os.ReadFile("../../../docs/destinations-postgres.md")
@@ -54,7 +54,7 @@ func TestGuide(t *testing.T) {
 	}
 	next("warehouse") // the reader's role
 	for _, want := range []string{
-		// The customers 1 and 4 are one person.
+		// Customers 1 and 4 are one person.
 		`2026-03-02|cart_add|1|1
 2026-03-02|page_view|4|3
 2026-03-03|purchase|1|1
@@ -83,7 +83,8 @@ func TestGuide(t *testing.T) {
 	}
 }
 
-// shop returns the events of three people, one of whom was two customers.
+// shop returns the events of three people. One of them was two customers
+// before.
 func shop() *destination.Batch {
 	const day = 24 * 60 * 60 * 1_000_000
 	monday := trackway.Micros(1_772_409_600_000_000) // 2026-03-02

@@ -7,8 +7,8 @@ import (
 	"trackway/internal/destination"
 )
 
-// TestErasureOfChain erases a customer in the batch that makes it absorb
-// another one, who has absorbed a third one before.
+// TestErasureOfChain: one batch makes a customer absorb another one, who has
+// absorbed a third, and erases the customer.
 func TestErasureOfChain(t *testing.T) {
 	t.Parallel()
 	d := database(t)

@@ -14,8 +14,8 @@ import (
 	"trackway/internal/destination"
 )
 
-// SQLSTATEs and classes of them that decide something here. See the appendix
-// "PostgreSQL Error Codes" of its documentation.
+// The SQLSTATEs, and classes of them, that this package handles. See the
+// appendix "PostgreSQL Error Codes" of PostgreSQL's documentation.
 const (
 	classConnection    = "08"
 	classData          = "22"
@@ -35,9 +35,10 @@ const (
 	notReplaceable     = "42P16" // CREATE OR REPLACE VIEW would drop or rename a column
 )
 
-// quotable are the classes whose messages name objects and roles, but never
-// contain values of rows. Other messages do: invalid input syntax for type
-// integer: "…". A detail, hint or context may contain values in every class.
+// quotable lists the classes whose messages name objects and roles, but never
+// contain values of rows. Other messages do, such as: invalid input syntax for
+// type integer: "…". In every class, a detail, hint or context may contain
+// values.
 var quotable = []string{
 	classConnection, classAuthorization, classSyntax, classResources, classLimit, classState, classIntervention,
 	classSystem, classNoDatabase, classUnsupported, classTransaction, "2B",
@@ -52,16 +53,16 @@ func state(err error) string {
 }
 
 // unfit reports whether an error is about a value that the server cannot hold,
-// so that the same row without the others would fail too.
+// so that the row would also fail on its own.
 func unfit(err error) bool {
 	code := state(err)
 	return strings.HasPrefix(code, classData) || strings.HasPrefix(code, classLimit)
 }
 
-// clean returns an error that says what went wrong without a credential or a
-// value: pgx puts the connection string into errors, and values of rows.
-// The result does not wrap err, unless err is of ours, or ctx has ended. But it
-// wraps an error of the network, by which attempts are counted.
+// clean returns an error that says what went wrong, but contains no credential
+// and no value, which errors of pgx may contain. The result does not wrap err,
+// unless err is our own or ctx has ended. But it wraps an error of the network,
+// so that attempts are counted by kind.
 func clean(ctx context.Context, doing string, err error) error {
 	if err == nil {
 		return nil
@@ -78,7 +79,7 @@ func clean(ctx context.Context, doing string, err error) error {
 	return &plainError{doing + ": " + reason(err), network(err)}
 }
 
-// reason says in words of ours what an error means.
+// reason says in our own words what an error means.
 func reason(err error) string {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return serverReason(e)
@@ -93,7 +94,7 @@ func reason(err error) string {
 		return strings.Join(all, "; ")
 	}
 	if e, ok := errors.AsType[*net.OpError](err); ok {
-		return e.Error() // the addresses, and what the system says
+		return e.Error() // the addresses, and the system's message
 	}
 	if e, ok := errors.AsType[*net.DNSError](err); ok {
 		return e.Error()
@@ -101,8 +102,8 @@ func reason(err error) string {
 	return driverReason(err)
 }
 
-// driverReason recognizes errors of pgx by their text, which it does not return
-// as a whole.
+// driverReason recognizes errors of pgx by their text. It does not return the
+// whole text.
 func driverReason(err error) string {
 	text := err.Error()
 	has := func(part string) bool { return strings.Contains(text, part) }
@@ -116,12 +117,13 @@ func driverReason(err error) string {
 	case tls >= 0:
 		return "TLS failed: " + text[tls:]
 	case has("standby"), has("read only"), has("read-only"):
-		return "the server is not of the kind that target_session_attrs asks for"
+		return "the server does not meet target_session_attrs"
 	}
 	return fmt.Sprintf("the driver failed (%T)", innermost(err))
 }
 
-// serverReason says what the server says, as far as it has no values of rows.
+// serverReason returns the server's message, as far as it has no values of
+// rows.
 func serverReason(e *pgconn.PgError) string {
 	said := ""
 	for _, class := range quotable {
@@ -153,7 +155,7 @@ func innermost(err error) error {
 	}
 }
 
-// network returns what err says about the network, or nil.
+// network returns the network error that err wraps, or nil.
 func network(err error) error {
 	if pgconn.Timeout(err) {
 		return os.ErrDeadlineExceeded
@@ -167,7 +169,7 @@ func network(err error) error {
 	return nil
 }
 
-// plainError is a temporary error in words of ours.
+// plainError is a temporary error in our own words.
 type plainError struct {
 	text    string
 	network error // or nil

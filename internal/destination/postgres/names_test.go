@@ -10,8 +10,7 @@ import (
 	"trackway/internal/destination/postgres"
 )
 
-// TestURLWithoutFile has a URL that is right, but names a file that is not
-// there.
+// TestURLWithoutFile has a valid URL that names a missing file.
 func TestURLWithoutFile(t *testing.T) {
 	t.Parallel()
 	_, err := postgres.New(config.Destination{Name: "w", URL: "postgres://u:s3cr3t@h/d?sslmode=verify-full&sslrootcert=/nowhere/ca.pem"})
@@ -21,7 +20,7 @@ func TestURLWithoutFile(t *testing.T) {
 }
 
 // TestColumnNames declares columns with names that PostgreSQL or the views use,
-// and with odd ones, which work.
+// and with odd names that work.
 func TestColumnNames(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"person", "xmin", "CTID", "tableoid"} {

@@ -1,18 +1,18 @@
 // Package postgres writes changes into tables of a PostgreSQL database, version
-// 13 or newer, exactly once. The rows of a batch and the position that they
-// lead to are in one transaction. If an answer is lost, the position says
-// whether the batch was written. docs/destinations-postgres.md is for users.
+// 13 or newer, exactly once. One transaction holds the rows of a batch and the
+// position after them. If an answer is lost, the position says whether the
+// batch was written. docs/destinations-postgres.md is for users.
 //
-// A transaction begins with an advisory lock on the schema, so there is one
-// writer at a time. A sink that writes for the first time puts its mark into
-// the row of the position. From then on, a sink that has written before and
-// finds another mark has been replaced, and stops until it is resumed. Reading,
-// checking and mending need no mark.
+// A transaction begins with an advisory lock on the schema, so there is only
+// one writer at a time. When a sink writes for the first time, it puts its mark
+// into the row of the position. If it later finds another mark there, another
+// sink has replaced it, and it stops until it is resumed. Reading, checking and
+// mending need no mark.
 //
-// Events go into a temporary table by COPY, since COPY cannot skip duplicates,
-// and from there into the table events, where they replace older forms. If
-// nothing of the batch's range is there yet, which is the usual case, COPY goes
-// into the table itself. The lock makes that safe.
+// COPY cannot skip duplicates. So events first go into a temporary table by
+// COPY, and from there into the table events, where they replace older forms.
+// If the table has nothing of the batch's range yet, which is the usual case,
+// COPY goes into the table itself. The lock makes that safe.
 package postgres
 
 import (
@@ -34,32 +34,33 @@ import (
 	"trackway/internal/destination/column"
 )
 
-// Times. The server's own timeouts are shorter than the time that a call may
-// take as a whole, so that the server says what took so long.
+// The timeouts. The server's own timeouts are shorter than the time for a whole
+// call, so that the server reports what took so long.
 const (
 	connectTimeout   = 15 * time.Second // unless the URL says something else
 	statementTimeout = "240s"
 	lockTimeout      = "30s"
 	callTimeout      = 5 * time.Minute
 	closeTimeout     = 5 * time.Second
-	idleTime         = 30 * time.Second // after which a connection is tried before it is used
+	idleTime         = 30 * time.Second // idle time after which a connection is tested before use
 )
 
-// driversTimeout is what pgx uses if the URL has no connect_timeout.
+// driversTimeout is the timeout of pgx if the URL has no connect_timeout.
 const driversTimeout = 2 * time.Minute
 
 // oldest is the server_version_num of the oldest supported version.
 const oldest = 130000
 
-// mostColumns is how many columns can be declared. A row of PostgreSQL must fit
-// into 8 KiB, without the values that are stored elsewhere.
+// mostColumns is the maximum number of declared columns. A row of PostgreSQL
+// must fit into 8 KiB, not counting values that are stored elsewhere.
 const mostColumns = 250
 
-// taken are the names of columns that the views have, or each table of
-// PostgreSQL.
+// taken lists the names of columns that the views, or all tables of PostgreSQL,
+// have.
 var taken = []string{"person", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
 
-// errUndo makes [Sink.transaction] undo what was done, without an error.
+// errUndo makes [Sink.transaction] undo what was done, without returning an
+// error.
 var errUndo = errors.New("undo")
 
 var errSlow = fmt.Errorf("no answer within %v", callTimeout)
@@ -72,7 +73,7 @@ type Sink struct {
 	config  *pgx.ConnConfig
 	columns *column.Set
 	misfits column.Misfits
-	writer  string // the mark of this sink, which no other has
+	writer  string // the mark of this sink; no other sink has it
 	writes  bool   // this sink has put its mark into the position
 
 	conn *pgx.Conn // nil: not connected
@@ -80,8 +81,8 @@ type Sink struct {
 }
 
 // New checks the settings of a destination and returns its sink. It opens
-// nothing. Besides the URL, the environment variables and files of psql count
-// (PGSSLROOTCERT, .pgpass and so on).
+// nothing. In addition to the URL, it uses the environment variables and files
+// of psql (PGSSLROOTCERT, .pgpass and so on).
 func New(d config.Destination) (*Sink, error) {
 	set, err := column.NewSet(d.Columns)
 	if err != nil {
@@ -119,7 +120,7 @@ func New(d config.Destination) (*Sink, error) {
 	if file, ok := errors.AsType[*fs.PathError](err); ok {
 		return nil, fmt.Errorf("url: it names a file that cannot be read: %w", file)
 	} else if err != nil { // it may contain the password
-		return nil, errors.New("url is not one of PostgreSQL: write postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters of the password percent-encoded, or host=… user=… password=… dbname=…")
+		return nil, errors.New("url is not a PostgreSQL URL: write postgres://USER:PASSWORD@HOST:PORT/DATABASE, with special characters of the password percent-encoded, or host=… user=… password=… dbname=…")
 	}
 	// Without prepared statements and their cache, a pooler such as PgBouncer
 	// can be in between, and a table may change while we are connected.
@@ -149,8 +150,8 @@ func (s *Sink) Close() error {
 	return nil
 }
 
-// disconnect gives the connection up, even if ctx has ended. If there is a
-// transaction, it ends without effect.
+// disconnect closes the connection, even if ctx has ended. A transaction that
+// is open has no effect then.
 func (s *Sink) disconnect(ctx context.Context) {
 	if s.conn == nil {
 		return
@@ -165,8 +166,9 @@ func (s *Sink) disconnect(ctx context.Context) {
 	s.conn = nil
 }
 
-// connect connects if there is no connection. A connection that was not used
-// for a while is tried first: servers and firewalls close them.
+// connect connects if there is no connection. It first tests a connection that
+// has been idle for a while, because servers and firewalls close such
+// connections.
 func (s *Sink) connect(ctx context.Context) error {
 	if s.conn != nil && time.Since(s.used) > idleTime && s.conn.Ping(ctx) != nil {
 		s.disconnect(ctx)
@@ -183,11 +185,11 @@ func (s *Sink) connect(ctx context.Context) error {
 	return nil
 }
 
-// transaction runs do in a transaction and commits it. After an error, the
-// connection is closed, which undoes everything; after errUndo, the transaction
-// is undone and there is no error. doing says what it is for. If only the
-// answer to COMMIT got lost, the transaction was carried out in spite of the
-// error.
+// transaction runs do in a transaction and commits it. After an error, it
+// closes the connection, which undoes everything. After errUndo, it undoes the
+// transaction and returns no error. doing says what the transaction is for. If
+// only the answer to COMMIT was lost, the transaction was carried out in spite
+// of the error.
 func (s *Sink) transaction(ctx context.Context, doing string, do func(ctx context.Context) error) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errSlow)
 	defer cancel()
@@ -220,9 +222,10 @@ func (s *Sink) transaction(ctx context.Context, doing string, do func(ctx contex
 	return nil
 }
 
-// begin begins a transaction and waits for the lock on the schema. Settings are
-// for the transaction only, which suits poolers. A commit must be on the
-// server's disk, whatever its default is: the store may then forget the events.
+// begin begins a transaction and waits for the lock on the schema. Its settings
+// end with the transaction, as poolers need. A commit must be on the server's
+// disk, whatever the server's default is, because afterwards the store may
+// forget the events.
 func (s *Sink) begin(ctx context.Context) error {
 	h := fnv.New64a()
 	h.Write([]byte("trackway destination " + s.schema))
@@ -262,7 +265,7 @@ type record struct {
 }
 
 // recorded reads the position. It returns a final error if the schema belongs
-// to another destination, whose numbers of events could be the same.
+// to another destination, which may use the same numbers for other events.
 func (s *Sink) recorded(ctx context.Context) (record, error) {
 	rows, err := s.conn.Query(ctx, "SELECT destination, store, number, coalesce(writer, '') FROM "+s.in(positions))
 	if err != nil {
@@ -288,22 +291,23 @@ func (s *Sink) recorded(ctx context.Context) (record, error) {
 }
 
 // replaced returns a final error if this sink has written before, and another
-// one since. Once the operator has resumed this one, it takes over.
+// sink has written since. Once the operator has resumed this sink, it takes
+// over.
 func (s *Sink) replaced(at record) error {
 	if s.writes && at.writer != s.writer {
 		s.writes = false
-		return final("another Trackway has begun to write to this destination: stop one of them, and then resume")
+		return final("another Trackway has begun to write to this destination: stop one of the two, and then resume")
 	}
 	return nil
 }
 
-// Rewind implements [destination.Sink]. It also creates tables that are
-// missing, since the rows of a table that was dropped are written again.
+// Rewind implements [destination.Sink]. It also creates missing tables, because
+// the rows of a dropped table are written again.
 //
-// If another store is to go on, for example one that was restored from a
-// backup, it has other changes after that position. The rows of customers from
-// the present ones have higher numbers than the new changes, and would stay in
-// force: of customers that are other people now. So they are removed.
+// After a restore from a backup, another store continues, with other changes
+// after that position. The rows of customers that the old changes wrote have
+// higher numbers than the new changes. They would stay in force, although the
+// same customer number may now mean another person. So Rewind removes them.
 func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
 	return s.transaction(ctx, "rewind", func(ctx context.Context) error {
 		if _, err := s.arrange(ctx, true); err != nil {
@@ -326,12 +330,12 @@ ON CONFLICT (destination) DO UPDATE SET store = excluded.store, number = exclude
 	})
 }
 
-// checkSeq is the sequence number of the row that Check writes. The log has no
-// such number.
+// checkSeq is the sequence number of the row that Check writes. The log never
+// uses this number.
 const checkSeq = -1
 
 // Check implements [destination.Sink]. If tables are missing, it creates them
-// for the check only.
+// only for the check.
 func (s *Sink) Check(ctx context.Context) error {
 	return s.transaction(ctx, "check", func(ctx context.Context) error {
 		created, err := s.arrange(ctx, true)
@@ -360,7 +364,7 @@ VALUES ($1, '', 0, 'check', 'epoch', 'epoch', '{"check": true}') ON CONFLICT (se
 	var typ string
 	err = s.conn.QueryRow(ctx, fmt.Sprintf("SELECT type FROM %s WHERE seq = $1", s.in(events)), checkSeq).Scan(&typ)
 	if errors.Is(err, pgx.ErrNoRows) || err == nil && typ != "check" {
-		return plain("check: the row that was written to %s is not there: does a trigger or a policy hide it?", s.in(events))
+		return plain("check: the row that was written to %s cannot be found: does a trigger or a policy hide it?", s.in(events))
 	}
 	if err != nil {
 		return err

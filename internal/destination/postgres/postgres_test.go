@@ -98,7 +98,7 @@ func columns(lines ...string) func(*config.Destination) {
 
 const storeID = "00112233445566778899aabbccddeeff"
 
-// event returns an event; the other values follow from its number.
+// event returns an event. Its other values follow from its number.
 func event(seq uint64, eventType, properties string) destination.Event {
 	at := trackway.Micros(1_700_000_000_000_001 + int64(seq)*1_000_000)
 	return destination.Event{
@@ -107,8 +107,8 @@ func event(seq uint64, eventType, properties string) destination.Event {
 	}
 }
 
-// numbered returns a batch of one event for each number after one up to
-// another.
+// numbered returns a batch with one event for each number from after+1 to
+// through.
 func numbered(after, through uint64) *destination.Batch {
 	b := &destination.Batch{Store: storeID, After: after, Through: through}
 	for seq := after + 1; seq <= through; seq++ {
@@ -126,7 +126,8 @@ func write(tb testing.TB, s *postgres.Sink, b *destination.Batch) []destination.
 	return rejects
 }
 
-// expect compares rows of the database, read by psql, each "a|b|c".
+// expect compares rows of the database, as psql reads them, each in the form
+// "a|b|c".
 func expect(tb testing.TB, d *postgrestest.Database, query string, want ...string) {
 	tb.Helper()
 	var got []string
@@ -138,8 +139,8 @@ func expect(tb testing.TB, d *postgrestest.Database, query string, want ...strin
 	}
 }
 
-// expectEvents checks that exactly these numbers are there, once each, and
-// the position.
+// expectEvents checks that exactly these numbers are there, each once, and
+// checks the position.
 func expectEvents(tb testing.TB, d *postgrestest.Database, n, position uint64) {
 	tb.Helper()
 	expect(tb, d, "SELECT count(*), count(DISTINCT seq), coalesce(min(seq), 0), coalesce(max(seq), 0), bool_and((properties->>'n')::bigint = seq) FROM events",
@@ -182,8 +183,8 @@ func TestWrite(t *testing.T) {
 }
 
 // TestTwiceIsOnce writes batches again: the same one, others that overlap it,
-// and all after a rewind, as backfill does beside live events. COPY cannot skip
-// duplicates, and a retry must not insert twice.
+// and all of them after a rewind. COPY cannot skip duplicates, and a retry must
+// not insert twice.
 func TestTwiceIsOnce(t *testing.T) {
 	t.Parallel()
 	d := database(t)
@@ -258,7 +259,7 @@ func TestCustomers(t *testing.T) {
 	)
 	expect(t, d, names, "1|cookie|c1|1|f", "1|cookie|c2|1|f", "1|registered|a@x|1|f", "2|cookie|c3|2|f", "3|cookie|c4|3|f", "4|cookie|c5|4|f")
 
-	// A property changes, an identifier goes; 4 is absorbed by 3.
+	// A property changes, an identifier is removed, and customer 3 absorbs 4.
 	write(t, s, batch(9, 14, customer(1, 11, `{"plan":"paid"}`, id("registered", "a@x"), id("cookie", "c2")),
 		absorbed(4, 3, 12), customer(3, 12, `{}`, id("cookie", "c4"), id("cookie", "c5"))))
 	expect(t, d, people, `1|demo|{"plan": "paid"}|11|f`, "2|demo|{}|2|f", "3|demo|{}|12|f", "4|demo|{}|12|f")
@@ -273,14 +274,14 @@ func TestCustomers(t *testing.T) {
 	expect(t, d, merged, "4|3|12")
 	expect(t, d, "SELECT count(*) FROM customer_ids WHERE removed", "2")
 
-	// 3 is absorbed by 2 and 2 by 1, in one batch: 4 leads to 1.
+	// In one batch, 2 absorbs 3 and 1 absorbs 2. So 4 leads to 1.
 	write(t, s, batch(14, 20, absorbed(3, 2, 15), absorbed(2, 1, 16), customer(1, 16, `{"plan":"paid"}`, id("registered", "a@x"), id("cookie", "c2"), id("cookie", "c3"))))
 	expect(t, d, merged, "2|1|16", "3|1|15", "4|1|12")
 	write(t, s, &destination.Batch{Store: storeID, After: 20, Through: 21, Events: []destination.Event{{Seq: 21, Project: "demo", Customer: 4, Type: "visit", Properties: []byte("{}")}}})
 	expect(t, d, "SELECT seq, person, customer FROM events_by_person", "21|1|4")
 
-	// 1 is erased: nothing that named the person is left, not even what those
-	// had whom 1 has absorbed.
+	// Customer 1 is erased. Nothing that named the person is left, not even the
+	// identifiers of customers that 1 had absorbed.
 	erased := customer(1, 22, `{}`)
 	erased.Erased = true
 	b := batch(21, 22, erased)

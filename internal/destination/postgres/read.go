@@ -16,12 +16,12 @@ import (
 // page is how many events are read by one query.
 const page = 10_000
 
-// Events implements [destination.Reader]. Since jsonb keeps numbers by value,
-// a number of the properties may be spelled in another way than in the log:
-// 1000 for 1e3. [canonjson.AppendNormal] makes both comparable.
+// Events implements [destination.Reader]. jsonb keeps numbers by value, so a
+// number in the properties may have another spelling than in the log: 1000 for
+// 1e3. [canonjson.AppendNormal] makes both comparable.
 //
-// Each page is read in a transaction. Without one, a pooler may send the
-// question and its description to different sessions.
+// Each page is read in a transaction. Otherwise a pooler may send the question
+// and its description to different sessions.
 func (s *Sink) Events(ctx context.Context, low, high uint64, yield func(*destination.Event) bool) error {
 	high = min(high, math.MaxInt64)
 	for more := true; more && low < high; {
@@ -42,7 +42,7 @@ func (s *Sink) Events(ctx context.Context, low, high uint64, yield func(*destina
 	return nil
 }
 
-// readPage passes the first page of the events in a range.
+// readPage passes the first page of the events in a range to yield.
 func (s *Sink) readPage(ctx context.Context, low, high uint64, yield func(*destination.Event) bool) error {
 	rows, err := s.conn.Query(ctx, fmt.Sprintf(`SELECT seq, project, customer, type, at, received_at, properties::text FROM %s
 WHERE seq >= $1 AND seq < $2 ORDER BY seq LIMIT %d`, s.in(events), page), low, high)
@@ -67,8 +67,8 @@ WHERE seq >= $1 AND seq < $2 ORDER BY seq LIMIT %d`, s.in(events), page), low, h
 	return rows.Err()
 }
 
-// Mend implements [destination.Reader]. Events that can never fit are left out,
-// as they were when they were rejected.
+// Mend implements [destination.Reader]. It leaves out events that can never
+// fit, as Write did.
 func (s *Sink) Mend(ctx context.Context, low, high uint64, want []destination.Event) error {
 	high = min(high, math.MaxInt64)
 	return s.transaction(ctx, "mend a range of events", func(ctx context.Context) error {

@@ -10,8 +10,8 @@ import (
 	"trackway/internal/destination"
 )
 
-// TestCustomersRefused has a value that is too long for an index that the
-// operator has added on a property of customers.
+// TestCustomersRefused: the operator has added an index on a property of
+// customers, and a value is too long for it.
 func TestCustomersRefused(t *testing.T) {
 	t.Parallel()
 	d := database(t)
@@ -49,8 +49,9 @@ func incompressible() string {
 	return long.String()
 }
 
-// TestManyTooLong has more rows that are too long for an index than a batch may
-// have of others that are refused: anyone can send them.
+// TestManyTooLong has very many rows that are too long for an index, more than
+// the number of other unfit rows that a batch may have. Anyone can send such
+// rows.
 func TestManyTooLong(t *testing.T) {
 	t.Parallel()
 	d := database(t)

@@ -10,7 +10,7 @@ import (
 	"trackway/internal/destination"
 )
 
-// TestResume has an operator who lets a Trackway that was replaced take over
+// TestResume: a Trackway was replaced, and the operator lets it take over
 // again.
 func TestResume(t *testing.T) {
 	t.Parallel()
@@ -18,7 +18,7 @@ func TestResume(t *testing.T) {
 	first, second := open(t, d), open(t, d)
 	write(t, first, numbered(0, 10))
 	write(t, second, numbered(10, 20))
-	for range 2 { // preparing and checking, after an error for example, replace nobody
+	for range 2 { // preparing and checking, for example after an error, replace nobody
 		if p, err := first.Prepare(t.Context()); err != nil || p.Number != 20 {
 			t.Fatalf("got position %v and %v", p, err)
 		}
@@ -37,8 +37,8 @@ func TestResume(t *testing.T) {
 	expectEvents(t, d, 30, 30)
 }
 
-// TestCursorRowDeleted has an operator who deletes the position: the first
-// write stops, and after resuming, everything is written again.
+// TestCursorRowDeleted: an operator deletes the position. The first write
+// stops. After resuming, everything is written again.
 func TestCursorRowDeleted(t *testing.T) {
 	t.Parallel()
 	d := database(t)
@@ -57,8 +57,8 @@ func TestCursorRowDeleted(t *testing.T) {
 	expectEvents(t, d, 20, 20)
 }
 
-// TestOlderPosition has an operator who restores an older dump of the tables
-// while the server is writing.
+// TestOlderPosition: an operator restores an older dump of the tables while the
+// server is writing.
 func TestOlderPosition(t *testing.T) {
 	t.Parallel()
 	d := database(t)
@@ -75,7 +75,7 @@ func TestOlderPosition(t *testing.T) {
 	}
 }
 
-// TestRestoredStore goes on after a store was restored from a backup. Its
+// TestRestoredStore continues after a store was restored from a backup. Its
 // customers have the numbers of others that were lost.
 func TestRestoredStore(t *testing.T) {
 	t.Parallel()

@@ -7,7 +7,7 @@ import (
 )
 
 // TestNoTemporaryTables has a role that may not create temporary tables, which
-// a write needs. Preparing says so.
+// a write needs. Prepare must report this.
 func TestNoTemporaryTables(t *testing.T) {
 	t.Parallel()
 	d := database(t)

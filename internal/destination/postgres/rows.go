@@ -18,7 +18,7 @@ type eventSource struct {
 	set     *column.Set
 	misfits *column.Misfits
 
-	values []column.Value // of the declared columns, used again for each row
+	values []column.Value // of the declared columns; reused for each row
 	row    []any          // the same
 }
 
@@ -38,9 +38,8 @@ func (e *eventSource) Values() ([]any, error) {
 	return e.row, nil
 }
 
-// replacement stands for U+0000, which PostgreSQL can hold neither in text nor
-// in jsonb. The loss of a character that no reader could have seen is better
-// than the loss of an event.
+// replacement replaces U+0000, which PostgreSQL can hold neither in text nor in
+// jsonb. Losing an invisible character is better than losing an event.
 const replacement = "\uFFFD"
 
 func withoutZero(text string) string {
@@ -51,7 +50,7 @@ func withoutZero(text string) string {
 }
 
 // withoutZeros replaces U+0000 in the strings and names of canonical JSON,
-// which has one escape for it. Without U+0000, it returns the same bytes.
+// where it has only one escape. It returns an object without U+0000 unchanged.
 func withoutZeros(object []byte) []byte {
 	const zero = `\u0000`
 	i := bytes.Index(object, []byte(zero))
@@ -75,7 +74,7 @@ func withoutZeros(object []byte) []byte {
 	return append(written, object...)
 }
 
-// parameter returns a value as pgx takes it.
+// parameter returns a value in the form that pgx accepts.
 func parameter(v column.Value) any {
 	switch v.Kind {
 	case column.Text:
@@ -94,7 +93,7 @@ func parameter(v column.Value) any {
 	case column.Decimal:
 		n := pgtype.Numeric{}
 		if err := n.Scan(v.Text); err != nil {
-			panic("bug: a decimal of something else than digits")
+			panic("bug: a decimal with characters other than digits")
 		}
 		return n
 	default:

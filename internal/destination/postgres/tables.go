@@ -12,8 +12,8 @@ import (
 	"trackway/internal/destination/column"
 )
 
-// mark begins the comment on each table and view that this package has made. It
-// alters only what has such a comment.
+// mark begins the comment on each table and view that this package has created.
+// The package alters only what has such a comment.
 const mark = "Made by Trackway"
 
 // field is a column of a table.
@@ -58,9 +58,9 @@ func tables(set *column.Set) []table {
 			{"properties", "jsonb", false},
 		},
 		key: []string{"seq"},
-		// Few indexes: each costs more than the row itself when a backlog is
-		// written. These are what the views by type and the walks over one
-		// person's events need.
+		// There are few indexes, because each one costs more than the row
+		// itself when a backlog is written. The views by type and the walks
+		// over one person's events need these.
 		indexes: []index{{"events_type_at", "type, at"}, {"events_customer_at", "customer, at"}},
 	}
 	for _, c := range set.Columns {
@@ -162,16 +162,16 @@ func (s *Sink) createIndex(t *table, i index) string {
 // view is a view with the statement that selects its rows.
 type view struct{ name, query string }
 
-// comment is what [Sink.put] writes on a view that it makes: it says whether
-// the view is still the one that the configuration asks for.
+// comment returns what [Sink.put] writes as the comment of a view. It shows
+// whether the view still has the definition that the configuration asks for.
 func (v *view) comment() string {
 	sum := sha256.Sum256([]byte(v.query))
 	return fmt.Sprintf("%s. It replaces the view if the declared columns change. Definition %s", mark, hex.EncodeToString(sum[:8]))
 }
 
-// views returns the views: all events by person, and one for each type of
-// events that has columns of its own. Declared columns come last, so that a new
-// one can be added to a view that others are built upon.
+// views returns the views: all events by person, and one view for each type of
+// events with columns of its own. Declared columns come last, so that a column
+// can be added to a view on which others depend.
 func (s *Sink) views() []view {
 	const own = "e.seq, e.project, coalesce(m.survivor, e.customer) AS person, e.customer"
 	from := fmt.Sprintf("FROM %s e LEFT JOIN %s m ON m.customer = e.customer", s.in(events), s.in(merges))
@@ -190,7 +190,8 @@ func (s *Sink) views() []view {
 	return all
 }
 
-// longest is how many bytes of a name PostgreSQL keeps: it cuts longer ones.
+// longest is the maximum number of bytes of a name in PostgreSQL, which cuts
+// longer ones.
 const longest = 63
 
 // viewName returns the name of the view of a type. A name that PostgreSQL would
@@ -216,8 +217,8 @@ func literal(text string) string {
 	return "'" + text + "'"
 }
 
-// DDL implements [destination.Describer]. Tables that come from these
-// statements are the operator's own: Trackway never alters them.
+// DDL implements [destination.Describer]. Tables that an operator creates with
+// these statements belong to the operator: Trackway never alters them.
 func (s *Sink) DDL() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "-- The tables of the destination %s.\n", singleLine(s.name))
@@ -246,7 +247,7 @@ func (s *Sink) DDL() string {
 	return b.String()
 }
 
-// singleLine keeps a name within a comment.
+// singleLine keeps a name on one line, so that it stays within a comment.
 func singleLine(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' {
@@ -274,8 +275,8 @@ func (f *found) isTable() bool { return f.kind == "r" || f.kind == "p" }
 
 func (f *found) ours() bool { return strings.HasPrefix(f.comment, mark) }
 
-// missing compares a table with what it should be. It returns the optional
-// fields that the table lacks, or an error that no repetition cures.
+// missing compares a table with its definition. It returns the optional fields
+// that the table lacks, or a final error.
 func (s *Sink) missing(t *table, f *found) ([]field, error) {
 	const advice = "`trackway destinations ddl %s` prints what the tables should be"
 	if !f.isTable() {

@@ -42,7 +42,7 @@ func TestAlteredTables(t *testing.T) {
 			}
 			write(t, s, b)
 			statement = strings.ReplaceAll(statement, `"tracker's"`, `"`+d.Role+`"`)
-			if want == "" { // a view is in the way: it fails in psql
+			if want == "" { // a view depends on it, so it fails in psql
 				if _, err := d.Try(statement); err == nil {
 					t.Error("psql: no error")
 				}
@@ -70,7 +70,7 @@ func TestAlteredTables(t *testing.T) {
 }
 
 // TestAlteredMeanwhile alters a table between two batches. The first attempt
-// fails, Prepare says what is wrong or mends it, and nothing is lost.
+// fails, Prepare reports the problem or repairs it, and nothing is lost.
 func TestAlteredMeanwhile(t *testing.T) {
 	t.Parallel()
 	d := database(t)
@@ -102,7 +102,7 @@ func TestAlteredMeanwhile(t *testing.T) {
 	expectEvents(t, d, 30, 30)
 }
 
-// TestNewColumns declares more columns later, and fewer.
+// TestNewColumns later declares more columns, and then fewer.
 func TestNewColumns(t *testing.T) {
 	t.Parallel()
 	d := database(t)
@@ -121,7 +121,8 @@ func TestNewColumns(t *testing.T) {
 	}
 	expect(t, d, `SELECT seq, n, "odd ""name"" 'é' \" FROM "`+strings.ReplaceAll(views[0][0], `"`, `""`)+`"`, "4|4|q")
 
-	// One more: a view of the operator's depends on ours, which is replaced.
+	// One column is added. A view of the operator depends on ours, which is
+	// replaced.
 	d.SQL(t, "CREATE VIEW mine AS SELECT seq, n FROM v_visit")
 	s = open(t, d, columns("* n bigint", "visit total text", "* x double"))
 	write(t, s, numbered(4, 5))
@@ -135,21 +136,22 @@ func TestNewColumns(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, d, "SELECT seq, n FROM events ORDER BY seq", "1|1", "2|2", "3|3", "4|4", "5|5")
-	// Fewer: ours cannot be replaced, and stays. The column stays, too.
+	// A column is removed. Our view cannot be replaced, and stays. The column
+	// stays, too.
 	s = open(t, d, columns("visit total text"))
 	write(t, s, numbered(5, 6))
 	expect(t, d, "SELECT seq, n FROM mine ORDER BY seq", "1|1", "2|2", "3|3", "5|5", "6|")
 	d.SQL(t, "DROP VIEW mine")
 	open(t, d, columns("visit total text"))
 	expect(t, d, "SELECT count(*) FROM pg_attribute WHERE attrelid = 'v_visit'::regclass AND attname = 'n'", "0")
-	// Another type for a column that exists.
+	// An existing column gets another type.
 	s = unprepared(t, d.URL(), columns("* n text"))
 	_, err := s.Prepare(t.Context())
 	expectFinal(t, err, `column "n" of table "public"."events" is bigint, not text`)
 }
 
-// TestOwnTables has tables that the operator has created by the printed
-// statements. Trackway writes into them and alters nothing.
+// TestOwnTables has tables that the operator has created with the printed
+// statements. Trackway writes into them, but alters nothing.
 func TestOwnTables(t *testing.T) {
 	t.Parallel()
 	d := database(t)
@@ -174,7 +176,7 @@ func TestOwnTables(t *testing.T) {
 	s = unprepared(t, d.URL(), columns("purchase total decimal(12,2)", "* page text", "* more text"), func(c *config.Destination) { c.Prefix = "own" })
 	_, err := s.Prepare(t.Context())
 	expectFinal(t, err, `run ALTER TABLE "own"."events" ADD COLUMN "more" text`)
-	// They are what Trackway creates itself.
+	// They equal the tables that Trackway creates itself.
 	open(t, d, columns("purchase total decimal(12,2)", "* page text"), func(c *config.Destination) { c.Prefix = "made" })
 	const describe = `SELECT c.relname, c.relkind, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 WHERE c.relnamespace = '%s'::regnamespace ORDER BY 1, a.attnum`

@@ -12,13 +12,13 @@ import (
 	"trackway/internal/destination/column"
 )
 
-// mostUnfit is how many rows of a batch the server may refuse as unfit before
-// the batch fails instead: then it is not the rows that are wrong, but a
-// trigger, for example. Rows that are too large do not count: clients can send
-// any number of them, and their size is no fault of the server's.
+// mostUnfit is how many rows of a batch the server may refuse as unfit. If it
+// refuses more, the batch fails, because the cause is then not the rows but,
+// for example, a trigger. Rows that are too large do not count: clients can
+// send any number of them, and nothing is wrong with the server.
 const mostUnfit = 100
 
-// writing is a batch on its way.
+// writing is a batch that is being written.
 type writing struct {
 	*Sink
 	batch   *destination.Batch
@@ -62,8 +62,8 @@ func (w *writing) all(ctx context.Context) error {
 	return w.erasures(ctx)
 }
 
-// claim checks that the batch may be written, and records its position: the
-// transaction either does both or nothing.
+// claim checks that the batch may be written, and records its position in the
+// same transaction.
 func (w *writing) claim(ctx context.Context) error {
 	b := w.batch
 	at, err := w.recorded(ctx)
@@ -124,10 +124,10 @@ func (w *writing) put(ctx context.Context, rows []destination.Event, write write
 // writer writes events, all or none of them.
 type writer func(ctx context.Context, rows []destination.Event) error
 
-// halve writes rows. If the server says that a value is unfit, it writes each
-// half by itself, and so on, until it knows the rows to reject. This is for
-// what cannot be told in advance: a row that is too big for a page, or for an
-// index that an operator has added.
+// halve writes rows. If the server reports a value as unfit, it writes each
+// half separately, and so on, until it has found the rows to reject. This is
+// for rows that nobody can recognize in advance: those that are too large for a
+// page, or for an index that an operator has added.
 func halve[R any](ctx context.Context, w *writing, rows []R, write func(context.Context, []R) error, reject func(*R, string)) error {
 	if len(rows) == 0 {
 		return nil
@@ -193,8 +193,8 @@ func (w *writing) copyEvents(ctx context.Context, into pgx.Identifier, rows []de
 	return nil
 }
 
-// The temporary tables. They are dropped at the end of the transaction, since a
-// pooler may hand the session to somebody else.
+// The temporary tables. They are dropped at the end of the transaction, because
+// a pooler may give the session to somebody else.
 const (
 	temporary       = "pg_temp"
 	stagedEvents    = "trackway_events"
@@ -202,8 +202,8 @@ const (
 	stagedIDs       = "trackway_ids"
 )
 
-// putStaged is put for a writer that needs the temporary table for events. It
-// has the columns of the table events, and no constraints.
+// putStaged is put for a writer that needs the temporary table for events. That
+// table has the columns of the table events, but no constraints.
 func (w *writing) putStaged(ctx context.Context, rows []destination.Event, write writer) error {
 	if !w.staged {
 		_, err := w.conn.Exec(ctx, fmt.Sprintf("CREATE TEMPORARY TABLE %s ON COMMIT DROP AS SELECT %s FROM %s WITH NO DATA",
@@ -216,7 +216,7 @@ func (w *writing) putStaged(ctx context.Context, rows []destination.Event, write
 	return w.put(ctx, rows, write)
 }
 
-// quoted returns a list of names, each behind the prefix.
+// quoted returns a list of quoted names, each with the prefix.
 func quoted(names []string, prefix string) string {
 	list := make([]string, len(names))
 	for i, n := range names {
@@ -236,9 +236,9 @@ func (w *writing) stageEvents(ctx context.Context, rows []destination.Event) err
 	return w.copyEvents(ctx, pgx.Identifier{temporary, stagedEvents}, rows)
 }
 
-// add adds the events that are not there yet, and replaces those that are
-// there in another form: after a rewind, an event may come as an erasure has
-// left it, or with columns that were declared since.
+// add adds the events that are not there yet, and replaces those that are there
+// in another form. After a rewind, an event may come as an erasure has left it,
+// or with columns that were declared since.
 func (w *writing) add(ctx context.Context, rows []destination.Event) error {
 	if err := w.stageEvents(ctx, rows); err != nil {
 		return err
@@ -251,9 +251,8 @@ ON CONFLICT (seq) DO UPDATE SET (%s) = ROW (%s) WHERE (%s) IS DISTINCT FROM (%s)
 	return err
 }
 
-// replace replaces events that are there. It adds none: an event that is not
-// there came before the start of this destination, was rejected, or was
-// deleted by the operator.
+// replace replaces existing events. It adds none: a missing event came before
+// the start of this destination, was rejected, or was deleted by the operator.
 func (w *writing) replace(ctx context.Context, rows []destination.Event) error {
 	if err := w.stageEvents(ctx, rows); err != nil {
 		return err

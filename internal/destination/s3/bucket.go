@@ -30,8 +30,8 @@ type bucket struct {
 	region       string
 }
 
-// requestTime is how long a request may take. An object has 16 MiB at most, so
-// this is 300 kB/s.
+// requestTime is how long a request may take. An object has at most 16 MiB, so
+// the rate must be at least 300 kB/s.
 const requestTime = time.Minute
 
 // mostBytes is the largest object that is read.
@@ -136,8 +136,8 @@ func limited(ctx context.Context) (context.Context, context.CancelFunc) {
 
 var errPrecondition = errors.New("a condition is not met")
 
-// plain turns an error of the library into one that says no more than it must:
-// neither the URL nor what the server quotes from the request.
+// plain returns an error of the library without the URL, and without anything
+// that the server quotes from the request.
 func (b *bucket) plain(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -164,7 +164,7 @@ func (b *bucket) plain(ctx context.Context, err error) error {
 	return err
 }
 
-// busy turns answers that say when to come back into errors.
+// busy turns answers that ask the client to come back later into errors.
 type busy struct{ next http.RoundTripper }
 
 var errBusy = errors.New("the server asks for a pause")
@@ -184,7 +184,7 @@ func (t busy) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// setup is what DuckDB must know to read the bucket.
+// setup returns the SQL that DuckDB needs to read the bucket.
 func (b *bucket) setup() string {
 	var s strings.Builder
 	s.WriteString("-- DuckDB reads the bucket with this secret: fill in a key that may read.\n-- INSTALL httpfs;\n-- LOAD httpfs;\n")

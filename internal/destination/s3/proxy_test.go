@@ -10,7 +10,7 @@ import (
 	"trackway/internal/destination/destinationtest"
 )
 
-// proxy is a TCP proxy before the server that can break connections.
+// proxy is a TCP proxy in front of the server. It can break connections.
 type proxy struct {
 	listener net.Listener
 	to       string

@@ -1,8 +1,8 @@
 // Package s3 is the destination that writes into a bucket of Amazon S3 or of a
-// server that speaks its protocol: Parquet, or NDJSON with zstd.
-// internal/destination/object says what is in it. The server must obey
-// conditions on writes (If-Match and If-None-Match), because they keep late
-// requests and replaced processes from doing harm. [Sink.Check] finds out.
+// compatible server: Parquet, or NDJSON with zstd. internal/destination/object
+// describes the content of the bucket. The server must obey conditions on
+// writes (If-Match and If-None-Match), because they keep late requests and
+// replaced processes from doing harm. [Sink.Check] checks this.
 package s3
 
 import (

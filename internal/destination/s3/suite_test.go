@@ -49,8 +49,9 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// download copies a destination into a folder, because DuckDB's extension for
-// S3 is not a part of it, and returns the views on it.
+// download copies a destination into a folder, and returns the views on it.
+// DuckDB could not read the bucket itself, because its S3 extension is not
+// included.
 func download(t *testing.T, s *Sink) (folder, views string) {
 	t.Helper()
 	folder = t.TempDir()

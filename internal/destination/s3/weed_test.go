@@ -26,7 +26,7 @@ const (
 	secretKey = "trackwaysecret"
 )
 
-// weed is SeaweedFS in a process of its own, shared by all tests.
+// weed is a SeaweedFS process that all tests share.
 var weed struct {
 	once sync.Once
 	port int
@@ -53,8 +53,8 @@ func server(tb testing.TB) string {
 	return "127.0.0.1:" + strconv.Itoa(weed.port)
 }
 
-// freePorts returns ports that are free, and so is each of them plus 10000,
-// which SeaweedFS uses for gRPC.
+// freePorts returns free ports p for which p+10000 is free, too. SeaweedFS uses
+// that port for gRPC.
 func freePorts(n int) (ports []int, err error) {
 	for port := 20000 + os.Getpid()%9000; len(ports) < n; port++ {
 		free := true

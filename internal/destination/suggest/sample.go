@@ -1,8 +1,8 @@
 // Package suggest proposes typed columns for a destination, from a sample of
 // events. A [Sample] looks at the values of each property of each type of
-// events. It proposes the narrowest type that fits nearly all of them, as
-// package column converts them, and writes the proposal as the configuration
-// spells it. It knows nothing about the store or the destination.
+// events. It proposes the narrowest type that fits nearly all of them, by the
+// rules of package column, and formats the proposal as configuration. It knows
+// nothing about the store or the destination.
 package suggest
 
 import (
@@ -27,7 +27,7 @@ const (
 )
 
 // Sample collects events. The zero value is empty and ready to use. It is not
-// safe for concurrent use. Its memory is bounded, whatever the events are.
+// safe for concurrent use. Its memory is bounded for any events.
 type Sample struct {
 	events uint64
 	types  map[string]*eventType
@@ -44,7 +44,7 @@ type values struct {
 
 	flags    uint64 // true, false
 	integers uint64 // numbers without a fraction, within bigint
-	decimals uint64 // other numbers that have few digits
+	decimals uint64 // other numbers with few digits
 	doubles  uint64 // all other numbers
 	dates    uint64 // strings: a day
 	times    uint64 // strings: a time
@@ -54,11 +54,12 @@ type values struct {
 	whole, scale int // most digits of integers and decimals before and after the point
 }
 
-// Decimals of more digits after the point are measured values, not money.
+// Decimals with more digits after the point are measurements, not money.
 const mostScale = 6
 
 // Add adds an event. properties is an object in canonical JSON, as the
-// destination would get it: after dropping and renaming. Nothing of it is kept.
+// destination would get it: after dropping and renaming. Add keeps no part of
+// it.
 func (s *Sample) Add(typ string, properties []byte) {
 	if s.types == nil {
 		s.types = map[string]*eventType{}
@@ -134,9 +135,9 @@ func (v *values) addText(text string) {
 // enough is the share of a property's values that must fit a type.
 const enough = 0.99
 
-// best returns the narrowest type that fits nearly all values, and how many it
-// does not fit. It returns false if there is no value, or if objects and arrays
-// make up most of them.
+// best returns the narrowest type that fits nearly all values, and the number
+// of values that do not fit. It returns false if there is no value, or if most
+// values are objects and arrays.
 func (v *values) best() (as column.Type, misfits uint64, ok bool) {
 	n := v.events - v.nulls
 	if n == 0 || v.nested*2 > n {
@@ -161,8 +162,9 @@ func (v *values) best() (as column.Type, misfits uint64, ok bool) {
 	return column.Type{Kind: column.Text}, 0, true
 }
 
-// roomy returns a decimal with room for values a hundred times as large, and of
-// at least 12 digits, of which 2 are after the point: most decimals are money.
+// roomy returns a decimal type with room for values a hundred times as large.
+// It has at least 12 digits, 2 of them after the point, because most decimals
+// are money.
 func roomy(whole, scale int) column.Type {
 	const usual, room = 12, 2
 	scale = max(scale, 2)
@@ -175,22 +177,22 @@ type Column struct {
 	Property string
 	Name     string
 	As       column.Type
-	Events   uint64  // of the sample, of this type, with the property
-	Share    float64 // of the events of this type that have it, up to 1
+	Events   uint64  // events of this type in the sample that have the property
+	Share    float64 // share of the events of this type that have it, up to 1
 	Misfits  uint64  // values of the sample that would not fit
 }
 
 // Proposal is what a sample leads to.
 type Proposal struct {
 	Events  uint64            // in the sample
-	Types   map[string]uint64 // events by type, of the types that were looked at
+	Types   map[string]uint64 // number of events by type, for the types that were looked at
 	Columns []Column          // those for all types first, then by type and property
-	Left    int               // columns that were left out, since there are too many or their names collide
+	Left    int               // columns that were left out because there are too many, or because their names collide
 }
 
-// Propose returns columns for the properties that at least this share of the
-// events of a type have. A property that most types have in the same form
-// becomes one column for all types.
+// Propose returns columns for the properties that at least the given share of a
+// type's events have. A property that most types have in the same form becomes
+// one column for all types.
 func (s *Sample) Propose(share float64) *Proposal {
 	p := &Proposal{Events: s.events, Types: map[string]uint64{}}
 	var found []Column
@@ -205,7 +207,7 @@ func (s *Sample) Propose(share float64) *Proposal {
 		}
 	}
 	found = s.joined(found)
-	// If not all get a column, those with the most values do.
+	// If not all can have a column, those with the most values get one.
 	slices.SortFunc(found, func(a, b Column) int {
 		return cmp.Or(cmp.Compare(b.Events, a.Events), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Property, b.Property))
 	})
@@ -223,9 +225,9 @@ func (s *Sample) Propose(share float64) *Proposal {
 	return p
 }
 
-// joined replaces the columns of a property that most types have, at least
-// three, by one column for all types. Before that, it widens numbers so that
-// the types agree.
+// joined replaces the columns of a property that most types have, and at least
+// three, by one column for all types. Before that, it widens numeric types so
+// that they agree.
 func (s *Sample) joined(found []Column) []Column {
 	byProperty := map[string][]*Column{}
 	for i := range found {
@@ -260,8 +262,7 @@ func (s *Sample) joined(found []Column) []Column {
 	return all
 }
 
-// wider returns a type that holds the values of both, if their columns can be
-// one.
+// wider returns a type that holds the values of both types, if there is one.
 func wider(a, b column.Type) (column.Type, bool) {
 	number := func(t column.Type) bool {
 		return t.Kind == column.BigInt || t.Kind == column.Decimal || t.Kind == column.Double
@@ -290,19 +291,21 @@ func wider(a, b column.Type) (column.Type, bool) {
 // names are the names of columns that are in use, with their types.
 type names []Column
 
-// taken are the names of columns that some kinds of databases or their views
-// have, besides [column.Own].
+// taken lists the names of columns that some kinds of databases or their views
+// have, in addition to [column.Own].
 var taken = []string{"person", "changed", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
 
-// own reports whether a declared column cannot have a name.
+// own reports whether a name is reserved, so that no declared column can have
+// it.
 func own(name string) bool {
 	same := func(own string) bool { return strings.EqualFold(own, name) }
 	return slices.ContainsFunc(column.Own, same) || slices.ContainsFunc(taken, same)
 }
 
-// give gives a column its name: the property's or, if that is taken, the type's
-// and the property's. It reports false if both are taken or too long, or if
-// there are too many columns. Not all databases have U+0000.
+// give gives a column its name: the property's name or, if that is taken, the
+// type's name and the property's. It reports false if both are taken or too
+// long, or if there are too many columns. It refuses names with U+0000, because
+// not all databases support it.
 func (n *names) give(c *Column) bool {
 	if strings.Contains(c.Type+c.Property, "\x00") {
 		return false
@@ -327,6 +330,6 @@ func (n *names) give(c *Column) bool {
 	return false
 }
 
-// Percent returns the share in percent, rounded down so that only a property of
-// all events has 100.
+// Percent returns the share in percent. It rounds down, so that only a property
+// of all events has 100.
 func (c *Column) Percent() float64 { return math.Floor(c.Share*1000) / 10 }

@@ -53,8 +53,8 @@ func TestPropose(t *testing.T) {
 	}
 }
 
-// TestProposalIsValid has many types and properties, with odd names. Every
-// proposal must be accepted, and leave out as many values as it says.
+// TestProposalIsValid has many types and properties with odd names. Every
+// proposal must be accepted, and must leave out as many values as it says.
 func TestProposalIsValid(t *testing.T) {
 	t.Parallel()
 	var s suggest.Sample
@@ -100,8 +100,8 @@ func TestNothingToPropose(t *testing.T) {
 	}
 }
 
-// TestProposalWorks has names that clients may send and that YAML or a database
-// cannot have. The printed text must be accepted as it is.
+// TestProposalWorks has names that clients may send, but that YAML or a
+// database does not support. The printed text must be accepted unchanged.
 func TestProposalWorks(t *testing.T) {
 	t.Parallel()
 	odd := []string{

@@ -49,14 +49,14 @@ func (c *Column) line(p *Proposal) string {
 	return fmt.Sprintf("- {%s} # %s", strings.Join(fields, ", "), comment)
 }
 
-// simple are texts that YAML reads as strings without quotes, apart from the
-// reserved words.
+// simple matches texts that YAML reads as strings without quotes, unless they
+// are reserved words.
 var simple = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 var reserved = []string{"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
-// scalar returns a text as YAML reads it. A JSON string without raw control
-// characters is also a double-quoted string of YAML.
+// scalar returns a text in a form that YAML reads as a string. A JSON string
+// without raw control characters is also a double-quoted string of YAML.
 func scalar(text string) string {
 	if simple.MatchString(text) && !slices.Contains(reserved, strings.ToLower(text)) {
 		return text

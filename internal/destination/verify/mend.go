@@ -13,8 +13,8 @@ import (
 // high.
 type chunk struct{ low, high uint64 }
 
-// chunks returns the parts of a range in which something is wrong. Each is
-// small enough to be in memory.
+// chunks returns the parts of a range in which something is wrong. Each part is
+// small enough to fit into memory.
 func (p *compared) chunks() (bad []chunk) {
 	slices.Sort(p.wrong)
 	low, events, size := p.low, 0, 0
@@ -35,8 +35,9 @@ func (p *compared) chunks() (bad []chunk) {
 	return bad
 }
 
-// mend makes the destination have the right events in a part of a range. Events
-// that have expired here, or that cannot be read here, stay as they are there.
+// mend makes the destination have the right events in a part of a range. If the
+// destination has events that have expired here or cannot be read here, mend
+// leaves them there.
 func (c *Check) mend(ctx context.Context, to destination.Reader, low, high uint64) error {
 	var events []destination.Event
 	lost := make(map[uint64]bool)

@@ -48,7 +48,7 @@ func (r *Report) Print(w io.Writer, name string) error {
 	return nil
 }
 
-// printSums prints the days and types in which something is wrong.
+// printSums prints the days and types with differences.
 func printSums(w io.Writer, sums []Sum) error {
 	terminal.Say(w, "\n")
 	t, bad := terminal.NewColumns(w), 0

@@ -8,22 +8,22 @@ import (
 	"trackway"
 )
 
-// Kind is what is wrong with an event of a destination.
+// Kind says what is wrong with an event of a destination.
 type Kind string
 
 // The kinds.
 const (
 	Missing   Kind = "missing"   // it is not there
-	Doubled   Kind = "doubled"   // it is there more than once; there is a finding for each further time
+	Doubled   Kind = "doubled"   // the destination has it more than once; each further occurrence is one finding
 	Different Kind = "different" // it has another content
-	Foreign   Kind = "foreign"   // the log has no such event, and never had one that expired
+	Foreign   Kind = "foreign"   // the log has no such event, and did not have one that has expired
 )
 
-// Bounds of a report. Findings beyond them are counted only.
+// The bounds of a report. Findings beyond them are only counted.
 const (
 	mostFindings = 1000
 	mostSums     = 20_000
-	otherTypes   = "(others)" // stands for the days and types beyond mostSums
+	otherTypes   = "(others)" // stands for all days and types beyond mostSums
 )
 
 // Finding is an event that is not as it should be.
@@ -35,7 +35,7 @@ type Finding struct {
 	Fields []string        `json:"fields,omitempty"`
 }
 
-// Wrong is the numbers of findings by kind.
+// Wrong holds the numbers of findings by kind.
 type Wrong struct {
 	Missing   uint64 `json:"missing"`
 	Doubled   uint64 `json:"doubled"`
@@ -49,12 +49,12 @@ type Counts struct {
 	Log        uint64 `json:"log"`        // in the log, after filters
 	Found      uint64 `json:"found"`      // in the destination
 	Rejected   uint64 `json:"rejected"`   // missing, because the destination has rejected them
-	Expired    uint64 `json:"expired"`    // still in the destination, and expired here
+	Expired    uint64 `json:"expired"`    // still in the destination, but expired here
 	Pending    uint64 `json:"pending"`    // different, because an erasure has not reached the destination yet
-	Unreadable uint64 `json:"unreadable"` // in the destination, and damaged here
+	Unreadable uint64 `json:"unreadable"` // in the destination, but damaged here
 }
 
-// Sum is the counts of a day and a type. The day is that of the event's own
+// Sum holds the counts of a day and a type. The day is that of the event's own
 // time, in UTC.
 type Sum struct {
 	Day  string `json:"day"`
@@ -63,7 +63,7 @@ type Sum struct {
 	Wrong
 }
 
-// Report is the result of a comparison. It has no values of properties.
+// Report is the result of a comparison. It contains no values of properties.
 type Report struct {
 	After   uint64 `json:"after"`
 	Through uint64 `json:"through"`
@@ -79,7 +79,7 @@ type Report struct {
 // Problems returns the number of findings, including those beyond the list.
 func (w *Wrong) Problems() uint64 { return w.Missing + w.Doubled + w.Different + w.Foreign }
 
-// Fine reports whether the destination has what it should have, perhaps after
+// Fine reports whether the destination has what it should have, possibly after
 // mending.
 func (r *Report) Fine() bool {
 	if r.Mended > 0 {

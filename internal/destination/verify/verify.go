@@ -1,11 +1,11 @@
 // Package verify compares a store's log with what a destination has. It reads
-// both, range by range, and says exactly which events are missing, doubled or
-// different. It can have them mended.
+// both, range by range, and reports exactly which events are missing, doubled
+// or different. On request it repairs them.
 //
 // It compares contents, not counts: a destination that lost one event and has
-// another one twice has the right count. The specification's sum of hashes,
-// computed inside the destination, lost because databases print the same value
-// in different ways.
+// another one twice has the right count. We rejected a sum of hashes that the
+// destination computes, because databases print the same value in different
+// ways.
 package verify
 
 import (
@@ -21,30 +21,30 @@ import (
 	"trackway/internal/destination"
 )
 
-// Sizes of what is handled at once.
+// The sizes of what is handled at once.
 const (
 	rangeNumbers = 100_000  // numbers of changes compared at once: 16 MB of memory at most
 	chunkEvents  = 20_000   // events mended at once
 	chunkBytes   = 16 << 20 // of their properties
 )
 
-// Log is the events that a destination should have: after filters, drops and
+// Log is the events that a destination should have, after filters, drops and
 // renames.
 type Log interface {
 	// Events calls yield for the events with sequence numbers from low up to,
 	// but not including, high, in order. The event is valid only during the
-	// call. lost receives the numbers of events that cannot be read.
+	// call. Events calls lost with the numbers of events that cannot be read.
 	Events(ctx context.Context, low, high uint64, yield func(*destination.Event) error, lost func(seq uint64)) error
 
 	// Pending reports whether an erasure has changed a customer's events since
-	// the destination was at its position.
+	// the destination reached its position.
 	Pending(project string, c trackway.Customer) (bool, error)
 
 	// Last returns the number of the last change.
 	Last() uint64
 }
 
-// Check is what is compared. Log, Use and Progress are required.
+// Check describes a comparison. Log, Use and Progress are required.
 type Check struct {
 	Log            Log
 	After, Through uint64          // the numbers above After and up to Through are compared
@@ -55,13 +55,13 @@ type Check struct {
 	// Use calls do while nothing else writes into the destination.
 	Use func(ctx context.Context, do func(context.Context, destination.Reader) error) error
 
-	// Progress is told from time to time up to which number all is compared.
+	// Progress is called from time to time with the number up to which
+	// everything is compared.
 	Progress func(through uint64)
 }
 
-// Run compares. If it mends, it compares what it has mended again. An error
-// says that the comparison was not finished; a destination that is not as it
-// should be is no error.
+// Run compares. If it mends a part, it compares that part again. An error means
+// that the comparison was not finished. A difference is not an error.
 func (c *Check) Run(ctx context.Context) (*Report, error) {
 	r := &Report{After: c.After, Through: c.Through}
 	for low := c.After + 1; low <= c.Through; low += rangeNumbers {
@@ -78,9 +78,10 @@ func (c *Check) Run(ctx context.Context) (*Report, error) {
 	return r, nil
 }
 
-// beyond finds events with numbers that the log has not reached. They are from
-// before the store was restored from a backup. Those between the position and
-// the last change are about to be sent, perhaps for the second time.
+// beyond finds events with numbers that the log has not reached. They come from
+// the store that was lost before a backup was restored. Events between the
+// position and the last change are about to be sent, perhaps for the second
+// time.
 func (c *Check) beyond(ctx context.Context, r *Report, to destination.Reader) error {
 	low, n := c.Log.Last()+1, uint64(0)
 	err := to.Events(ctx, low, math.MaxUint64, func(e *destination.Event) bool {
@@ -120,7 +121,7 @@ func (c *Check) part(ctx context.Context, r *Report, to destination.Reader, low,
 	return nil
 }
 
-// record is what is remembered of an event of the log.
+// record is what the comparison remembers of an event of the log.
 type record struct {
 	seq          uint64
 	customer     trackway.Customer
@@ -132,14 +133,14 @@ type record struct {
 	found        int    // how often the destination has it
 }
 
-// hash is of properties in the form in which equal numbers are equal: a
+// hash is a hash of properties in a form in which equal numbers are equal: a
 // database may print 1e3 as 1000.
 type hash [sha256.Size]byte
 
 func (p *compared) hash(properties []byte) hash {
 	s := canonjson.Scan(properties)
 	s.Value()
-	if s.End(); s.Bad() { // somebody has altered them: they are like no others
+	if s.End(); s.Bad() { // somebody has altered them, so they equal nothing else
 		p.room = append(append(p.room[:0], "not JSON: "...), properties...)
 	} else {
 		p.room = canonjson.AppendNormal(p.room[:0], properties)
@@ -249,7 +250,7 @@ func (c *Check) unknown(p *compared, e *destination.Event) {
 	}
 }
 
-// known notes an event that both have.
+// known compares an event that both have.
 func (c *Check) known(p *compared, r *record, e *destination.Event) error {
 	if r.found++; r.found > 1 {
 		p.note(Finding{Seq: r.seq, Kind: Doubled, Type: r.typ, At: r.at})

@@ -20,7 +20,7 @@ import (
 type source struct {
 	events  []destination.Event
 	lost    []uint64
-	pending trackway.Customer // an erasure of this customer is on its way
+	pending trackway.Customer // an erasure of this customer is under way
 	last    uint64            // the number of the last change; 0: that of the last event
 }
 
@@ -95,8 +95,8 @@ func (t *table) index(seq uint64) int {
 
 func (t *table) lose(seq uint64) { t.events = slices.Delete(t.events, t.index(seq), t.index(seq)+1) }
 
-// event returns an event of the day 2026-11-30, or the day after from number
-// 500 on.
+// event returns an event of the day 2026-11-30. From number 500 on, it is of
+// the day after.
 func event(seq uint64) destination.Event {
 	const first = 1_796_000_000_000_000
 	at := trackway.Micros(first)
@@ -109,8 +109,8 @@ func event(seq uint64) destination.Event {
 	}
 }
 
-// both returns a log of events with odd and even numbers from 1 to n, but
-// without each tenth one, and a destination that has the same.
+// both returns a log with events from 1 to n, without every tenth one, and a
+// destination that has the same events.
 func both(n uint64) (*source, *table) {
 	var s source
 	for seq := uint64(1); seq <= n; seq++ {
@@ -186,9 +186,9 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// TestBeyondTheLog has events of a store that was restored from a backup: the
-// log has not come to their numbers yet. Events that are still to be sent are
-// no error.
+// TestBeyondTheLog: the destination has events of the store as it was before a
+// restore from a backup. The log has not reached their numbers yet. Events that
+// are still to be sent are no error.
 func TestBeyondTheLog(t *testing.T) {
 	t.Parallel()
 	s, has := both(9)
@@ -204,7 +204,7 @@ func TestBeyondTheLog(t *testing.T) {
 	}
 }
 
-// TestNoFalseAlarm has values that a database cannot hold as they are.
+// TestNoFalseAlarm has values that a database cannot keep unchanged.
 func TestNoFalseAlarm(t *testing.T) {
 	t.Parallel()
 	s, has := both(9)
@@ -228,8 +228,8 @@ func TestBrokenProperties(t *testing.T) {
 	}
 }
 
-// TestNotWrong: some differences are as they should be. Mending keeps events
-// that the log no longer has, and does not add rejected ones.
+// TestNotWrong: some differences are intended. Mending keeps events that the
+// log no longer has, and does not add rejected ones.
 func TestNotWrong(t *testing.T) {
 	t.Parallel()
 	s, has := both(60)
@@ -258,7 +258,7 @@ func TestNotWrong(t *testing.T) {
 	}
 }
 
-// TestMendFails: the report says so if mending did not help.
+// TestMendFails: the report says if mending did not help.
 func TestMendFails(t *testing.T) {
 	t.Parallel()
 	s, has := both(30)
@@ -282,8 +282,8 @@ type idle struct{ *table }
 
 func (idle) Mend(context.Context, uint64, uint64, []destination.Event) error { return nil }
 
-// TestManyRanges damages a destination of several ranges at random, and
-// compares with a simple count.
+// TestManyRanges damages a destination with several ranges at random, and
+// compares the report with a simple count.
 func TestManyRanges(t *testing.T) {
 	t.Parallel()
 	const n = 210_000
@@ -336,8 +336,8 @@ func TestManyRanges(t *testing.T) {
 	}
 }
 
-// TestDisorder: a destination that passes events in the wrong order must not be
-// called complete.
+// TestDisorder: a destination that returns events in the wrong order must not
+// be called complete.
 func TestDisorder(t *testing.T) {
 	t.Parallel()
 	s, has := both(30)

@@ -22,7 +22,7 @@ const (
 	customerErased  = "customer.erased"
 )
 
-// message is one request that a batch asks for. It points into the batch.
+// message is one request that a batch requires. It points into the batch.
 type message struct {
 	number    uint64                // of the event or change
 	event     *destination.Event    // or nil
@@ -31,9 +31,9 @@ type message struct {
 	settled   bool                  // accepted or rejected
 }
 
-// groups returns the messages of a batch: one slice for each customer, in the
-// order of numbers. A customer who was absorbed shares the survivor's slice.
-// The slices are in the order of their first numbers.
+// groups returns the messages of a batch as one slice for each customer, in the
+// order of numbers. An absorbed customer shares the survivor's slice. The
+// slices are in the order of their first numbers.
 func groups(b *destination.Batch) [][]message {
 	all := make([]message, 0, b.Rows())
 	for i := range b.Rewritten {
@@ -66,7 +66,7 @@ func groups(b *destination.Batch) [][]message {
 	return found
 }
 
-// who returns the customer with whom the message has to keep its order.
+// who returns the customer whose messages must stay in order with this one.
 func (m *message) who(survivors map[trackway.Customer]trackway.Customer) trackway.Customer {
 	var c trackway.Customer
 	switch {
@@ -83,9 +83,9 @@ func (m *message) who(survivors map[trackway.Customer]trackway.Customer) trackwa
 	return c
 }
 
-// id returns the message's id: that of the store and the number of the change.
-// An event that was rewritten has another message than the event before it. Its
-// id ends in a hash of the content, so that it is the same in each attempt.
+// id returns the message's id: the store's id and the number of the change. The
+// message of a rewritten event differs from the message of the original event.
+// So its id also has a hash of the content, which is the same in each attempt.
 func (m *message) id(store string, body []byte) string {
 	id := store + "-" + strconv.FormatUint(m.number, 10)
 	if m.rewritten {
@@ -163,5 +163,5 @@ func appendTime(b []byte, at trackway.Micros) []byte {
 	return append(at.Time().AppendFormat(append(b, '"'), "2006-01-02T15:04:05.000000Z"), '"')
 }
 
-// seconds returns a time as the header webhook-timestamp has it.
+// seconds formats a time for the header webhook-timestamp.
 func seconds(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }

@@ -14,8 +14,8 @@ import (
 )
 
 // The receivers of docs/destinations-webhook.md accept our messages, and refuse
-// those with another secret. The one in Python verifies with the library of
-// Standard Webhooks.
+// those with another secret. The Python receiver verifies them with the library
+// of Standard Webhooks.
 func TestReceiversOfTheDocs(t *testing.T) {
 	t.Parallel()
 	t.Run("python", func(t *testing.T) {
@@ -73,7 +73,7 @@ func testReceiver(t *testing.T, receiver *exec.Cmd, want string) {
 	}
 }
 
-// example returns the only block of code in a language in the docs.
+// example returns the only code block in a language in the docs.
 func example(t *testing.T, language string) string {
 	t.Helper()
 	text, err := os.ReadFile("../../../docs/destinations-webhook.md")

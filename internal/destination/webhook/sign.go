@@ -10,8 +10,9 @@ import (
 
 const secretPrefix = "whsec_"
 
-// readSecrets reads one or more secrets, separated by white space. A secret
-// that begins with whsec_ goes on in base64; any other is the key itself.
+// readSecrets reads one or more secrets, separated by white space. After
+// whsec_, a secret is in base64. A secret without this prefix is the key
+// itself.
 func readSecrets(text string) ([][]byte, error) {
 	var keys [][]byte
 	for secret := range strings.FieldsSeq(text) {
@@ -32,8 +33,8 @@ func readSecrets(text string) ([][]byte, error) {
 	return keys, nil
 }
 
-// sign returns the header webhook-signature of a message: one signature for
-// each key, so that a receiver can change its secret at any time.
+// sign returns the header webhook-signature of a message. It has one signature
+// for each key, so that a receiver can change its secret at any time.
 func sign(keys [][]byte, id, timestamp string, body []byte) string {
 	var all []byte
 	for i, key := range keys {

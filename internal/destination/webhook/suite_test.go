@@ -18,8 +18,9 @@ import (
 	"trackway/internal/sleep"
 )
 
-// warehouse is a receiver that keeps a table of everything, as the docs advise:
-// an event by its number, and of a customer what has the highest one.
+// warehouse is a receiver that keeps tables of everything, as the docs advise.
+// It keeps an event by its number, and the state with the highest number for a
+// customer.
 type warehouse struct {
 	mu        sync.Mutex
 	fault     destinationtest.Fault

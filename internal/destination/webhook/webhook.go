@@ -1,10 +1,10 @@
 // Package webhook sends each event and each change of a customer to a receiver
-// of Standard Webhooks (standardwebhooks.com): a signed message in a request of
-// its own.
+// of Standard Webhooks (standardwebhooks.com), as a signed message in a
+// separate request.
 //
 // Each message arrives at least once, and those of one customer arrive in
 // order. Up to 16 customers are served at a time. A receiver keeps no position,
-// so the engine's cursor is the only one: after a crash, up to a batch is sent
+// so only the engine's cursor counts: after a crash, up to a batch is sent
 // again, with the same ids. While the process runs, an attempt continues where
 // the previous one stopped.
 package webhook
@@ -29,7 +29,7 @@ const (
 	parallel  = 16               // requests at a time
 	patience  = 15 * time.Second // for a request: what Standard Webhooks recommends
 	maxAnswer = 4 << 10          // bytes read of an answer
-	bodyTime  = 2 * time.Second  // for the body of an answer: the status has come, and only that decides
+	bodyTime  = 2 * time.Second  // for the body of an answer: the status, which alone decides, has already arrived
 )
 
 // Sink sends batches to a receiver. Make one with [New].
@@ -37,8 +37,8 @@ type Sink struct {
 	keys [][]byte
 	http *outbound.Client
 
-	// The batch that was not accepted as a whole, and what has become of its
-	// messages, so that another attempt sends the rest only.
+	// The batch that was not accepted as a whole, and the state of its
+	// messages, so that another attempt sends only the rest.
 	batch   *destination.Batch
 	pending [][]message
 	rejects []destination.Reject
@@ -67,8 +67,8 @@ func (s *Sink) Prepare(ctx context.Context) (destination.Position, error) {
 	return destination.Position{Number: destination.Unkept}, s.http.Reach(ctx)
 }
 
-// Write sends the messages of a batch. If one is not accepted, no further ones
-// are begun, and those on their way are awaited.
+// Write sends the messages of a batch. If the receiver does not accept one,
+// Write begins no further ones, and waits for those on their way.
 func (s *Sink) Write(ctx context.Context, b *destination.Batch) ([]destination.Reject, error) {
 	if s.batch != b {
 		s.batch, s.pending, s.rejects = b, groups(b), nil
@@ -84,8 +84,8 @@ func (s *Sink) Write(ctx context.Context, b *destination.Batch) ([]destination.R
 
 func (s *Sink) forget() { s.batch, s.pending, s.rejects = nil, nil, nil }
 
-// deliver sends what is pending. Each worker takes a customer at a time, and
-// sends their messages one after the other.
+// deliver sends the pending messages. Each worker takes one customer at a time,
+// and sends that customer's messages one after the other.
 func (s *Sink) deliver(ctx context.Context, store string) error {
 	d := delivery{sink: s, store: store}
 	var workers sync.WaitGroup
@@ -143,8 +143,8 @@ func (d *delivery) send(ctx context.Context, group []message) {
 	}
 }
 
-// settle notes what has become of a message. It reports whether the attempt
-// goes on.
+// settle notes the outcome of a message. It reports whether the attempt
+// continues.
 func (d *delivery) settle(m *message, reason string, err error) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -159,8 +159,8 @@ func (d *delivery) settle(m *message, reason string, err error) bool {
 	return d.failed == nil
 }
 
-// worse returns the error that says more about what to do: a final one before
-// one that names a time to wait, and that before others.
+// worse returns the error that is more useful: a final one first, then one that
+// names a time to wait, then any other.
 func worse(a, b error) error {
 	rank := func(err error) int {
 		var final *destination.FinalError
@@ -191,13 +191,13 @@ func (m *message) table() string {
 	return "customers"
 }
 
-// post sends a message. If the receiver will never take it, post returns the
+// post sends a message. If the receiver will never accept it, post returns the
 // reason.
 func (s *Sink) post(ctx context.Context, id string, body []byte) (reason string, err error) {
 	now := time.Now()
 	timestamp := seconds(now)
-	// The names as Go writes them: receivers do not see a difference, because
-	// names of header fields have no case.
+	// The names are in Go's canonical form. Receivers see no difference,
+	// because names of header fields are case-insensitive.
 	answer, err := s.http.Do(ctx, http.MethodPost, "", http.Header{
 		"Content-Type":      {"application/json"},
 		"Webhook-Id":        {id},
@@ -210,22 +210,22 @@ func (s *Sink) post(ctx context.Context, id string, body []byte) (reason string,
 	return judge(answer, now)
 }
 
-// vouch returns an error unless a message that the receiver refuses may be left
-// out. A receiver that refuses every message, because its secret has changed
-// for example, does not refuse this one. And an erasure that is left out would
-// count as done.
+// vouch returns an error unless a refused message may be left out. It sends a
+// check, which a receiver would also refuse if it refused every message, for
+// example because its secret has changed. The message of an erasure must never
+// be left out, because the erasure would then count as done.
 func (s *Sink) vouch(ctx context.Context, m *message, reason string) error {
 	if m.customer != nil && m.customer.Erased {
-		return fmt.Errorf("%s, which says that a customer was erased", reason)
+		return fmt.Errorf("%s; the message reports that a customer was erased", reason)
 	}
 	if err := s.Check(ctx); err != nil {
-		return fmt.Errorf("%s, and also one without content: %w", reason, err)
+		return fmt.Errorf("%s; it also refuses a message without content: %w", reason, err)
 	}
 	return nil
 }
 
-// judge returns what an answer means: nothing, if the message was accepted, a
-// reason, if it never will be, or an error.
+// judge returns the meaning of an answer: nothing if the message was accepted,
+// a reason if it never will be, or an error.
 func judge(a *outbound.Answer, now time.Time) (reason string, err error) {
 	switch a.Status {
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
@@ -262,7 +262,7 @@ func (s *Sink) Check(ctx context.Context) error {
 	return err
 }
 
-// Rewind does nothing but forget an unfinished batch: the receiver keeps no
+// Rewind only forgets an unfinished batch, because the receiver keeps no
 // position.
 func (s *Sink) Rewind(context.Context, destination.Position) error {
 	s.forget()

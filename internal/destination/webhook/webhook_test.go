@@ -96,7 +96,8 @@ func open(t *testing.T, url, secret string) *Sink {
 	return s
 }
 
-// batch returns a batch of n events of so many customers, in turn.
+// batch returns a batch of n events, which belong to the given number of
+// customers in turn.
 func batch(n, customers int) *destination.Batch {
 	b := &destination.Batch{Store: store, After: 100, Through: 100 + uint64(n)}
 	for i := range n {
@@ -165,8 +166,8 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// Customers are served in parallel. Among the messages of one, the order holds,
-// whatever fails in between, and no message that was accepted is sent again.
+// Customers are served in parallel. Whatever fails in between, the messages of
+// one customer stay in order, and no accepted message is sent again.
 func TestOrderAndFailures(t *testing.T) {
 	t.Parallel()
 	const events, customers = 600, 40
@@ -210,7 +211,7 @@ func TestOrderAndFailures(t *testing.T) {
 	}
 }
 
-// Several requests are on their way at a time, but one for each customer.
+// Several requests are under way at a time, but only one for each customer.
 func TestParallel(t *testing.T) {
 	t.Parallel()
 	all := make(chan struct{})
@@ -243,7 +244,7 @@ func TestParallel(t *testing.T) {
 	}
 }
 
-// The messages of a customer who is absorbed in a batch come in order with
+// The messages of a customer who is absorbed in a batch are in one order with
 // those of the survivor.
 func TestMergedCustomersShareOrder(t *testing.T) {
 	t.Parallel()
@@ -324,8 +325,8 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// A receiver that refuses every message, because its secret has changed for
-// example, loses nothing: many answer 400 then.
+// A receiver that refuses every message, for example because its secret has
+// changed, loses nothing. Many receivers answer 400 in this case.
 func TestReceiverThatRefusesAll(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity} {
@@ -349,8 +350,8 @@ func TestReceiverThatRefusesAll(t *testing.T) {
 	}
 }
 
-// The message of an erasure is never left out: the erasure would count as
-// done.
+// The message of an erasure is never left out, because the erasure would then
+// count as done.
 func TestErasureIsNotLeftOut(t *testing.T) {
 	t.Parallel()
 	var refuses atomic.Bool
@@ -443,7 +444,8 @@ func TestRejectsSurviveFailures(t *testing.T) {
 	}
 }
 
-// Failures of the connection are errors, and say neither URL nor secret.
+// Failures of the connection are errors that contain neither the URL nor a
+// secret.
 func TestDeadReceiver(t *testing.T) {
 	t.Parallel()
 	rc := receive(t, nil)
@@ -488,7 +490,7 @@ func TestCheckAndPrepare(t *testing.T) {
 	}
 }
 
-// The example of the specification, and more than one secret.
+// The specification's example, and several secrets.
 func TestSign(t *testing.T) {
 	t.Parallel()
 	const body = `{"test": 2432232314}`
@@ -516,7 +518,7 @@ func TestSign(t *testing.T) {
 	}
 }
 
-// The end of the context ends an attempt, and what was accepted stays accepted.
+// When the context ends, the attempt ends, and accepted messages stay accepted.
 func TestCancel(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := contextOf(t)

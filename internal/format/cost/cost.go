@@ -24,14 +24,14 @@ const (
 	perComma = 112     // for the content between two commas: a member, an id
 )
 
-// Of returns a bound on the bytes that decoding a body, of at most some
-// commands, allocates in total, and
-// so on the bytes that it keeps: 4 for each byte, and more for each member and
-// element. A usual body needs about 10 bytes per byte. No body needs more than
-// 1 KiB plus [Factor] bytes per byte.
+// Of returns a bound on the number of bytes that decoding a body with at most
+// the given number of commands allocates in total, and so on the bytes that it
+// keeps: 4 for each byte, and more for each member and element. A usual body
+// needs about 10 bytes per byte. No body needs more than 1 KiB plus [Factor]
+// bytes per byte.
 //
-// A body may have more commands than usual, in formats that allow it: each
-// element beyond [trackway.MaxCommands] adds to that.
+// In formats that allow more commands than usual, each element beyond
+// [trackway.MaxCommands] adds to the bound.
 //
 // Of makes two passes over the body, at several bytes per clock cycle, and
 // allocates nothing.

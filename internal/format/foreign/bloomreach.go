@@ -64,7 +64,7 @@ func (r *row) bloomreachCustomer(o object) {
 	}
 }
 
-// bloomreachIDs returns the identifiers in the object that is a member.
+// bloomreachIDs returns the identifiers in a member that is an object.
 func (r *row) bloomreachIDs(name string, o object) *naming {
 	ids := &naming{project: r.Project}
 	all, _ := o.inner(name)
@@ -74,7 +74,7 @@ func (r *row) bloomreachIDs(name string, o object) *naming {
 	return ids
 }
 
-// bloomreachTable reads the customers of a table.
+// bloomreachTable reads the customers in a table.
 func (r *row) bloomreachTable(fields, data canonjson.Value) {
 	var columns []string
 	err := each(fields, func(field object) {
@@ -148,8 +148,8 @@ func (r *row) bloomreachCustomerRow(o object) {
 // project has an identifier of that name.
 const internalID = "internal_customer_id"
 
-// bloomreachColumns parts the columns into identifiers and properties. An
-// object of properties counts as its members.
+// bloomreachColumns divides the columns into identifiers and properties. The
+// members of an object of properties count as columns.
 func (r *row) bloomreachColumns(o object) (*naming, object) {
 	ids, rest := &naming{project: r.Project}, make(object, 0, len(o))
 	for _, m := range o {

@@ -1,13 +1,13 @@
-// Package foreign reads the files that other vendors export, as they are: each
-// line is turned into commands. A row of a CSV file arrives as a JSON object of
-// its columns.
+// Package foreign reads the files that other vendors export, unchanged: it
+// turns each line into commands. A row of a CSV file arrives as a JSON object
+// of its columns.
 //
-// Each vendor has a file of its own that says which public description of the
-// format it follows. The package knows the form of a line. It does not read
-// files (internal/feed), and package ingest decides what a command must have.
-// It reads no clock: the same line always gives the same commands, so that a
-// file that is imported twice is stored once. All functions are safe for
-// concurrent use.
+// Each vendor has a file of its own that names the public description of its
+// format. The package knows the form of a line. It does not read files
+// (internal/feed), and package ingest decides what a command must have. It
+// reads no clock: the same line always gives the same commands, so that a file
+// that is imported twice is stored once. All functions are safe for concurrent
+// use.
 package foreign
 
 import (
@@ -19,14 +19,14 @@ import (
 	"trackway/internal/canonjson"
 )
 
-// Source is where the lines of a file come from, and what is to be known about
-// all of them.
+// Source describes the file that lines come from.
 type Source struct {
-	Project  *trackway.Project // whose identifiers the commands name
+	Project  *trackway.Project // the project that the commands are for, which names the identifiers
 	Received trackway.Micros
 
 	// AsOf is the time from which the properties of customers hold if their
-	// lines do not say so, such as when the file was written.
+	// lines have no time. For example, it is the time when the file was
+	// written.
 	AsOf trackway.Micros
 
 	// EventType is the type of events whose lines have none. Only Bloomreach's
@@ -34,12 +34,12 @@ type Source struct {
 	EventType string
 }
 
-// Decode returns the commands that a line becomes, which may be none. They
-// refer to parts of the line, which must not be changed any more. An error
-// refuses the line as a whole.
+// Decode returns the commands that a line becomes. There may be none. They
+// refer to parts of the line, which must not be changed afterwards. An error
+// refuses the whole line.
 type Decode func(line []byte, from *Source) ([]trackway.Command, *trackway.Error)
 
-// vendors are the functions for each vendor.
+// vendors maps each vendor to its function.
 var vendors = map[string]Decode{
 	"bloomreach":  decodeBloomreach,
 	"mixpanel":    decodeMixpanel,
@@ -48,7 +48,8 @@ var vendors = map[string]Decode{
 	"segment":     decodeSegment,
 }
 
-// Of returns the function for a vendor's files, or nil if it is not known.
+// Of returns the function for a vendor's files, or nil if the vendor is
+// unknown.
 func Of(vendor string) Decode { return vendors[vendor] }
 
 // Vendors lists the vendors that [Of] knows.
@@ -66,7 +67,7 @@ type row struct {
 	err      *trackway.Error // the first one
 }
 
-// refuse notes why the line is refused, unless that is known.
+// refuse notes why the line is refused, unless a reason was noted before.
 func (r *row) refuse(err *trackway.Error) {
 	if r.err == nil {
 		r.err = err
@@ -95,8 +96,8 @@ func (r *row) event(ids *naming, eventType string, at trackway.Micros, propertie
 	r.commands = append(r.commands, c)
 }
 
-// withID returns the properties of an event and the id of its message, if there
-// is one, so that two equal events are two.
+// withID returns the properties of an event and its message id, if there is
+// one, so that two otherwise equal events are two.
 func withID(properties []trackway.Property, id canonjson.Value) []trackway.Property {
 	if id.Absent() || string(id.Raw) == `""` {
 		return properties
@@ -111,14 +112,14 @@ func withID(properties []trackway.Property, id canonjson.Value) []trackway.Prope
 	return slices.Insert(properties, at, p)
 }
 
-// isNull reports whether a property is null. An exported customer has a null
-// for what is not known.
+// isNull reports whether a property is null. An exported customer has null for
+// unknown values.
 func isNull(p trackway.Property) bool { return string(p.Value) == "null" }
 
 // bytesOf returns the length of properties as a JSON object.
 func bytesOf(properties []trackway.Property) int { return len(canonjson.AppendObject(nil, properties)) }
 
-// finish returns what became of the line.
+// finish returns the result for the line.
 func (r *row) finish() ([]trackway.Command, *trackway.Error) {
 	if r.err != nil {
 		return nil, r.err

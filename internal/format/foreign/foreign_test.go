@@ -31,8 +31,8 @@ const (
 
 func from() *Source { return &Source{Project: shop(), Received: received, AsOf: asOf} }
 
-// shown writes a command as a line of text, after the checks of package ingest:
-// whether a command is right depends on both.
+// shown formats a command as a line of text, after the checks of package
+// ingest, because both determine whether a command is right.
 func shown(c *trackway.Command, p *trackway.Project) string {
 	if err := ingest.Validate(p, c); err != nil {
 		return fmt.Sprintf("refused: %s %s", err.Field, err.Reason)
@@ -55,7 +55,7 @@ func shown(c *trackway.Command, p *trackway.Project) string {
 	return fmt.Sprintf("%s of %s at %s: %s", what, strings.Join(ids, " "), c.Time.AppendSeconds(nil), canonjson.AppendObject(nil, c.Properties))
 }
 
-// decoded writes what a line becomes.
+// decoded formats what a line becomes.
 func decoded(t *testing.T, vendor string, line []byte, from *Source) (all []string) {
 	t.Helper()
 	decode := Of(vendor)
@@ -72,8 +72,8 @@ func decoded(t *testing.T, vendor string, line []byte, from *Source) (all []stri
 	return all
 }
 
-// TestFiles reads the files in testdata, which have the shapes of what the
-// vendors export.
+// TestFiles reads the files in testdata, which have the forms that the vendors
+// export.
 func TestFiles(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.ndjson")
@@ -112,7 +112,7 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-// TestLines checks what the files do not show, above all what is refused.
+// TestLines checks cases that the files do not have, above all refusals.
 func TestLines(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ vendor, line, want string }{

@@ -9,8 +9,8 @@ import (
 	"trackway/internal/format/value"
 )
 
-// anonymous is what a distinct id begins with in projects of Mixpanel's
-// simplified ID merge as long as nobody is known: the device's id follows.
+// anonymous is the beginning of a distinct id of a person who is not yet known,
+// in projects with Mixpanel's simplified ID merge. The device's id follows it.
 const anonymous = "$device:"
 
 // decodeMixpanel reads a line of the raw event export (one {"event",
@@ -20,10 +20,10 @@ const anonymous = "$device:"
 // either as a CSV file whose columns are properties.
 //
 // The user id is hard. In events it is $user_id, otherwise the distinct id,
-// unless that is a device's. $device_id is soft, and so is a distinct id that
-// is neither. The events that link ids ($identify, $create_alias, $merge) only
-// do that. The $insert_id is the message id. Names of profile properties lose
-// their $, so that $email is the personal property email.
+// unless that is a device's. $device_id is soft, and so is any other distinct
+// id. The events that link ids ($identify, $create_alias, $merge) only do that.
+// The $insert_id is the message id. Names of profile properties lose their $,
+// so that $email is the personal property email.
 func decodeMixpanel(line []byte, from *Source) ([]trackway.Command, *trackway.Error) {
 	o, ok := read(line)
 	if !ok {
@@ -40,7 +40,7 @@ func decodeMixpanel(line []byte, from *Source) ([]trackway.Command, *trackway.Er
 	return r.finish()
 }
 
-// mixpanel reads an event or a profile. In a CSV file its properties are
+// mixpanel reads an event or a profile. In a CSV file, its properties are
 // columns beside the others.
 func (r *row) mixpanel(o object) {
 	if profile := o.get("$distinct_id"); !profile.Absent() {
@@ -63,8 +63,8 @@ func (r *row) mixpanel(o object) {
 	r.mixpanelEvent(event, properties)
 }
 
-// filled returns the members that are not empty, as the cells of a CSV file
-// are.
+// filled returns the non-empty members. Empty cells of a CSV file are empty
+// members.
 func filled(o object) object {
 	return slices.DeleteFunc(slices.Clone(o), func(m member) bool { return string(m.value.Raw) == `""` })
 }
@@ -166,7 +166,7 @@ func (n *naming) mixpanelSoft(field string, v canonjson.Value) {
 	n.device(field, device)
 }
 
-// merged adds the two ids of a $merge: the first that is not a device's is
+// merged adds the two ids of a $merge. The first one that is not a device's is
 // hard.
 func (n *naming) merged(list canonjson.Value) {
 	if list.Kind != canonjson.Array {
@@ -187,7 +187,7 @@ func (n *naming) merged(list canonjson.Value) {
 }
 
 // ofDevice returns a distinct id without the prefix of devices, and whether it
-// had that.
+// had the prefix.
 func ofDevice(v canonjson.Value) (canonjson.Value, bool) {
 	if v.Kind != canonjson.String {
 		return v, false

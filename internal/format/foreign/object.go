@@ -12,7 +12,7 @@ import (
 	"trackway/internal/iso8601"
 )
 
-// object is the members of a JSON object, as they were sent.
+// object holds the members of a JSON object, as they were sent.
 type object []member
 
 type member struct {
@@ -36,8 +36,8 @@ func read(text []byte) (object, bool) {
 	return o, !s.Bad()
 }
 
-// get returns the value of a member. It is absent if there is no such member:
-// the last of several counts.
+// get returns the value of a member, or an absent value if there is no such
+// member. If there are several, the last one counts.
 func (o object) get(name string) canonjson.Value {
 	for _, m := range slices.Backward(o) {
 		if m.name == name {
@@ -78,7 +78,7 @@ func each(v canonjson.Value, do func(object)) *trackway.Error {
 	return nil
 }
 
-// without returns the members whose names are not among these.
+// without returns the members except those with these names.
 func (o object) without(names ...string) object {
 	return slices.DeleteFunc(slices.Clone(o), func(m member) bool { return slices.Contains(names, m.name) })
 }
@@ -108,11 +108,11 @@ func (o object) properties() ([]trackway.Property, *trackway.Error) {
 
 const aTime = "a time such as 2018-08-05T12:20:25.5Z, or Unix seconds or milliseconds"
 
-// leastMillis is the least number that is taken for milliseconds: as seconds,
+// leastMillis is the smallest number that counts as milliseconds. As seconds,
 // it would be the year 5138, which is beyond every accepted time.
 const leastMillis = 1e11
 
-// timeOf returns the time that a field says.
+// timeOf returns the time in a field.
 func timeOf(field string, v canonjson.Value) (trackway.Micros, *trackway.Error) {
 	switch v.Kind {
 	case canonjson.Number:
@@ -144,14 +144,14 @@ type naming struct {
 	err     *trackway.Error
 }
 
-// user adds the id of a user, and device that of a device or browser, under the
-// project's names for these.
+// user adds the id of a user, and device adds that of a device or browser,
+// under the project's names for these.
 func (n *naming) user(field string, v canonjson.Value) { n.add(n.project.User, field, v) }
 
 func (n *naming) device(field string, v canonjson.Value) { n.add(n.project.Device, field, v) }
 
-// add adds an identifier, or each of an array. It adds none for a null or an
-// empty text, which name nobody, and none that is there already.
+// add adds an identifier, or each element of an array. It skips null and empty
+// texts, which name nobody, and identifiers that were already added.
 func (n *naming) add(name, field string, v canonjson.Value) {
 	if name == "" || v.Absent() {
 		return

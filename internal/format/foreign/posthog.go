@@ -36,8 +36,8 @@ func decodePostHog(line []byte, from *Source) ([]trackway.Command, *trackway.Err
 	return from.sent(posthog.Capture, "", nested(o, line), "")
 }
 
-// nested returns an event whose properties are in one object: as it is, or with
-// the columns of a CSV file put there.
+// nested returns an event with all properties in one object: unchanged, or with
+// the columns of a CSV file moved there.
 func nested(o object, line []byte) []byte {
 	const prefix = "properties."
 	properties, _ := o.inner("properties")
@@ -97,9 +97,9 @@ func (r *row) postHogPerson(o object) {
 	r.update(ids, at, set)
 }
 
-// madeID matches the ids that PostHog's SDKs make up for somebody who has not
-// signed in: UUIDs of version 7 (RFC 9562, section 5.7), and five hexadecimal
-// numbers of other lengths in versions of 2023 and before.
+// madeID matches the ids that PostHog's SDKs make up for people who have not
+// signed in: UUIDs of version 7 (RFC 9562, section 5.7) or, in versions until
+// 2023, five hexadecimal numbers of other lengths.
 var madeID = regexp.MustCompile(`^([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9a-f]{13,16}-[0-9a-f]{10,16}-[0-9a-f]{6,9}-[0-9a-f]{4,9}-[0-9a-f]{13,16})$`)
 
 // madeByPostHog reports whether the distinct id of a person is the id of a

@@ -38,8 +38,8 @@ func decodeSegment(line []byte, from *Source) ([]trackway.Command, *trackway.Err
 	return commands, nil
 }
 
-// sent returns the commands of a body that consists of the parts of a line, in
-// the format of clients. The first error refuses all.
+// sent returns the commands of a body that is built from the parts of a line,
+// in the format of clients. The first error refuses the whole line.
 func (s *Source) sent(f *format.Format, before string, line []byte, after string) ([]trackway.Command, *trackway.Error) {
 	body := make([]byte, 0, len(before)+len(line)+len(after))
 	body = append(append(append(body, before...), line...), after...)
@@ -55,8 +55,8 @@ func (s *Source) sent(f *format.Format, before string, line []byte, after string
 	return b.Commands, nil
 }
 
-// plain returns an error of a format in the words of that format, because an
-// import has words of its own for its reasons.
+// plain converts an error of a format into one with the words of that format,
+// because an import has its own words for the same reasons.
 func plain(f *format.Format, err *trackway.Error) *trackway.Error {
 	return &trackway.Error{Code: err.Code, Field: err.Field, Msg: f.Text(err)}
 }

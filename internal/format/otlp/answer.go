@@ -14,7 +14,7 @@ import (
 )
 
 // rejected returns how many records were rejected, and a sentence about them.
-// If it is no record, the sentence is "".
+// If none was rejected, the sentence is "".
 func rejected(b *format.Batch) (n int, message string) {
 	var first *trackway.Error
 	for i := range b.Results {
@@ -45,7 +45,7 @@ func jsonResults(b *format.Batch, _ trackway.Micros) (int, []byte, *trackway.Err
 	return http.StatusOK, append(dst, "}}"...), nil
 }
 
-// protoResults returns the same as a protocol buffer.
+// protoResults returns the same answer as a protocol buffer.
 func protoResults(b *format.Batch, _ trackway.Micros) (int, []byte, *trackway.Error) {
 	n, message := rejected(b)
 	if n == 0 {
@@ -105,14 +105,14 @@ func jsonRefusal(status int, err *trackway.Error) (int, []byte) {
 	return statusOf(status, err), append(dst, '}')
 }
 
-// protoRefusal returns the same as a protocol buffer.
+// protoRefusal returns the same answer as a protocol buffer.
 func protoRefusal(status int, err *trackway.Error) (int, []byte) {
 	dst := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), codeOf(err))
 	dst = protowire.AppendString(protowire.AppendTag(dst, 2, protowire.BytesType), Text(err))
 	return statusOf(status, err), dst
 }
 
-// Text returns an error as clients read it, a whole sentence, in the names of
+// Text returns an error as a whole sentence for clients, with the names of
 // fields that they know.
 func Text(err *trackway.Error) string {
 	own := *err
@@ -120,7 +120,7 @@ func Text(err *trackway.Error) string {
 	switch field {
 	case "customer_ids":
 		if err.Reason == trackway.Nobody {
-			return "The record needs one of the attributes enduser.id, user.id, session.id and device.id."
+			return "The record needs an attribute with an id of a user or a device: enduser.id, user.id, session.id or device.id, unless the project names others."
 		}
 		own.Field = "user.id, session.id or device.id"
 	case "event_type":

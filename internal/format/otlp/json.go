@@ -39,7 +39,7 @@ func decodeJSON(p *trackway.Project, body []byte, received trackway.Micros) (*fo
 type jsonDecoder struct {
 	*builder
 
-	bad bool            // a part that was read later is not as expected
+	bad bool            // a part that was read later does not have the expected form
 	err *trackway.Error // refuses the whole body
 }
 
@@ -59,9 +59,9 @@ func (d *jsonDecoder) each(s *canonjson.Scanner, do func(*canonjson.Scanner)) {
 	}
 }
 
-// list reads the elements of a member that depend on what another member says.
-// That one usually comes first. Otherwise they are read when the object has
-// ended.
+// list reads the elements of a member whose meaning depends on another member.
+// That other member usually comes first. If it does not, the elements are read
+// when the object has ended.
 func (d *jsonDecoder) list(s *canonjson.Scanner, head, list string, readHead func(*canonjson.Scanner), do func(*canonjson.Scanner)) {
 	known := false
 	var later []byte
@@ -170,7 +170,10 @@ func textOf(s *canonjson.Scanner) string {
 
 const anyValue = "a value of OTLP, such as {\"stringValue\":\"…\"}"
 
-// json writes an AnyValue.
+// valueFields are the fields of an AnyValue.
+var valueFields = [...]string{"stringValue", "intValue", "doubleValue", "boolValue", "arrayValue", "kvlistValue", "bytesValue"}
+
+// json writes an AnyValue. It ignores unknown fields.
 func (w *writer) json(s *canonjson.Scanner, depth int) {
 	if s.Peek() != canonjson.Object {
 		if v := s.Value(); v.Absent() {
@@ -196,15 +199,17 @@ func (w *writer) json(s *canonjson.Scanner, depth int) {
 		if s.Bad() {
 			return
 		}
-		w.dst = w.dst[:start] // of several, the last one counts
-		w.scalar(name, v)
+		if slices.Contains(valueFields[:], name) {
+			w.dst = w.dst[:start] // of several, the last one counts
+			w.scalar(name, v)
+		}
 	}
 	if len(w.dst) == start {
 		w.null()
 	}
 }
 
-// scalar writes a value that is no array or object. It ignores unknown fields.
+// scalar writes a value that is neither an array nor an object.
 func (w *writer) scalar(name string, v canonjson.Value) {
 	isText := v.Kind == canonjson.String
 	switch name {
@@ -282,7 +287,7 @@ func (w *writer) jsonList(s *canonjson.Scanner, depth int, object bool) {
 }
 
 // jsonMember writes a KeyValue as a member. The key may come after the value,
-// so it is put in front when both are known.
+// so it is moved in front of the value once both are known.
 func (w *writer) jsonMember(s *canonjson.Scanner, depth, n int) {
 	if s.Peek() != canonjson.Object {
 		s.Value()
@@ -345,7 +350,7 @@ func (d *jsonDecoder) logRecord(s *canonjson.Scanner) {
 	d.err = d.finish(&r)
 }
 
-// field notes a field that is no message. It ignores unknown fields.
+// field notes a field that is not a message. It ignores unknown fields.
 func (r *record) field(name string, v canonjson.Value) {
 	switch name {
 	case "timeUnixNano":
@@ -365,8 +370,8 @@ func (r *record) field(name string, v canonjson.Value) {
 	}
 }
 
-// number returns the value of a field that is a number without a sign, or a
-// string of one.
+// number returns the value of a field that is an unsigned number, or a string
+// with one.
 func (r *record) number(field string, v canonjson.Value) uint64 {
 	n, err := strconv.ParseUint(numeral(v), 10, 64)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 // TestMemory checks that decoding a body allocates no more than was reserved
-// for it, whatever is in the body.
+// for it, whatever the body contains.
 func TestMemory(t *testing.T) { // not parallel: it measures the process
 	many := func(s string, n int) string { return strings.Repeat(s, n) }
 	records := func(one string, n int) []byte {
@@ -48,6 +48,17 @@ func TestMemory(t *testing.T) { // not parallel: it measures the process
 	}
 	for name, body := range protos {
 		hold(t, name, body, decodeProto, protoTakes)
+	}
+	several := *shop
+	several.DeviceAttributes = []string{"a", "b", "c", "d"}
+	decodeForSeveral := func(_ *trackway.Project, body []byte, at trackway.Micros) (*format.Batch, *trackway.Error) {
+		return decodeProto(&several, body, at)
+	}
+	for name, record := range map[string]string{
+		"no ids":      named,
+		"several ids": named + attribute(6, "a", text("1")) + attribute(6, "b", text("2")) + attribute(6, "c", text("3")) + attribute(6, "d", text("4")),
+	} {
+		hold(t, name, records(record, MaxRecords), decodeForSeveral, protoTakes)
 	}
 	jsonRecords := func(one string, n int) []byte {
 		return []byte(`{"resourceLogs":[{"scopeLogs":[{"logRecords":[` + one + many(","+one, n-1) + `]}]}]}`)

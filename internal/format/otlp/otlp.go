@@ -10,10 +10,10 @@
 // # Who a record is about
 //
 // The attributes enduser.id or user.id hold the user's id, which becomes the
-// project's user identifier. The attributes session.id and device.id become
-// values of its device identifier. All of them may stand in the record or in
-// its resource. They are not among the event's properties, because an erasure
-// finds ids only where identifiers are.
+// project's user identifier. The attributes device.id and session.id become
+// values of its device identifier. A project may name other attributes. All of
+// them may stand in the record or in its resource. They are not among the
+// event's properties, because an erasure finds ids only where identifiers are.
 //
 // # Properties
 //
@@ -37,13 +37,13 @@ import (
 	"trackway/internal/format/value"
 )
 
-// MaxRecords is how many log records one body may have. A Collector sends 8192
-// at a time, unless it is told otherwise.
+// MaxRecords is the maximum number of log records in one body. A Collector
+// sends 8192 at a time, unless it is configured otherwise.
 const MaxRecords = 10_000
 
 const (
 	// maxShared bounds the attributes of a resource or a scope, in bytes of
-	// JSON: they become a part of each of its events.
+	// JSON, because they become a part of each event.
 	maxShared = trackway.MaxValueBytes
 
 	// maxTotal bounds the events of a body together, in bytes of JSON.
@@ -62,17 +62,19 @@ var (
 	}
 )
 
-// label is what people see as the kind of a command.
+// label is shown to people as the kind of a command.
 const label = "log record"
 
 // Names of attributes that are not properties.
 const (
-	endUser   = "enduser.id"
-	user      = "user.id"
-	session   = "session.id"
-	device    = "device.id"
 	eventName = "event.name" // before there was a field for it
 	recordUID = "log.record.uid"
+)
+
+// The names of attributes that hold ids, unless the project has others.
+var (
+	usualUser   = []string{"enduser.id", "user.id"}
+	usualDevice = []string{"device.id", "session.id"}
 )
 
 var (

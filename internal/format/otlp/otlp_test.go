@@ -111,6 +111,22 @@ func shown(b *format.Batch) string {
 	return s.String()
 }
 
+// TestUnknownFields checks that a field of a later version does not hide a
+// value.
+func TestUnknownFields(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{`{"stringValue":"x","future":1}`, `{"future":{"stringValue":"y"},"stringValue":"x"}`, `{"intValue":1,"stringValue":"x"}`} {
+		b, err := decodeJSON(shop, []byte(`{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"eventName":"e","attributes":[`+
+			`{"key":"user.id","value":{"stringValue":"u"}},{"key":"a","value":`+value+`}]}]}]}]}`), received)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(canonjson.AppendObject(nil, b.Commands[0].Properties)); got != `{"a":"x"}` {
+			t.Errorf("%s: got %s", value, got)
+		}
+	}
+}
+
 // TestDecode checks that both encodings of a request mean the same.
 func TestDecode(t *testing.T) {
 	t.Parallel()
@@ -130,6 +146,38 @@ func TestDecode(t *testing.T) {
 	}
 	if diff := cmp.Diff(b.Commands, fromJSON.Commands); diff != "" {
 		t.Errorf("the encodings differ (-proto +json):\n%s", diff)
+	}
+}
+
+// TestAttributes decodes records for projects that name the attributes with
+// ids. The attributes that usually hold ids are then properties.
+func TestAttributes(t *testing.T) {
+	t.Parallel()
+	const all = `{"eventName":"e","attributes":[{"key":"user.id","value":{"stringValue":"u"}},{"key":"app.account","value":{"intValue":7}},` +
+		`{"key":"app.login","value":{"stringValue":"jane"}},{"key":"app.tab","value":{"stringValue":"t"}},{"key":"device.id","value":{"stringValue":"d"}}]}`
+	const resource = `{"attributes":[{"key":"app.login","value":{"stringValue":"j"}},{"key":"app.browser","value":{"stringValue":"b"}}]}`
+	for name, test := range map[string]struct {
+		user, device []string
+		want         string
+	}{
+		"the usual": {nil, nil, `registered=u cookie=d 'e' 1700000000 {"app.account":7,"app.login":"jane","app.tab":"t","resource":{"app.browser":"b","app.login":"j"}}`},
+		"others": {
+			[]string{"app.login", "app.account"},
+			[]string{"app.tab", "app.browser"},
+			`registered=jane cookie=t cookie=b 'e' 1700000000 {"device.id":"d","user.id":"u"}`,
+		},
+		"in the resource": {[]string{"app.name", "app.browser"}, nil, `registered=b cookie=d 'e' 1700000000 {"app.account":7,"app.login":"jane","app.tab":"t","resource":{"app.login":"j"},"user.id":"u"}`},
+		"none of devices": {nil, []string{}, `registered=u 'e' 1700000000 {"app.account":7,"app.login":"jane","app.tab":"t","device.id":"d","resource":{"app.browser":"b","app.login":"j"}}`},
+	} {
+		p := *shop
+		p.UserAttributes, p.DeviceAttributes = test.user, test.device
+		b, err := decodeJSON(&p, []byte(`{"resourceLogs":[{"resource":`+resource+`,"scopeLogs":[{"scope":{},"logRecords":[`+all+`]}]}]}`), received)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.TrimSuffix(shown(b), "\n"); got != test.want {
+			t.Errorf("%s: got %s, want %s", name, got, test.want)
+		}
 	}
 }
 
@@ -228,9 +276,9 @@ func TestRecords(t *testing.T) {
 	}
 }
 
-// TestNoText checks that a name which is not UTF-8 is refused. It would make
-// everything that is written of the event invalid: the answers, the exports,
-// and what destinations get.
+// TestNoText checks that a name is refused if it is not UTF-8. It would make
+// everything invalid that is written about the event: the answers, the exports,
+// and the data of destinations.
 func TestNoText(t *testing.T) {
 	t.Parallel()
 	b, err := decodeProto(shop, request("", "", bytesField(12, "e\xff")+attribute(6, "user.id", text("u"))), received)
@@ -292,7 +340,7 @@ func TestBounds(t *testing.T) {
 	if _, err := decodeJSON(shop, []byte(array), received); err != errRecords {
 		t.Errorf("got %v for %d records in JSON", err, len(records))
 	}
-	// A resource that each record would repeat.
+	// Each record would repeat this resource.
 	large := attribute(1, "a", text(strings.Repeat("x", maxShared-8)))
 	if _, err := decodeProto(shop, request(large, "", records[:maxTotal/maxShared+10]...), received); err != errTotal {
 		t.Errorf("got %v for a resource of %d bytes", err, len(large))
@@ -337,8 +385,8 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// FuzzProto checks that any body is decoded without a panic, that what JSON it
-// makes is canonical, and that values stay within their bounds.
+// FuzzProto checks that any body is decoded without a panic, that the resulting
+// JSON is canonical, and that values stay within their bounds.
 func FuzzProto(f *testing.F) {
 	f.Add(sample.proto)
 	f.Fuzz(func(t *testing.T, body []byte) {

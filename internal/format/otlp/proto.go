@@ -57,8 +57,8 @@ func next(message []byte) (f field, rest []byte, ok bool) {
 func (f *field) is(id protowire.Number, typ protowire.Type) bool { return f.id == id && f.typ == typ }
 
 // decodeProto decodes a body in the encoding of protocol buffers. An error
-// means that no record may be carried out. The error of a single record is in
-// its result.
+// means that none of the records may be carried out. The error of a single
+// record is in its result.
 func decodeProto(p *trackway.Project, body []byte, received trackway.Micros) (*format.Batch, *trackway.Error) {
 	d := protoDecoder{newBuilder(p, body, received)}
 	if err := d.each(body, 1, d.resourceLogs); err != nil {
@@ -160,7 +160,7 @@ func keyValue(message []byte) (key string, raw []byte, ok bool) {
 }
 
 // value appends an AnyValue to the builder's JSON in canonical form. A value
-// that JSON cannot have is noted in a, and becomes null.
+// that JSON cannot represent is noted in a, and becomes null.
 func (d *protoDecoder) value(a *attributes, key string, raw []byte) *trackway.Error {
 	w := writer{dst: d.json}
 	start := len(w.dst)
@@ -287,8 +287,8 @@ func (d *protoDecoder) logRecord(message []byte) *trackway.Error {
 	return d.finish(&r)
 }
 
-// textIn returns the content of a string field as a part of the body. It may be
-// no UTF-8.
+// textIn returns the content of a string field as a part of the body. It may
+// not be valid UTF-8.
 func textIn(content []byte) string {
 	return unsafe.String(unsafe.SliceData(content), len(content)) //nolint:gosec // G103: a body is never changed once it is decoded
 }

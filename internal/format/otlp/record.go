@@ -13,18 +13,23 @@ import (
 	"trackway/internal/format/value"
 )
 
-// builder makes commands of the log records of one body, in either encoding.
+// builder makes commands from the log records of one body, in either encoding.
 type builder struct {
 	project  *trackway.Project
 	received trackway.Micros
 	batch    *format.Batch
 	records  int
 	total    int // bytes of the events so far
-	left     int // bytes of the body that are still to come, about
+	left     int // approximate number of bytes of the body that are still to come
 
 	// The records of the current resource and scope share these.
 
 	resource, scope shared
+
+	// The names of the attributes that hold ids. The first of them are those of
+	// users.
+	names []string
+	users int
 
 	one attributes // of the current record; its memory is used again for each
 
@@ -36,23 +41,30 @@ type builder struct {
 }
 
 func newBuilder(p *trackway.Project, body []byte, received trackway.Micros) *builder {
+	user, device := usualUser, usualDevice
+	if p.UserAttributes != nil {
+		user = p.UserAttributes
+	}
+	if p.DeviceAttributes != nil {
+		device = p.DeviceAttributes
+	}
 	return &builder{
 		project: p, received: received, batch: &format.Batch{Received: received},
+		names: slices.Concat(user, device), users: len(user),
 		json: make([]byte, 0, len(body)),
 	}
 }
 
-// attributes are those of a record, a resource or a scope. Those that become
-// something else than properties are in fields of their own.
+// attributes holds those of a record, a resource or a scope. Attributes that do
+// not become properties have separate fields.
 type attributes struct {
-	list              []trackway.Property // values in canonical form
-	endUser, user     string
-	session, device   string
+	list              []trackway.Property                  // values in canonical form
+	ids               [2 * trackway.MaxIDAttributes]string // in the order of the builder's names
 	eventName, record string
 	err               *trackway.Error // the first
 }
 
-// shared is what a resource or a scope gives to its records.
+// shared holds what a resource or a scope gives to its records.
 type shared struct {
 	attributes
 
@@ -67,23 +79,16 @@ func (a *attributes) fail(err *trackway.Error) {
 	}
 }
 
-// add adds an attribute whose value is the end of the builder's JSON, from
-// start.
+// add adds an attribute. Its value is the builder's JSON from start to its end.
 func (b *builder) add(a *attributes, key string, start int) {
 	text := b.json[start:len(b.json):len(b.json)]
 	var into *string
-	switch key {
-	case endUser:
-		into = &a.endUser
-	case user:
-		into = &a.user
-	case session:
-		into = &a.session
-	case device:
-		into = &a.device
-	case eventName:
+	switch i := slices.Index(b.names, key); {
+	case i >= 0:
+		into = &a.ids[i]
+	case key == eventName:
 		into = &a.eventName
-	case recordUID:
+	case key == recordUID:
 		into = &a.record
 	default:
 		if len(a.list) == canonjson.MaxMembers {
@@ -135,7 +140,7 @@ type record struct {
 	err          *trackway.Error // a field is not as expected
 }
 
-// finish adds the command of a record, or one that is refused.
+// finish adds the command of a record, or a refused command.
 func (b *builder) finish(r *record) *trackway.Error {
 	if n := len(b.batch.Commands); n == cap(b.batch.Commands) {
 		const bytesPerRecord = 256 // of a body: a guess that saves growing
@@ -167,10 +172,10 @@ func (b *builder) finish(r *record) *trackway.Error {
 	return nil
 }
 
-// identifiers returns who a record is about. A project may lack identifiers of
-// either kind.
+// identifiers returns whom a record is about. A project may lack either kind of
+// identifier.
 func (b *builder) identifiers() []trackway.Identifier {
-	const most = 3
+	most := 1 + len(b.names) - b.users
 	if cap(b.ids)-len(b.ids) < most {
 		const bytesPerRecord = 256
 		b.ids = make([]trackway.Identifier, 0, most+most*min(MaxRecords, b.left/bytesPerRecord))
@@ -181,10 +186,11 @@ func (b *builder) identifiers() []trackway.Identifier {
 			b.ids = append(b.ids, trackway.Identifier{Name: name, Value: id})
 		}
 	}
-	one, all := &b.one, &b.resource
-	add(b.project.User, cmp.Or(one.endUser, one.user, all.endUser, all.user))
-	add(b.project.Device, cmp.Or(one.device, all.device))
-	add(b.project.Device, cmp.Or(one.session, all.session))
+	one, all := &b.one.ids, &b.resource.ids
+	add(b.project.User, cmp.Or(cmp.Or(one[:b.users]...), cmp.Or(all[:b.users]...)))
+	for i := b.users; i < len(b.names); i++ {
+		add(b.project.Device, cmp.Or(one[i], all[i]))
+	}
 	return slices.Clip(b.ids[start:])
 }
 

@@ -19,8 +19,8 @@ const (
 	protoPerRecord = 640
 )
 
-// protoTakes returns the same for a body of protocol buffers. It reads the
-// whole body, but only the lengths of its fields.
+// protoTakes returns the bound for a body of protocol buffers. It goes through
+// the whole body, but reads only the lengths of its fields.
 func protoTakes(body []byte) int {
 	records, values := 0, 0
 	each(body, 1, func(resourceLogs []byte) {

@@ -8,7 +8,7 @@ import (
 	"trackway/internal/canonjson"
 )
 
-// The names under which the attributes of a scope have its name and version.
+// The names that a scope's name and version have among its attributes.
 const (
 	scopeName    = "name"
 	scopeVersion = "version"
@@ -21,8 +21,8 @@ type writer struct {
 	objects bool   // it has objects with several members, which may be out of order
 }
 
-// done returns what was written, with the members of objects in order. The
-// value begins at start. A value with a fault is null.
+// done returns the written value, which begins at start, with the members of
+// objects in order. A value with a fault is null.
 func (w *writer) done(start int) []byte {
 	switch {
 	case w.fault != "":

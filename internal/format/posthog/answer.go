@@ -67,8 +67,9 @@ func Flags() []byte { return flags }
 
 var flags = []byte(`{"flags":{},"featureFlags":{},"featureFlagPayloads":{},"errorsWhileComputingFlags":false,` + nothing + `}`)
 
-// nothing is what all descriptions of the enabled features say: none of those
-// that a server has to provide are. Autocapture is the page's own business.
+// nothing is the part that all descriptions of the enabled features share. It
+// says that no feature that a server has to provide is enabled. Autocapture is
+// left to the page.
 const nothing = `"supportedCompression":["gzip","gzip-js"],"autocapture_opt_out":false,"capturePerformance":false,"autocaptureExceptions":false,` +
 	`"sessionRecording":false,"surveys":false,"productTours":false,"heatmaps":false,"captureDeadClicks":false,"siteApps":[],"toolbarParams":{}`
 
@@ -77,8 +78,8 @@ func Config() []byte { return config }
 
 var config = []byte(`{"hasFeatureFlags":false,` + nothing + `}`)
 
-// ConfigScript answers the same as [Config], as a script for a page that has
-// this key. For a text that is no key it is an empty script.
+// ConfigScript returns the same answer as [Config], as a script for a page with
+// this key. For a text that is not a key, the script is empty.
 func ConfigScript(token string) []byte {
 	if !isToken(token) {
 		return []byte("/* This is no key. */\n")
@@ -90,8 +91,8 @@ func ConfigScript(token string) []byte {
 	return append(dst, ",siteApps:[]}})();\n"...)
 }
 
-// isToken reports whether a text may be a key. No other text becomes a part of
-// a script.
+// isToken reports whether a text may be a key. Other texts must not become a
+// part of a script.
 func isToken(token string) bool {
 	if token == "" || len(token) > maxTokenBytes {
 		return false

@@ -10,11 +10,12 @@ import (
 )
 
 // form begins a body that is a form with one field, the JSON in Base64. Pages
-// send it if they cannot compress: the media type of forms needs no preflight.
+// that cannot compress send it, because the media type of forms needs no
+// preflight.
 var form = []byte("data=")
 
 // Takes returns a bound on the bytes that decoding a body allocates. The
-// content of a form is not known yet, so it counts as the worst.
+// content of a form is not known yet, so the bound assumes the worst.
 func Takes(body []byte) int {
 	const (
 		shortest   = 4   // bytes of a message in Base64, at least
@@ -104,7 +105,7 @@ func Token(body []byte) string {
 }
 
 // tokenOf returns the key of an object: of a batch or a message, or of the
-// properties of a message. It looks into so many levels.
+// properties of a message. It looks only the given number of levels deep.
 func tokenOf(s *canonjson.Scanner, levels int) (token string) {
 	for name := range s.Members {
 		inner := ""

@@ -11,7 +11,7 @@ import (
 	"trackway/internal/format/value"
 )
 
-// add adds the commands of a message to the batch, or one that is refused.
+// add adds the commands of a message to the batch, or a refused command.
 func (d *decoder) add(m *message) {
 	d.grow()
 	uuid, err := m.id()
@@ -28,6 +28,9 @@ func (d *decoder) add(m *message) {
 	c := trackway.Command{Received: d.received}
 	if c.IDs, err = d.identifiers(m, name); err == nil {
 		c.Time, c.TimeGiven, err = m.time(d.received)
+	}
+	if name == createAlias {
+		c.Unheld = d.otherUser(c.IDs)
 	}
 	var updates [maxPerMessage - 1]trackway.Command
 	var n int
@@ -83,7 +86,7 @@ func nameOf(v canonjson.Value) (string, *trackway.Error) {
 	return v.Text(), nil
 }
 
-// labelOf returns what people see as the kind of a message.
+// labelOf returns what people are shown as the kind of a message.
 func labelOf(name string) string {
 	switch name {
 	case identify, set, setOnce, createAlias, mergeDangerously, groupIdentify:
@@ -92,7 +95,7 @@ func labelOf(name string) string {
 	return event
 }
 
-// identifiers returns who a message is about. The first is the message's
+// identifiers returns whom a message is about. The first one is the message's
 // distinct_id.
 func (d *decoder) identifiers(m *message, name string) ([]trackway.Identifier, *trackway.Error) {
 	id, err := m.distinct()
@@ -137,6 +140,16 @@ func (d *decoder) aliased(m *message, id string, anonymous bool) ([]trackway.Ide
 	return d.both(id, alias), nil
 }
 
+// otherUser returns the identifier of the user that the second of two connected
+// ids would be. If there is such a customer, the message is refused: two users
+// must not become one. It returns nil if there is no second id.
+func (d *decoder) otherUser(ids []trackway.Identifier) *trackway.Identifier {
+	if len(ids) < 2 {
+		return nil
+	}
+	return &d.list(trackway.Identifier{Name: d.project.User, Value: ids[1].Value, Hard: true}.Trimmed())[0]
+}
+
 // distinct returns the id of a message. "" means that it has none.
 func (m *message) distinct() (string, *trackway.Error) {
 	if m.distinctID.Absent() {
@@ -159,7 +172,7 @@ func idIn(field string, canonical []byte) (string, *trackway.Error) {
 }
 
 // named returns the identifiers of a message about a user, or about somebody
-// who has not signed in. A project may lack identifiers of either kind.
+// who has not signed in. A project may lack either kind of identifier.
 func (d *decoder) named(id string, anonymous bool) []trackway.Identifier {
 	name := d.project.User
 	if anonymous || name == "" {
@@ -188,8 +201,9 @@ func (d *decoder) list(ids ...trackway.Identifier) []trackway.Identifier {
 	return slices.Clip(d.ids[start:])
 }
 
-// updates puts the updates of the customer that a message asks for into list,
-// and returns their number. c has what they share with the message's event.
+// updates writes into list the updates of the customer for which a message
+// asks, and returns their number. c has what they share with the message's
+// event.
 func (d *decoder) updates(m *message, c *trackway.Command, list *[maxPerMessage - 1]trackway.Command) (n int, err *trackway.Error) {
 	inner, err := membersOf(set, m.innerSet)
 	if err != nil {
@@ -233,12 +247,12 @@ func ordered(properties []trackway.Property) []trackway.Property {
 	return kept
 }
 
-// once returns the time of an update that sets only properties without a value,
-// as of a time. The store leaves a property alone if its value is newer. So
-// such an update is older than any other: it counts as from the years 1970 to
-// 1998. Among such updates, the one that happened first is the newest. Clocks
-// may be no finer than a millisecond, so of those at the same time, the first
-// of a body counts.
+// once returns the time of an update that sets properties only if they have no
+// value. The store keeps a property if its value is newer. So such an update
+// must be older than any other: its time is mapped to the years 1970 to 1998.
+// Among such updates, the one that happened first must be the newest. Clocks
+// may have only milliseconds, so if several in a body have the same time, the
+// first one counts.
 func (d *decoder) once(t trackway.Micros) trackway.Micros {
 	const (
 		from   = 1_420_070_400_000_000 // 2015-01-01, when there was no PostHog

@@ -8,7 +8,7 @@ import (
 )
 
 // TestMemory checks that decoding a body allocates no more than was reserved
-// for it, whatever is in the body.
+// for it, whatever the body contains.
 func TestMemory(t *testing.T) { // not parallel: it measures the process
 	batch := func(part string, n int) string {
 		return `{"batch":[` + part + strings.Repeat(","+part, n-1) + `]}`

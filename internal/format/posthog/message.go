@@ -10,13 +10,13 @@ import (
 )
 
 // Decode decodes a body for a project: a message, an array of messages, or an
-// object with such an array called batch. The JSON may come as a form, which
+// object with such an array called batch. The JSON may be sent as a form, which
 // Decode decodes in place. An error means that no message may be carried out.
 // The error of a single message is in its result.
 //
 // A message becomes one command or a few: see the package's comment. Its uuid
-// is the id of its event. Decode does not correct times by sent_at: that would
-// give each try of a request another time.
+// is the id of its event. Decode does not correct times by sent_at, because
+// each try of a request would then get another time.
 func Decode(p *trackway.Project, body []byte, received trackway.Micros) (*format.Batch, *trackway.Error) {
 	d := decoder{Decoder: canonjson.Decode(plain(body)), project: p, received: received, batch: &format.Batch{Received: received}}
 	switch d.Peek() {
@@ -71,8 +71,8 @@ func (d *decoder) top() {
 
 const bytesPerMessage = 256 // of a body, at least: a guess that saves growing
 
-// messages reads an array of messages. It drops the messages of an earlier one:
-// the last of equal names wins.
+// messages reads an array of messages. If there was an earlier array, it drops
+// those messages, because the last of equal names wins.
 func (d *decoder) messages() {
 	d.batch.Clear()
 	d.sent, d.foreign = 0, d.Peek() != canonjson.Array
@@ -109,8 +109,8 @@ func (d *decoder) grow() {
 	}
 }
 
-// message is what one message says. Its values are judged once all of it was
-// read.
+// message holds what one message says. Its values are judged once the whole
+// message was read.
 type message struct {
 	event      canonjson.Value
 	distinctID canonjson.Value
@@ -174,9 +174,9 @@ func (d *decoder) object(m *message, name string) []trackway.Property {
 	return properties
 }
 
-// sort notes the properties that say what the message is, not what happened. It
-// takes those out of m that are keys, updates, or the ids of somebody: an
-// erasure finds ids only where identifiers are.
+// sort notes the properties that describe the message and not the event. It
+// removes keys, updates and ids of people from m, because an erasure looks for
+// ids only among identifiers.
 func (m *message) sort() {
 	kept := m.properties[:0]
 	for _, p := range m.properties {
@@ -217,8 +217,8 @@ func (m *message) sort() {
 }
 
 // isAnonymous reports whether a message is about somebody who has not signed
-// in. Either the message says so, or its distinct_id is the id of the device,
-// or that of a group: SDKs make one up to send $groupidentify.
+// in. Either the message says so, or its distinct_id is the id of the device or
+// of a group: SDKs make one up to send $groupidentify.
 func (m *message) isAnonymous(name, id string) bool {
 	switch {
 	case m.anonymous, m.deviceID != nil && id == textOf(m.deviceID):
@@ -268,8 +268,8 @@ func textOf(canonical []byte) string {
 	return id
 }
 
-// withoutNulls drops properties that are null: SDKs send dozens of them for
-// what a page does not know.
+// withoutNulls drops properties that are null. SDKs send dozens of these for
+// values that a page does not know.
 func withoutNulls(properties []trackway.Property) []trackway.Property {
 	kept := properties[:0]
 	for _, p := range properties {

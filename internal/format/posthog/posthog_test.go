@@ -40,6 +40,9 @@ func shown(b *format.Batch) string {
 		if c.TimeGiven {
 			s.WriteString("given ")
 		}
+		if c.Unheld != nil {
+			fmt.Fprintf(&s, "unless %s=%s ", c.Unheld.Name, c.Unheld.Value)
+		}
 		fmt.Fprintf(&s, "%s\n", canonjson.AppendObject(nil, c.Properties))
 	}
 	return s.String()
@@ -99,19 +102,19 @@ func TestMessages(t *testing.T) {
 		},
 		"alias": {
 			`{"event":"$create_alias","distinct_id":"u1","properties":{"distinct_id":"u1","alias":"d","$lib":"posthog-node"}}`,
-			`$create_alias: registered=u1 cookie=d update 1700000000 {}`,
+			`$create_alias: registered=u1 cookie=d update 1700000000 unless registered=d {}`,
 		},
 		"alias by the SDK for Go, which has no other id": {
 			`{"type":"alias","event":"$create_alias","properties":{"distinct_id":"u1","alias":"d","$lib":"posthog-go"}}`,
-			`$create_alias: registered=u1 cookie=d update 1700000000 {}`,
+			`$create_alias: registered=u1 cookie=d update 1700000000 unless registered=d {}`,
 		},
 		"alias by the SDK for Python": {
 			`{"event":"$create_alias","distinct_id":"d","properties":{"distinct_id":"d","alias":"u1","$lib":"posthog-python"}}`,
-			`$create_alias: registered=u1 cookie=d update 1700000000 {}`,
+			`$create_alias: registered=u1 cookie=d update 1700000000 unless registered=d {}`,
 		},
 		"alias on a page before anybody signs in": {
 			`{"event":"$create_alias","distinct_id":"d","properties":{"alias":"u1","$is_identified":false}}`,
-			`$create_alias: registered=u1 cookie=d update 1700000000 {}`,
+			`$create_alias: registered=u1 cookie=d update 1700000000 unless registered=d {}`,
 		},
 		"alias of itself":   {`{"event":"$create_alias","distinct_id":"u1","properties":{"alias":"u1"}}`, `$create_alias: registered=u1 update 1700000000 {}`},
 		"alias of nobody":   {`{"event":"$create_alias","distinct_id":"u1"}`, `$create_alias: registered=u1 '$create_alias' refused: Field 'properties.alias' is required.`},
@@ -154,7 +157,7 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// TestProjects decodes messages for projects without identifiers of a kind.
+// TestProjects decodes messages for projects that lack a kind of identifier.
 func TestProjects(t *testing.T) {
 	t.Parallel()
 	const identified = `{"event":"$identify","distinct_id":"u1","properties":{"$anon_distinct_id":"d"}}`
@@ -177,8 +180,8 @@ func TestProjects(t *testing.T) {
 	}
 }
 
-// TestSetOnce checks that of several updates of this kind the first counts,
-// whatever their order, and that any other update counts more.
+// TestSetOnce checks that the first of several such updates counts, whatever
+// their order, and that any other update counts more.
 func TestSetOnce(t *testing.T) {
 	t.Parallel()
 	d := decoder{sent: 1}
@@ -305,8 +308,8 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// FuzzDecode checks that any body is decoded without a panic, and that what it
-// becomes is canonical.
+// FuzzDecode checks that any body is decoded without a panic, and that the
+// result is canonical.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"api_key":"k","batch":[{"event":"e","distinct_id":"u","uuid":"x","properties":{"b":1,"a":[],"$set":{"x":1},"$unset":["a"]},"offset":1}]}`))
 	f.Add([]byte(`data=eyJldmVudCI6ImUifQ%3D%3D`))

@@ -7,7 +7,7 @@ import (
 	"trackway/internal/format/tracking"
 )
 
-// Text returns an error as clients read it, a whole sentence, in the names of
+// Text returns an error as a whole sentence for clients, with the names of
 // fields that they know.
 func Text(err *trackway.Error) string {
 	own := *err

@@ -13,7 +13,8 @@ import (
 
 var update = flag.Bool("update", false, "write what the vectors become")
 
-// vectors is what one SDK sent, byte for byte, and what it becomes.
+// vectors holds what one SDK sent, byte for byte, and the commands that it
+// becomes.
 type vectors struct {
 	Client   string `json:"client"`
 	Requests []sent `json:"requests"`

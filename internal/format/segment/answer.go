@@ -11,15 +11,15 @@ import (
 
 var success = []byte(`{"success":true}`)
 
-// singleResult answers a message that was sent alone. If it was refused, so is
-// the call.
+// singleResult answers a message that was sent alone. If the message was
+// refused, so is the call.
 func singleResult(b *format.Batch, _ trackway.Micros) (int, []byte, *trackway.Error) {
 	return http.StatusOK, success, b.Results[0].Err
 }
 
-// batchResults answers a batch. Its good messages are stored, so it succeeded.
-// Clients read no more of the answer, and would send a refused message again
-// and again.
+// batchResults answers a batch. It reports success, because the good messages
+// are stored. Clients do not read more of the answer, and would send a refused
+// message again and again.
 func batchResults(*format.Batch, trackway.Micros) (int, []byte, *trackway.Error) {
 	return http.StatusOK, success, nil
 }
@@ -66,9 +66,11 @@ func refusal(status int, err *trackway.Error) (int, []byte) {
 
 // AppendSettings appends the settings document, from which SDKs learn where to
 // send messages. host is the name under which the caller reaches this server.
+// The rate of 0 keeps analytics-next from sending statistics about itself to
+// Segment.
 func AppendSettings(dst []byte, key, host, protocol string) []byte {
 	dst = canonjson.AppendString(append(dst, `{"integrations":{"Segment.io":{"apiKey":`...), key)
 	dst = canonjson.AppendString(append(dst, `,"apiHost":`...), host+"/v1")
 	dst = canonjson.AppendString(append(dst, `,"protocol":`...), protocol)
-	return append(dst, "}}}"...)
+	return append(dst, `}},"metrics":{"sampleRate":0}}`...)
 }

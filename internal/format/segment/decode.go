@@ -87,8 +87,8 @@ type batch struct {
 	sentAt  canonjson.Value
 }
 
-// err returns why none of the messages may be taken, or nil. An empty batch is
-// fine: some clients send one to check their key.
+// err returns why none of the messages may be carried out, or nil. An empty
+// batch is fine: some clients send one to check their key.
 func (b *batch) err() *trackway.Error {
 	switch {
 	case b.kind == 0, b.kind == canonjson.Null:
@@ -165,16 +165,17 @@ func (b *batch) add(c trackway.Command, at when, err *trackway.Error, l format.L
 	b.times = append(b.times, at)
 }
 
-// A context of the batch belongs to each of its messages, so it is stored with
-// each. This is the most that it may take, so that a small body does not become
-// a large one: some bytes, and some for each byte of the body.
+// The bounds on a batch's context. It belongs to each message, so it is stored
+// with each. The bounds, a fixed number of bytes and a number for each byte of
+// the body, keep a small body from becoming a large one.
 const (
 	sharedBytes   = 16 << 10
 	sharedPerByte = 2
 )
 
-// shareContext puts the members of the batch's context below those of each
-// event's own: the libraries for Go and Java send what is equal only once.
+// shareContext adds the members of the batch's context to the context of each
+// event, unless the event has them itself. The libraries for Go and Java send
+// equal members only once.
 func (d *decoder) shareContext(b *batch, length int) *trackway.Error {
 	if b.context.Absent() {
 		return nil
@@ -185,7 +186,7 @@ func (d *decoder) shareContext(b *batch, length int) *trackway.Error {
 	if total := len(b.context.Raw) * len(b.Commands); total > sharedBytes+sharedPerByte*length {
 		return value.Expected("context", "a context of fewer bytes, which belongs to all "+strconv.Itoa(len(b.Commands))+" messages")
 	}
-	shared := d.Canonical(b.context)
+	shared := withoutTraits(d.Canonical(b.context))
 	for i := range b.Commands {
 		c := &b.Commands[i]
 		if c.Kind != trackway.AddEvent {

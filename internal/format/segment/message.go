@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 
@@ -88,7 +89,7 @@ func (d *decoder) object(name string) ([]trackway.Property, int, *trackway.Error
 	return members, d.At() - start, value.Problem(name, p)
 }
 
-// command makes a command of the type from a message, and says when it
+// command makes a command of the given type from a message, and says when it
 // happened. If it returns an error, only the identifiers and the event's type
 // are filled in, as far as they were understood.
 func (d *decoder) command(m *message, typ string) (c trackway.Command, at when, err *trackway.Error) {
@@ -162,10 +163,11 @@ func eventName(m *message) (string, *trackway.Error) {
 	return name, err
 }
 
-// identifiers returns the ids of who did it. The previous id of an alias
-// becomes one of the ids of devices, and may lead to a customer that was
-// anonymous. If the project has no identifier for devices, their ids do not
-// count. If it has none for users, a user's id is like that of a device.
+// identifiers returns the ids of the person or device. The previous id of an
+// alias becomes one of the ids of devices, and may lead to a customer that was
+// anonymous. If the project has no identifier for devices, their ids are
+// ignored. If it has none for users, a user's id is treated like that of a
+// device.
 func (d *decoder) identifiers(m *message, typ string) ([]trackway.Identifier, *trackway.Error) {
 	const most = 3
 	if cap(d.ids)-len(d.ids) < most {
@@ -187,8 +189,9 @@ func (d *decoder) identifiers(m *message, typ string) ([]trackway.Identifier, *t
 	return slices.Clip(d.ids[first:]), err
 }
 
-// previousUser returns the identifier of the user that previousId would be. It
-// is not the one that the message names: two users must not become one.
+// previousUser returns the identifier for which previousId stands if it is the
+// id of a user, or nil if the message itself names that identifier. No other
+// customer may have it, because two users must not become one.
 func (d *decoder) previousUser(c *trackway.Command, m *message) *trackway.Identifier {
 	if d.project.User == "" || d.project.Device == "" {
 		return nil
@@ -240,6 +243,9 @@ func (d *decoder) event(c *trackway.Command, m *message, typ string) {
 		add("category", m.category)
 	}
 	add(contextProperty, m.context)
+	if last := len(own) - 1; !m.context.Absent() {
+		own[last].Value = withoutTraits(own[last].Value)
+	}
 	if typ == Group {
 		properties, length = m.traits, m.traitsLength
 		add("group_id", m.groupID)
@@ -286,8 +292,24 @@ func indexOf(properties []trackway.Property, name string) int {
 	return slices.IndexFunc(properties, func(p trackway.Property) bool { return p.Name == name })
 }
 
-// below returns an object with the members of another one that it does not
-// have. Both are in canonical form.
+// withoutTraits returns a context without what it says of the customer, such as
+// their email address. It is the customer's, and an erasure of personal
+// properties would not find it in the context of each event. The context is in
+// canonical form.
+func withoutTraits(context []byte) []byte {
+	if !bytes.Contains(context, []byte(`"traits":`)) {
+		return context
+	}
+	members := canonjson.SplitObject(context)
+	i := indexOf(members, "traits")
+	if i < 0 {
+		return context // it is deeper inside
+	}
+	return canonjson.AppendObject(make([]byte, 0, len(context)), slices.Delete(members, i, i+1))
+}
+
+// below returns an object with those members of another one that the first does
+// not have. Both are in canonical form.
 func below(object, other []byte) []byte {
 	own, more := canonjson.SplitObject(object), canonjson.SplitObject(other)
 	joined := make([]trackway.Property, 0, len(own)+len(more))

@@ -16,8 +16,8 @@ var shop = &trackway.Project{Hard: []string{"registered"}, Soft: []string{"cooki
 // received is when all bodies of these tests arrive.
 const received = trackway.Micros(1_795_935_720_000_000) // 2026-11-29T07:02:00Z
 
-// seen returns a command in one line: what it does, whose it is, its properties
-// and its time, if it is not that of the receipt.
+// seen formats a command in one line: what it does, whose it is, its
+// properties, and its time if that is not the time of receipt.
 func seen(c *trackway.Command, err *trackway.Error) string {
 	words := []string{map[trackway.Kind]string{trackway.Nothing: "nothing", trackway.UpdateCustomer: "update", trackway.AddEvent: "event"}[c.Kind]}
 	if c.Type != "" {
@@ -61,8 +61,8 @@ func decode(t *testing.T, f *format.Format, body string) *format.Batch {
 	return b
 }
 
-// TestMessages gives a message its type by its path, and by its field in a
-// batch. Both are the same.
+// TestMessages gives a message its type by its path, and by a field in a batch.
+// Both have the same result.
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ typ, fields, want string }{
@@ -70,6 +70,7 @@ func TestMessages(t *testing.T) {
 		{Track, `"event":"buy","userId":7e1,"anonymousId":" a ","properties":null`, `event "buy" cookie=a registered=70 {}`},
 		{Track, `"event":"buy","userId":null,"anonymousId":""`, `event "buy" cookie= {}`},
 		{Track, `"event":"buy","context":{"b": 1,"a":[ ]},"messageId":"m","properties":{"c":0,"z":0}`, `event "buy" {"c":0,"context":{"a":[],"b":1},"message_id":"m","z":0} varies`},
+		{Track, `"event":"buy","context":{"traits":{"email":"a@b.c"},"b":{"traits":1}}`, `event "buy" {"context":{"b":{"traits":1}}}`},
 		{Track, `"event":"buy","properties":{"message_id":"mine","context":0},"messageId":"m","context":{}`, `event "buy" {"context":{},"message_id":"m"} varies`},
 		{Track, `"event":"buy","properties":{"a":null}`, `event "buy" {"a":null}`},
 		{Track, `"userId":"u"`, `nothing registered=u refused: event Field 'event' is required.`},
@@ -132,7 +133,7 @@ func TestFewIdentifiers(t *testing.T) {
 	}
 }
 
-// TestElements checks what only the elements of a batch can be.
+// TestElements checks what only occurs in elements of a batch.
 func TestElements(t *testing.T) {
 	t.Parallel()
 	body := `{"batch":[{"userId":"u"},{"type":1,"event":"e"},{"type":"buy","userId":"u"},{"type":"track","event":"e"}],"other":[{}]}`
@@ -185,7 +186,7 @@ func TestBadBodies(t *testing.T) {
 func TestSharedContext(t *testing.T) {
 	t.Parallel()
 	messages := `"batch":[{"type":"track","event":"e","context":{"b":1,"a":2}},{"type":"track","event":"e"},{"type":"identify","userId":"u"}]`
-	context := `"context":{ "b":7, "c":8}`
+	context := `"context":{ "b":7, "c":8, "traits":{"email":"a@b.c"}}`
 	want := `event "e" {"context":{"a":2,"b":1,"c":8}}; event "e" {"context":{"b":7,"c":8}}; update registered=u {}`
 	for _, body := range []string{"{" + messages + "," + context + "}", "{" + context + "," + messages + "}"} {
 		if got := strings.Join(allSeen(decode(t, Batch, body)), "; "); got != want {
@@ -214,8 +215,9 @@ func TestTimes(t *testing.T) {
 		{Batch, at + "," + id, sent("08:02:00"), `2026-11-29T06:01:00Z varies claimed 2026-11-29T07:01:00Z`},
 		{Batch, at + "," + id + "," + sent("07:01:58"), sent("06:00:00"), `2026-11-29T07:01:00Z`}, // the message's own
 		{Batch, at + "," + id, `"sentAt":"yesterday"`, `2026-11-29T07:01:00Z`},
-		{Batch, at + "," + id, `"sentAt":"1970-01-01T00:00:00Z","x":0`, `2083-10-27T14:03:00Z varies claimed 2026-11-29T07:01:00Z`},
-		{Batch, at, sent("06:00:00"), `2026-11-29T07:01:00Z`}, // a repetition could not be recognized
+		{Batch, at + "," + id, `"sentAt":"1970-01-01T00:00:00Z","x":0`, unchanged}, // not into the future
+		// Without an id, a repetition could not be recognized.
+		{Batch, at, sent("06:00:00"), `2026-11-29T07:01:00Z`},
 		{Import, at + "," + id, sent("06:00:00"), `2026-11-29T07:01:00Z`},
 		{Import, `"timestamp":"2015-01-01T00:00:00Z",` + id, sent("07:01:58"), `2015-01-01T00:00:00Z varies claimed 2015-01-01T00:00:00Z`},
 		{Batch, `"originalTimestamp":"2026-11-29T07:01:30Z",` + id, sent("07:01:58"), `2026-11-29T07:01:30Z`},

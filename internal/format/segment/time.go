@@ -12,12 +12,12 @@ import (
 // message needs to arrive.
 const maxSkew trackway.Micros = 5 * 60 * 1e6
 
-// fresh is how far sentAt may be from now, in microseconds, in a message that
-// is sent for the first time by a clock that is right.
+// fresh is how far sentAt may be from now, in microseconds, if a client with a
+// correct clock sends a message for the first time.
 const fresh trackway.Micros = 60 * 1e6
 
-// when is when a message happened, as far as it is known before the whole body
-// is read.
+// when is the time of a message, as far as it is known before the whole body is
+// read.
 type when struct {
 	claimed  trackway.Micros // the timestamp
 	given    bool            // there is one
@@ -47,7 +47,7 @@ func (m *message) when() (w when, err *trackway.Error) {
 	return w, err
 }
 
-// moment returns the time that a string says, if it does.
+// moment returns the time in a string, if it is one.
 func moment(v canonjson.Value) (trackway.Micros, bool) {
 	if v.Kind != canonjson.String {
 		return 0, false
@@ -72,15 +72,16 @@ func (w when) set(c *trackway.Command, received trackway.Micros, batchSentAt can
 	event := c.Kind == trackway.AddEvent
 	skew := received - w.sentAt
 	if w.corrects && w.sent && isFar(skew) && (w.named || !event) {
-		if corrected := w.claimed + skew; corrected >= trackway.MinTime && corrected <= trackway.MaxTime {
+		// A time in the future would say that sentAt is wrong, not the clock.
+		if corrected := w.claimed + skew; corrected >= trackway.MinTime && corrected <= received+maxSkew {
 			c.Time = corrected
 		}
 	}
-	// An earlier try may have been corrected, if it came live and this is an
-	// import, or if the clock is ahead: some clients repeat the same bytes, so
-	// that the delay makes up for the clock. Looking for it costs as much as
-	// storing half an event, so a message that seems to be sent just now does
-	// not pay for that.
+	// An earlier try may have been corrected in two cases. Either it was sent
+	// live, and this is an import. Or the clock is ahead, and the client
+	// repeats the same bytes: the delay then makes up for the clock. Looking
+	// for an earlier try costs as much as storing half an event, so this is not
+	// done for a message that seems to have been sent just now.
 	repeated := w.corrects && w.sent && (skew > fresh || skew < -fresh)
 	if event && w.named && (repeated || isFar(received-w.claimed)) {
 		c.TimeVaries, c.Claimed = true, w.claimed

@@ -7,17 +7,21 @@ import (
 	"path"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"trackway"
 	"trackway/internal/format"
 )
 
 var update = flag.Bool("update", false, "write what the vectors become")
 
-// vectors is what one SDK sent, byte for byte, and what it becomes.
+// vectors holds what one SDK sent, byte for byte, and the commands that it
+// becomes.
 type vectors struct {
 	Client   string    `json:"client"`
+	Received time.Time `json:"received,omitzero"` // when; absent: at the time of all tests
 	Requests []request `json:"requests"`
 }
 
@@ -29,9 +33,18 @@ type request struct {
 	Commands []string          `json:"commands"`
 }
 
+// shortNames are the messages of paths such as /v1/t.
+var shortNames = map[string]string{"t": Track, "i": Identify, "p": Page, "g": Group, "a": Alias}
+
 func formatOf(name string) *format.Format {
-	if name == "batch" {
+	switch name {
+	case "batch", "b":
 		return Batch
+	case "import":
+		return Import
+	}
+	if long, ok := shortNames[name]; ok {
+		name = long
 	}
 	return Single(name)
 }
@@ -40,7 +53,7 @@ func formatOf(name string) *format.Format {
 func TestVectors(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../../../openapi/vectors/segment/*.json")
-	if err != nil || len(files) < 6 {
+	if err != nil || len(files) < 11 {
 		t.Fatal(files, err)
 	}
 	for _, file := range files {
@@ -52,9 +65,18 @@ func TestVectors(t *testing.T) {
 		if err := json.Unmarshal(text, &v); err != nil {
 			t.Fatal(err)
 		}
+		at := received
+		if !v.Received.IsZero() {
+			at = trackway.Micros(v.Received.UnixMicro())
+		}
 		for i := range v.Requests {
 			r := &v.Requests[i]
-			got := allSeen(decode(t, formatOf(path.Base(r.Path)), r.Body))
+			b, err := formatOf(path.Base(r.Path)).Decode(shop, []byte(r.Body), at)
+			if err != nil {
+				t.Errorf("%s, request %d: %s", v.Client, i, Text(err))
+				continue
+			}
+			got := allSeen(b)
 			if *update {
 				r.Commands = got
 			}

@@ -8,6 +8,7 @@ import (
 	"trackway"
 	"trackway/internal/canonjson"
 	"trackway/internal/format"
+	"trackway/internal/format/value"
 )
 
 // OldBatch is the format of a batch of the clients of 2013 to 2018. Their
@@ -69,12 +70,24 @@ func (d *decoder) unknown(f *fields, name string) {
 	case name == "ids":
 		f.ids, f.idsErr = d.identifiers()
 	case isProject(name):
-		if v := d.Value(); v.Kind == canonjson.String && !strings.EqualFold(v.Text(), d.old.Token) {
-			f.err = sentence(name, "Field '"+name+"': all commands of a call must name the same project.")
-		}
+		f.err = cmp.Or(f.err, d.sameProject(name))
 	default:
 		d.Value()
 	}
+}
+
+// sameProject reads the name of a command's project, which may be absent. It
+// returns an error if that is not the project of the call.
+func (d *decoder) sameProject(member string) *trackway.Error {
+	switch v := d.Value(); {
+	case v.Kind == canonjson.Null:
+		return nil
+	case v.Kind != canonjson.String:
+		return value.Unexpected(member, "a string", v.Kind)
+	case !strings.EqualFold(v.Text(), d.old.Token):
+		return sentence(member, "Field '"+member+"': all commands of a call must name the same project.")
+	}
+	return nil
 }
 
 func isProject(member string) bool { return member == "project_id" || member == "company_id" }

@@ -19,7 +19,9 @@ func TestOldCommands(t *testing.T) {
 		{"name":"crm/events","data":{"customer_ids":{"registered":"x"},"project_id":"other","type":"visit"}},
 		{"name":"system/time"},
 		{"name":"customers/events","data":{"customer_ids":{"registered":"x"},"type":"today"}},
-		{"name":"crm/customers/track","data":{}}]}`, "TOKEN", strings.ToUpper(oldToken))
+		{"name":"crm/customers/track","data":{}},
+		{"name":"crm/events","data":{"customer_ids":{"registered":"x"},"project_id":"TOKEN","company_id":null,"type":"visit"}},
+		{"name":"crm/events","data":{"customer_ids":{"registered":"x"},"company_id":{},"project_id":"TOKEN","type":"visit"}}]}`, "TOKEN", strings.ToUpper(oldToken))
 	b, err := OldBatch.Decode(p, []byte(body), 10_000_000)
 	if err != nil {
 		t.Fatal(err)
@@ -36,6 +38,8 @@ func TestOldCommands(t *testing.T) {
 		{trackway.Nothing, "", 0, ""},
 		{trackway.AddEvent, "today", 10_000_000, ""},
 		{trackway.Nothing, "", 0, "Unknown command 'crm/customers/track': known are " + known + "."},
+		{trackway.AddEvent, "visit", 10_000_000, ""},
+		{trackway.Nothing, "", 0, "Field 'company_id': expected a string, got an object."},
 	}
 	if len(b.Commands) != len(want) {
 		t.Fatalf("got %d commands, want %d", len(b.Commands), len(want))
@@ -51,7 +55,8 @@ func TestOldCommands(t *testing.T) {
 	}
 	_, answer, _ := OldBatch.Results(b, 7_500_000)
 	wantAnswer := `{"success":true,"results":[{"status":"ok"},{"status":"ok"},{"status":"error","errors":["` + want[2].err + `"]},` +
-		`{"status":"ok","time":7.5},{"status":"ok"},{"status":"error","errors":["` + want[5].err + `"]}]}`
+		`{"status":"ok","time":7.5},{"status":"ok"},{"status":"error","errors":["` + want[5].err + `"]},` +
+		`{"status":"ok"},{"status":"error","errors":["` + want[7].err + `"]}]}`
 	if string(answer) != wantAnswer {
 		t.Errorf("got %s\nwant %s", answer, wantAnswer)
 	}

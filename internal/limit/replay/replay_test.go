@@ -349,7 +349,7 @@ func TestLine(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := drawLimits(t).Policies[0]
 		want.Name = rapid.StringMatching("[a-z0-9_-]{1,8}|on|no|true|null|1e3|0x1f").Draw(t, "name")
-		want.Paths = rapid.SliceOfN(rapid.StringMatching("([A-Z]{3,6} )?/[a-z0-9,:!'~%&.-]{0,6}/?"), 1, 3).Draw(t, "paths")
+		want.Paths = rapid.SliceOfN(rapid.StringMatching("([A-Z]{3,6} )?/(x[a-z0-9,:!'~%&.-]{0,6}/?)?"), 1, 3).Draw(t, "paths")
 		want.Window = time.Duration(rapid.IntRange(1, 86400).Draw(t, "seconds")) * time.Second
 		want.Also, want.AllowBelowFloor = rapid.Bool().Draw(t, "also"), rapid.Bool().Draw(t, "floor")
 		want.NoLooserThan = rapid.SampledFrom([]string{"", "api", "on"}).Draw(t, "no looser than")

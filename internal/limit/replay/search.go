@@ -333,8 +333,9 @@ func (s *search) raise(q *sought) {
 	}
 }
 
-// settled returns the policies with the limits found. It checks only q against
-// the floors, and only other policies against q.
+// settled returns the policies with the limits found, ready to be checked. The
+// check compares only q with its floor. It compares q with no other policy, but
+// others with q.
 func (s *search) settled(q *sought) []trackway.Policy {
 	policies := slices.Clone(s.policies)
 	for _, other := range s.sought {

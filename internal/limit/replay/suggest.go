@@ -114,14 +114,14 @@ func (s *search) advise() (*Advice, error) {
 func (q *sought) suggestion(share float64) Suggestion {
 	out := Suggestion{Name: q.policy.Name, Callers: len(q.peaks), Calls: q.calls, Now: q.now, Needed: q.needed, Note: q.note}
 	if q.idle() {
-		out.Note = "nobody called what it counts"
+		out.Note = "there were no calls that it counts"
 		return out
 	}
 	if q.none {
 		return out
 	}
 	if out.Note == "" && share < 100 && q.mayTouch == 0 {
-		out.Note = fmt.Sprintf("%g in a hundred of %s are all; a lower share leaves out the busiest", share, several(out.Callers, "caller"))
+		out.Note = fmt.Sprintf("%g percent of %s are all callers; a lower share leaves out the busiest", share, several(out.Callers, "caller"))
 	}
 	then, p := q.tried[q.found()], q.result()
 	out.Then, out.YAML = &then, line(&p)

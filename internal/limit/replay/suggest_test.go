@@ -324,15 +324,15 @@ func TestWarnings(t *testing.T) {
 	}
 	local := func(s int) string { return at(s).Local().Format(time.DateTime) }
 	want := []string{
-		"7 calls more came from so many callers at once that there was no room for them in the record",
-		"nothing was recorded for 50s in 2 gaps, the longest of them 40s from " + local(30) + "; it is taken for a time without calls",
-		"1 file could not be read to the end, as it is after a server was killed",
-		"the limits in force changed 2 times meanwhile, the last time at " + local(2) + ": what was refused was so by different ones",
-		"api tells IPv6 callers apart by 72 bits, the record by the first 64",
+		"7 more calls are missing from the record, because too many callers came at once",
+		"nothing was recorded for 50s in 2 gaps, the longest of them 40s from " + local(30) + "; this time counts as time without calls",
+		"1 file could not be read to the end, which happens if a server was killed",
+		"the limits in force changed 2 times during this time, the last time at " + local(2) + ", so different limits have refused calls",
+		"api distinguishes IPv6 callers by 72 bits, but the record keeps only the first 64",
 		"track is off and counts nothing",
 		"the record tells of 50s, which is less than the window of api",
-		"the override for 2001:db8::1/128 is narrower than what the record tells apart of IPv6 addresses, the first 64 bits",
-		"one counts only some calls of /api/projects/{token}/customers/{id}, and the record does not tell which: none are counted for it",
+		"the override for 2001:db8::1/128 is narrower than the part of IPv6 addresses that the record keeps, the first 64 bits",
+		"one counts only some calls of /api/projects/{token}/customers/{id}, and the record does not show which ones: none of them is counted",
 	}
 	if diff := gocmp.Diff(want, o.Warnings); diff != "" {
 		t.Error("(-want +got):\n" + diff)

@@ -17,7 +17,7 @@ func (r *Record) warnings() []string {
 	warnings := []string{}
 	add := func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) }
 	if r.Unrecorded > 0 {
-		add("%d calls more came from so many callers at once that there was no room for them in the record", r.Unrecorded)
+		add("%d more calls are missing from the record, because too many callers came at once", r.Unrecorded)
 	}
 	if n := len(r.Gaps); n > 0 {
 		longest := slices.MaxFunc(r.Gaps, func(a, b traffic.Gap) int { return cmp.Compare(a.To.Sub(a.From), b.To.Sub(b.From)) })
@@ -25,14 +25,14 @@ func (r *Record) warnings() []string {
 		if n > 1 {
 			which = fmt.Sprintf("%v in %d gaps, the longest of them ", r.Missing(), n)
 		}
-		add("nothing was recorded for %s%v from %s; it is taken for a time without calls",
+		add("nothing was recorded for %s%v from %s; this time counts as time without calls",
 			which, longest.To.Sub(longest.From), longest.From.Local().Format(time.DateTime))
 	}
 	if r.Damaged > 0 {
-		add("%s could not be read to the end, as it is after a server was killed", several(r.Damaged, "file"))
+		add("%s could not be read to the end, which happens if a server was killed", several(r.Damaged, "file"))
 	}
 	if n := len(r.Changes); n > 0 {
-		add("the limits in force changed %s meanwhile, the last time at %s: what was refused was so by different ones",
+		add("the limits in force changed %s during this time, the last time at %s, so different limits have refused calls",
 			several(n, "time"), r.Changes[n-1].Local().Format(time.DateTime))
 	}
 	return warnings
@@ -50,7 +50,7 @@ func (r *run) warnings(record *Record) []string {
 	warnings := record.lacks(r.set.Policies())
 	for _, o := range r.limits.Overrides {
 		if o.Address.IsValid() && o.Address.Addr().Is6() && o.Address.Bits() > traffic.AddrBits {
-			warnings = append(warnings, fmt.Sprintf("the override for %s is narrower than what the record tells apart of IPv6 addresses, the first %d bits",
+			warnings = append(warnings, fmt.Sprintf("the override for %s is narrower than the part of IPv6 addresses that the record keeps, the first %d bits",
 				o.Address, traffic.AddrBits))
 		}
 	}
@@ -69,7 +69,7 @@ func (r *Record) lacks(policies []trackway.Policy) (warnings []string) {
 			long = append(long, p.Name)
 		}
 		if p.IPv6Prefix > traffic.AddrBits {
-			warnings = append(warnings, fmt.Sprintf("%s tells IPv6 callers apart by %d bits, the record by the first %d", p.Name, p.IPv6Prefix, traffic.AddrBits))
+			warnings = append(warnings, fmt.Sprintf("%s distinguishes IPv6 callers by %d bits, but the record keeps only the first %d", p.Name, p.IPv6Prefix, traffic.AddrBits))
 		}
 	}
 	if len(long) > 0 {
@@ -85,7 +85,7 @@ func (r *run) variable() (warnings []string) {
 	for _, k := range r.kinds {
 		if _, sometimes := r.set.Governing(k.call.Method, k.call.Path); strings.Contains(k.call.Path, "{") {
 			for _, p := range sometimes {
-				found[fmt.Sprintf("%s counts only some calls of %s, and the record does not tell which: none are counted for it", p.Name, k.call.Route)] = true
+				found[fmt.Sprintf("%s counts only some calls of %s, and the record does not show which ones: none of them is counted", p.Name, k.call.Route)] = true
 			}
 		}
 	}

@@ -197,7 +197,7 @@ func (r *Recorder) tick(now time.Time) {
 		r.pruned = now
 		err := r.prune(now, 0)
 		if err != nil && !r.stuck {
-			r.log.Warn("recorded calls that are too old, or too many, cannot be removed; said once", "err", err)
+			r.log.Warn("old recorded calls cannot be removed; this is logged once", "err", err)
 		}
 		r.stuck = err != nil
 		r.totals.bytes.Store(r.total)
@@ -241,7 +241,7 @@ func (r *Recorder) writeLocked(now time.Time) error {
 func (r *Recorder) complain(err error) {
 	switch {
 	case err != nil && !r.failing:
-		r.log.Warn("calls cannot be recorded; said once", "err", err)
+		r.log.Warn("calls cannot be recorded; this is logged once", "err", err)
 	case err == nil && r.failing:
 		r.log.Info("calls are recorded again")
 	}

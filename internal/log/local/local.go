@@ -1,12 +1,13 @@
 // Package local is the log of a server that stands alone. It gives entries
-// their order, has the machine apply them, and waits until what they did is on
+// their order, has the machine apply them, and waits until their effects are on
 // the disk. It keeps no entries: the machine's write-ahead log keeps their
 // effects.
 //
-// Requests that come while others are applied form a group. The first of them
-// applies them all as one entry, with one wait for the disk, because the price
+// Requests that arrive while others are applied form a group. The first of them
+// applies them all as one entry, with one wait for the disk, because the cost
 // of an entry and of a wait does not depend on the number of requests. A busy
-// server pays it once for many requests, and an idle one waits for nobody.
+// server pays it once for many requests, and on an idle server nobody waits for
+// others.
 package local
 
 import (
@@ -64,14 +65,15 @@ type Log struct {
 	order sync.Mutex
 
 	// turn lets one group at a time wait for order. So any other entry waits
-	// for two groups at most, however many there are: an erasure has to come in
-	// before the log has gone on too far.
+	// for at most two groups, however many there are. An erasure, for example,
+	// has to be applied before the log has grown too much.
 	turn sync.Mutex
 
 	closed bool
 }
 
-// Open returns the log of a machine. It goes on where the machine is.
+// Open returns the log of a machine. It continues after the entries that the
+// machine has applied.
 func Open(m Machine) *Log { return &Log{machine: m} }
 
 // Append applies an entry, and waits until its effects are on the disk unless a
@@ -95,7 +97,7 @@ func (l *Log) Append(e entry.Entry) error {
 	return l.machine.Sync()
 }
 
-// Close ends the log: what is appended from then on is refused.
+// Close ends the log. It refuses later entries.
 func (l *Log) Close() {
 	l.order.Lock()
 	defer l.order.Unlock()
@@ -153,7 +155,7 @@ func (g *gathering) join(requests []entry.Request) (joined *group, place int) {
 	return g.now, place
 }
 
-// close lets nobody join gr any more.
+// close keeps further requests from joining gr.
 func (g *gathering) close(gr *group) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

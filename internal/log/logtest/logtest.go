@@ -15,12 +15,12 @@ import (
 
 // Log is what is tested.
 type Log interface {
-	// Append has the machine apply an entry and writes what became of it into
-	// the entry. Unless its kind may be forgotten by a crash, it is durable on
-	// return.
+	// Append has the machine apply an entry and writes the results into the
+	// entry. On return the entry is durable, except for kinds that a crash may
+	// forget.
 	Append(e entry.Entry) error
 
-	// Close ends the log: what is appended after that is refused.
+	// Close ends the log. It refuses later entries.
 	Close()
 }
 
@@ -35,7 +35,7 @@ type Features struct {
 	Shared bool
 }
 
-// Run tests the logs that open returns. It is called with a machine that may
+// Run tests the logs that open returns. It calls open with a machine that may
 // have applied entries before; the log goes on after them.
 func Run(t *testing.T, f Features, open func(m *Machine) Log) {
 	t.Helper()
@@ -114,7 +114,7 @@ func results(t *testing.T, open func(*Machine) Log) {
 	}
 }
 
-// durable: after a crash there is all that was acknowledged.
+// durable: after a crash, everything acknowledged is there.
 func durable(t *testing.T, open func(*Machine) Log) {
 	t.Helper()
 	m := new(Machine)
@@ -137,8 +137,8 @@ func afterCrash(t *testing.T, m *Machine, open func(*Machine) Log) []string {
 	return stored[:len(stored)-1]
 }
 
-// lazy: entries that may be forgotten do not wait for the disk, and are on it
-// with the next one that does.
+// lazy: entries that a crash may forget do not wait for the disk. They are on
+// the disk together with the next entry that waits.
 func lazy(t *testing.T, open func(*Machine) Log) {
 	t.Helper()
 	m := new(Machine)
@@ -167,8 +167,8 @@ func goesOn(t *testing.T, open func(*Machine) Log) {
 	wantApplied(t, after, "1 a", "2 b")
 }
 
-// concurrent: each of many who append at once has its own results, and all is
-// applied once.
+// concurrent: if many append at once, each has its own results, and everything
+// is applied once.
 func concurrent(t *testing.T, open func(*Machine) Log) {
 	t.Helper()
 	const writers, each = 8, 50

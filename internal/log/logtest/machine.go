@@ -9,12 +9,13 @@ import (
 	"trackway/internal/entry"
 )
 
-// fails is the type of a command, or the name of a cursor, that fails.
+// fails is the type of a command, or the name of a cursor, that makes the
+// machine fail.
 const fails = "fails"
 
 var errMachine = errors.New("the machine has failed")
 
-// Machine is a machine that a test looks into. It notes what it applies. The
+// Machine is a machine that a test can look into. It notes what it applies. The
 // zero value is ready; its fields are set before it is used.
 type Machine struct {
 	Most         int // commands carried out for an entry; 0: all
@@ -125,8 +126,8 @@ func (m *Machine) Sync() error {
 	return nil
 }
 
-// Crashed returns the machine as it is after a crash: without what is not on
-// the disk.
+// Crashed returns the machine as it is after a crash: without everything that
+// is not on the disk.
 func (m *Machine) Crashed() *Machine {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -158,14 +159,14 @@ func (m *Machine) Syncs() int {
 	return m.syncs
 }
 
-// Tries returns how often an entry was to be applied.
+// Tries returns how often Apply was called.
 func (m *Machine) Tries() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.tries
 }
 
-// Hold has entries wait until release is called.
+// Hold makes entries wait until release is called.
 func (m *Machine) Hold() (release func()) {
 	m.waiting = make(chan struct{}, 1)
 	m.holding.Lock()

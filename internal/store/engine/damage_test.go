@@ -34,7 +34,7 @@ func TestDamagedTableIsRested(t *testing.T) {
 			return db
 		}
 		db := open()
-		for range 3 { // tables of the topmost level
+		for range mostLayers - 1 { // tables of the topmost level
 			if err := db.Set([]byte("lkey"), []byte("needle"), pebble.Sync); err != nil || db.Flush() != nil {
 				t.Fatal(err)
 			}

@@ -73,7 +73,7 @@ func TestRoomForCompactions(t *testing.T) {
 			t.Fatal(err)
 		}
 		full.Store(true)
-		for range 5 { // tables of the topmost level
+		for range mostLayers + 1 { // tables of the topmost level, enough for a compaction
 			if err := db.Set([]byte("lkey"), []byte("value"), pebble.Sync); err != nil || db.Flush() != nil {
 				t.Fatal(err)
 			}

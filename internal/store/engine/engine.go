@@ -22,19 +22,22 @@ import (
 // Sizes and thresholds. docs/adr/0001-log-primary-layout.md has the
 // measurements.
 const (
-	defaultCache = 128 << 20
-	defaultTable = 32 << 20 // of a memtable
+	defaultCache = 64 << 20
+	defaultTable = 16 << 20 // of a memtable
 	blockSize    = 32 << 10
 	// of the upper levels: the log's tables are moved down unchanged
 	tableSize = 32 << 20
+	// layers of level 0 at which it is compacted: as many bytes as four of
+	// memtables twice as large
+	mostLayers = 8
 )
 
 // Options configures a store's database.
 type Options struct {
 	FS       vfs.FS       // nil: the operating system's
 	Log      *slog.Logger // nil: nothing is logged
-	Cache    int64        // size of the cache of decompressed blocks in bytes; 0: 128 MiB
-	MemTable int          // size of a memtable in bytes; 0: 32 MiB
+	Cache    int64        // size of the cache of decompressed blocks in bytes; 0: 64 MiB
+	MemTable int          // size of a memtable in bytes; 0: 16 MiB
 	Fatal    func(error)  // receives errors from which Pebble cannot recover
 	// receives a part of a file that cannot be read, which the reader learns as
 	// well; nil: not reported
@@ -156,7 +159,7 @@ func prepare(dir string, o Options) (*pebble.Options, *disk) {
 		FormatMajorVersion:          pebble.FormatValueSeparation,
 		MemTableSize:                uint64(o.MemTable),
 		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       8,
+		L0CompactionThreshold:       2 * mostLayers, // Pebble counts each layer twice
 		L0StopWritesThreshold:       40,
 		LBaseMaxBytes:               256 << 20,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },

@@ -67,7 +67,7 @@ func TestBackgroundWorkRests(t *testing.T) {
 						t.Error(err)
 					}
 				}
-				for range 3 { // tables of the topmost level
+				for range mostLayers - 1 { // tables of the topmost level
 					put()
 					if err := db.Flush(); err != nil {
 						t.Fatal(err)

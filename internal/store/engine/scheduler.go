@@ -7,8 +7,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// grantPause is the time between two looks whether a compaction waits. It is
-// that of Pebble's own scheduler.
+// grantPause is how often the scheduler looks for a compaction that waits.
+// Pebble's own scheduler looks as often.
 const grantPause = 100 * time.Millisecond
 
 // scheduler lets compactions run as Pebble's own scheduler does: as many as

@@ -34,7 +34,7 @@ type Table struct {
 
 // Each calls do for each remembered erasure, oldest first. A record that cannot
 // be read counts as an erasure that is not done and may be of anything. The
-// next clean-up, which does it, therefore looks everywhere.
+// next clean-up completes it, and therefore looks everywhere.
 func (t Table) Each(do func(id uint64, e Record)) error { return t.each(t.DB, do) }
 
 func (t Table) each(from reading.Reader, do func(id uint64, e Record)) error {
@@ -84,10 +84,10 @@ func (t Table) List(project uint32, copies []change.Copy) ([]query.Erasure, erro
 	return list, err
 }
 
-// Cleaned notes that the files no longer hold what these erasures erased. Those
-// for which no copy is waited for are done. It returns the ids of these, and
-// forgets the oldest done erasures. next is the number of the next erasure,
-// last that of the last change, and at the time.
+// Cleaned notes that the files no longer hold what these erasures erased. An
+// erasure is done if it waits for no copy. Cleaned returns the ids of those
+// that are done, and forgets the oldest done erasures. next is the number of
+// the next erasure, last is that of the last change, and at is the time.
 func (t Table) Cleaned(pending map[uint64]Record, copies []change.Copy, next, last uint64, at trackway.Micros) (done []uint64, err error) {
 	b := t.DB.NewBatch()
 	defer func() { _ = b.Close() }() // gives memory back

@@ -100,8 +100,8 @@ func (h *Holds) rewrittenAt(e *trackway.Event) uint64 {
 	return number
 }
 
-// Missed passes the destinations that miss events, and how many, of those noted
-// up to a sequence number.
+// Missed calls do for each destination that misses events, with the number of
+// them. It counts the events noted up to a sequence number.
 func (h *Holds) Missed(through uint64, do func(name string, events int)) {
 	for i, seqs := range h.missed {
 		if n := sort.Search(len(seqs), func(i int) bool { return seqs[i] > through }); n > 0 {

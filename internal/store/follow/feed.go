@@ -107,8 +107,9 @@ func (f *Feed) Changes(after, through uint64) iter.Seq2[[]change.Change, error] 
 	}
 }
 
-// some reads some of the changes after a number up to another one. It returns
-// the number up to which it has read all of them.
+// some reads some of the changes between two numbers: those greater than after,
+// and not greater than through. It returns the number up to which it has read
+// all of them.
 func (f *Feed) some(after, through uint64, missed *reading.Misses) (some []change.Change, last uint64, err error) {
 	last = through
 	size := 0

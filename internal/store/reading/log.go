@@ -147,9 +147,10 @@ func Back(from pebble.Reader, high uint64, lost func(number uint64, err error), 
 	return nil
 }
 
-// Misses counts the numbers in a row that could not be read at the end of a
-// reading of changes: events, and other changes. The next reading starts with
-// these counts, so that it need not run out of patience again.
+// Misses counts the numbers that could not be read, one after another, at the
+// end of a reading of changes. It counts events and other changes apart. The
+// next reading starts with these counts, so that it gives up as early as one
+// long reading would.
 type Misses struct{ events, others int }
 
 // Changes calls do for the changes from number low up to, but not including,

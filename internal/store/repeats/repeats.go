@@ -18,7 +18,7 @@ import (
 	"trackway/internal/store/timeline"
 )
 
-// Noted reports whether an event with the same content was noted that now
+// Noted reports whether the table has an event with the same content that now
 // belongs to the same customer.
 func Noted(from reading.Reader, e *trackway.Event) (bool, error) {
 	seq, err := find(from, e)
@@ -56,8 +56,8 @@ func Forget(from reading.Reader, to *overlay.Overlay, e *trackway.Event) error {
 	return to.Delete(Key(e), nil)
 }
 
-// find returns the number of the event with this content that was noted, or 0
-// if no such event was.
+// find returns the number of the noted event with this content, or 0 if no such
+// event was noted.
 func find(from reading.Reader, e *trackway.Event) (seq uint64, err error) {
 	value, closer, err := from.Get(Key(e))
 	if errors.Is(err, pebble.ErrNotFound) {

@@ -196,8 +196,8 @@ func (s *Scrubber) Compact(ctx context.Context, r Span) error {
 	return s.DB.Compact(ctx, start, r.End, false)
 }
 
-// Unclean lists the tables with tombstones, or with versions that a snapshot
-// showed when the tables were written.
+// Unclean lists the tables with tombstones, or with old versions that were kept
+// because a snapshot showed them when the tables were written.
 func (s *Scrubber) Unclean(r Span) (found []Span, err error) {
 	levels, err := s.DB.SSTables(pebble.WithKeyRangeFilter(r.Start, r.End), pebble.WithProperties())
 	if err != nil {

@@ -1,4 +1,4 @@
-// How far destinations were behind, as far as somebody has looked.
+// The lag of each destination, as far as this page has seen it.
 
 import type { Destinations } from "../api.ts";
 

@@ -37,7 +37,7 @@ test("destinations are shown with their lag and their errors; without any, the p
     await card("out").getByText("Every row fitted.").waitFor();
     await card("out").getByRole("img", { name: /Changes that out does not have yet/ }).waitFor();
     await shows("hook", "Failing, and trying again");
-    await card("hook").getByText(/is no public address/).first().waitFor();
+    await card("hook").getByText(/is not a public address/).first().waitFor();
     await shows("later", "Paused");
     await card("later").getByText("trackway destinations resume later").waitFor();
     if (await card("later").getByText("Every row fitted.").isVisible()) throw new Error("no row was written, so none fitted");

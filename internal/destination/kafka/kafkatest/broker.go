@@ -18,7 +18,7 @@ import (
 
 // Broker is a running broker. It may be killed and started again.
 type Broker struct {
-	Proxy *Proxy // what clients of [Broker.ProxiedURL] go through
+	Proxy *Proxy // the proxy that clients of [Broker.ProxiedURL] pass through
 
 	lib, dir string
 	direct   string // address of the listener that clients reach directly
@@ -27,7 +27,8 @@ type Broker struct {
 }
 
 // setup is the configuration. Its arguments are the folder, and the ports of
-// the controller, the direct listener, the other one, and the proxy before it.
+// the controller, the direct listener, the other listener, and the proxy in
+// front of it.
 const setup = `process.roles=broker,controller
 node.id=1
 log.dirs=%[1]s/data
@@ -131,17 +132,18 @@ func (b *Broker) Run(tb testing.TB) {
 	}
 }
 
-// Kill ends the broker at once, as a power cut of the process does. It may be
+// Kill ends the broker at once, like a power cut of its process. It may be
 // called more than once.
 func (b *Broker) Kill() {
 	_ = b.process.Process.Kill() // it may have ended
 	<-b.ended
 }
 
-// URL is the broker's for a destination, and goes there directly.
+// URL returns the broker's URL for a destination. It leads directly to the
+// broker.
 func (b *Broker) URL() string { return "kafka://" + b.direct }
 
-// ProxiedURL is the broker's for a destination, and goes through
+// ProxiedURL returns the broker's URL for a destination. It leads through
 // [Broker.Proxy].
 func (b *Broker) ProxiedURL() string { return "kafka://" + b.Proxy.address }
 
@@ -153,7 +155,7 @@ func freePorts(tb testing.TB, n int) []string {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		open[i] = l // until all are found, so that they differ
+		open[i] = l // all stay in use until the last is found, so that they differ
 		_, ports[i], _ = net.SplitHostPort(l.Addr().String())
 	}
 	for _, l := range open {

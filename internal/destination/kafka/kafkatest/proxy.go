@@ -18,8 +18,8 @@ type Fault int
 const (
 	None       Fault = iota
 	Refused          // there are no connections
-	Unanswered       // requests arrive, and their answers do not
-	Slow             // each answer comes a second later
+	Unanswered       // requests arrive, but their answers do not
+	Slow             // each answer arrives a second late
 )
 
 // Proxy passes connections on to an address.
@@ -59,8 +59,8 @@ func newProxy(tb testing.TB, to string) *Proxy {
 	return p
 }
 
-// Set breaks the connections, or mends them. Of a connection that is broken,
-// the rest of its answers is lost for ever.
+// Set breaks the connections, or repairs them. The remaining answers on a
+// broken connection are lost for good.
 func (p *Proxy) Set(f Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -78,7 +78,7 @@ func (p *Proxy) now() Fault {
 	return p.fault
 }
 
-// enter notes a connection, unless there may be none.
+// enter notes a connection. It reports false if no connection is allowed now.
 func (p *Proxy) enter(conn net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -115,7 +115,7 @@ func (p *Proxy) serve(ctx context.Context, client net.Conn) {
 	up.Wait()
 }
 
-// answers passes on what the server sends, as the fault wants it.
+// answers passes on what the server sends, in the way that the fault demands.
 func (p *Proxy) answers(ctx context.Context, client, server net.Conn) {
 	buf := make([]byte, 64<<10)
 	for {

@@ -1,5 +1,5 @@
-// Package objecttest reads objects that internal/destination/object has written
-// with tools of others, for tests: DuckDB and encoding/json.
+// Package objecttest reads objects of internal/destination/object in tests,
+// with tools of others: DuckDB and encoding/json.
 package objecttest
 
 import (
@@ -24,7 +24,7 @@ import (
 )
 
 // Program returns the path of a program that `tools/install-partners` installs
-// with the partners of these kinds. The test skips without it.
+// with the partners of these kinds. The test skips if it is not installed.
 func Program(tb testing.TB, name, what string) string {
 	tb.Helper()
 	_, here, _, _ := runtime.Caller(0)
@@ -43,8 +43,8 @@ db.execute("SET TimeZone = 'UTC'")
 print(json.dumps(db.execute(sys.stdin.read()).fetchall(), default=str))
 `
 
-// Query runs statements in DuckDB and returns the rows of the last one: numbers
-// are [json.Number], and what JSON does not have is text.
+// Query runs statements in DuckDB and returns the rows of the last one. Numbers
+// are [json.Number], and types that JSON does not have are text.
 func Query(tb testing.TB, statements string) [][]any {
 	tb.Helper()
 	run := exec.CommandContext(tb.Context(), Program(tb, "python3", prereq.DuckDB), "-c", script) //nolint:gosec // its path is ours
@@ -64,7 +64,7 @@ func Query(tb testing.TB, statements string) [][]any {
 	return rows
 }
 
-// Text writes rows as psql does without a frame.
+// Text formats rows as psql does in unaligned mode.
 func Text(rows [][]any) string {
 	var lines []string
 	for _, row := range rows {
@@ -80,7 +80,7 @@ func Text(rows [][]any) string {
 	return strings.Join(lines, "\n")
 }
 
-// tables are everything in one query, so that DuckDB starts once.
+// tables reads everything in one query, so that DuckDB starts only once.
 const tables = `
 SELECT 'event' AS kind, seq AS n, project AS a, customer AS m, type AS b, epoch_us(e.at) AS t, epoch_us(received_at) AS u, CAST(properties AS VARCHAR) AS p FROM events e
 UNION ALL BY NAME SELECT 'customer' AS kind, customer AS n, project AS a, changed AS m, CAST(erased AS VARCHAR) AS b, epoch_us(created_at) AS t, CAST(properties AS VARCHAR) AS p FROM customers
@@ -89,9 +89,8 @@ UNION ALL BY NAME SELECT 'map' AS kind, customer AS n, survivor AS m FROM custom
 UNION ALL BY NAME SELECT 'erasure' AS kind, erasure AS n, project AS a, customer AS m, epoch_us(asked_at) AS t, epoch_us(done_at) AS u FROM erasures
 `
 
-// Tables reads everything below a folder through the views. Properties in
-// NDJSON are read with encoding/json, because DuckDB writes numbers in its own
-// way.
+// Tables reads everything below a folder through the views. It reads properties
+// in NDJSON with encoding/json, because DuckDB formats numbers in its own way.
 func Tables(tb testing.TB, views, folder string) *destinationtest.Tables {
 	tb.Helper()
 	raw := properties(tb, folder)
@@ -140,7 +139,8 @@ func Tables(tb testing.TB, views, folder string) *destinationtest.Tables {
 	return t
 }
 
-// properties returns those of NDJSON, by seq or by customer and change.
+// properties returns the properties in NDJSON, by seq, or by customer and
+// change.
 func properties(tb testing.TB, folder string) map[string][]byte {
 	tb.Helper()
 	all := map[string][]byte{}

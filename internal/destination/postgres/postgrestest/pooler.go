@@ -16,9 +16,9 @@ import (
 	"trackway/internal/prereq"
 )
 
-// Pooler starts PgBouncer before the server, in its mode transaction, for the
-// owner of a database, and returns its port. It ends with the test. It skips
-// the test if PgBouncer is not installed.
+// Pooler starts PgBouncer in front of the server, in transaction mode, for the
+// owner of a database, and returns its port. It ends with the test. If
+// PgBouncer is not installed, it skips the test.
 func (d *Database) Pooler(tb testing.TB) (port int) {
 	tb.Helper()
 	program, err := exec.LookPath("pgbouncer")

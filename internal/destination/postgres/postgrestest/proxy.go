@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Proxy is a TCP proxy before a server that can break connections in several
-// ways.
+// Proxy is a TCP proxy in front of a server. It can break connections in
+// several ways.
 type Proxy struct {
 	Port int
 
@@ -53,8 +53,8 @@ func (s *Server) Proxy(tb testing.TB) *Proxy {
 	return p
 }
 
-// LoseCommit makes the proxy pass the next COMMIT on, wait for its answer, and
-// break the connection instead of passing the answer back.
+// LoseCommit makes the proxy pass on the next COMMIT, wait for its answer, and
+// then break the connection instead of passing the answer back.
 func (p *Proxy) LoseCommit() {
 	p.lost.Store(false)
 	p.lose.Store(true)
@@ -69,7 +69,7 @@ func (p *Proxy) Refuse(refuse bool) {
 	p.Cut()
 }
 
-// Slow makes the proxy pass answers on late.
+// Slow makes the proxy delay answers.
 func (p *Proxy) Slow(slow bool) { p.slow.Store(slow) }
 
 // Cut breaks all connections.
@@ -117,7 +117,7 @@ func (p *Proxy) serve(client net.Conn) {
 	_ = server.Close()
 }
 
-// pump copies until an error, or until pass says no.
+// pump copies until an error, or until pass returns false.
 func pump(to, from net.Conn, pass func([]byte) bool) {
 	buffer := make([]byte, 64<<10)
 	for {

@@ -99,8 +99,8 @@ const Password = "the superuser's secret"
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
-// programs returns the directory of the newest server that is installed.
-// Debian does not put it on the path.
+// programs returns the directory of the newest installed server. Debian does
+// not put it on the PATH.
 func programs() (string, error) {
 	if path, err := exec.LookPath("initdb"); err == nil {
 		if path, err = filepath.EvalSymlinks(path); err == nil {
@@ -114,7 +114,7 @@ func programs() (string, error) {
 	return filepath.Dir(all[len(all)-1]), nil
 }
 
-// becomeSomebody gives the directory to a user without rights.
+// becomeSomebody makes an unprivileged user the owner of the directory.
 func (s *Server) becomeSomebody() error {
 	who, err := user.Lookup("postgres")
 	if err != nil {
@@ -134,8 +134,9 @@ func (s *Server) becomeSomebody() error {
 	return os.Chown(s.dir, uid, gid)
 }
 
-// command returns a command of the server's programs. It does not end with a
-// test's context, since the server is stopped in an orderly way.
+// command returns a command that runs one of the server's programs. It does not
+// end with a test's context, because the server must be stopped in an orderly
+// way.
 func (s *Server) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(context.Background(), filepath.Join(s.bin, name), args...) //nolint:gosec // a program of the server
 	cmd.Dir = s.dir
@@ -200,8 +201,8 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-// Kill kills the server and all its processes, as a power cut would, except
-// that the file system keeps what was written. Run starts it again.
+// Kill kills the server and all its processes. This is like a power cut, except
+// that the file system keeps what was written. Run starts the server again.
 func (s *Server) Kill() {
 	children := s.children()
 	_ = s.cmd.Process.Kill()
@@ -212,7 +213,7 @@ func (s *Server) Kill() {
 }
 
 // KillBackends kills the processes that serve connections. The server notices,
-// ends all others and recovers.
+// ends all other processes, and recovers.
 func (s *Server) KillBackends(tb testing.TB) {
 	tb.Helper()
 	for _, row := range s.SQL(tb, "postgres", "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()") {
@@ -224,7 +225,7 @@ func (s *Server) KillBackends(tb testing.TB) {
 	}
 }
 
-// children returns the processes of the server, other than the first.
+// children returns the processes of the server, except the first.
 func (s *Server) children() []int {
 	parent := strconv.Itoa(s.cmd.Process.Pid)
 	var pids []int
@@ -234,7 +235,7 @@ func (s *Server) children() []int {
 		if err != nil {
 			continue // it has ended
 		}
-		_, rest, _ := strings.Cut(string(stat), ") ") // behind the name: the state and the parent
+		_, rest, _ := strings.Cut(string(stat), ") ") // after the name: the state and the parent
 		if f := strings.Fields(rest); len(f) > 1 && f[1] == parent {
 			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name))); err == nil {
 				pids = append(pids, pid)
@@ -263,7 +264,7 @@ func (s *Server) url(user, password string, port int, database string) string {
 	return u.String()
 }
 
-// Database is a database that a role without further rights owns.
+// Database is a database that belongs to a role without further rights.
 type Database struct {
 	Name, Role, Password string
 

@@ -1,11 +1,11 @@
-package config
+package reach
 
 import (
 	"net"
 	"testing"
 )
 
-func TestReachable(t *testing.T) {
+func TestLocal(t *testing.T) {
 	t.Parallel()
 	for addr, want := range map[string]string{
 		"0.0.0.0:80": "127.0.0.1:80", ":80": "127.0.0.1:80", "[::]:80": "[::1]:80", "127.0.0.2:80": "127.0.0.2:80", "[2001:db8::1]:80": "[2001:db8::1]:80",
@@ -14,7 +14,7 @@ func TestReachable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := Reachable(tcp); got != want {
+		if got := Local(tcp); got != want {
 			t.Errorf("%s: got %s, want %s", addr, got, want)
 		}
 	}

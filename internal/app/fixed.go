@@ -1,14 +1,17 @@
-package config
+package app
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
+
+	"trackway/internal/config"
 )
 
-// CheckReload returns an error if the next configuration changes settings that
+// checkFixed returns an error if the next configuration changes settings that
 // cannot change while the server runs, such as where it listens and where it
 // stores its data. The error names each of them.
-func CheckReload(old, next *Config) error {
+func checkFixed(old, next *config.Config) error {
 	var changed []string
 	for _, setting := range []struct {
 		name    string
@@ -17,7 +20,7 @@ func CheckReload(old, next *Config) error {
 		{"listen", old.Listen != next.Listen},
 		{"ops_listen", old.OpsListen != next.OpsListen},
 		{"data_dir", old.DataDir != next.DataDir},
-		{"tls", old.TLS != next.TLS},
+		{"tls", !reflect.DeepEqual(old.TLS, next.TLS)},
 		{"proxy_protocol", old.ProxyProtocol != next.ProxyProtocol},
 		{"cluster", !old.Cluster.Equal(&next.Cluster)},
 		{"memory", old.Memory != next.Memory},

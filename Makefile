@@ -76,9 +76,10 @@ TRACKWAY_REQUIRE ?= curl pebble $(if $(shell command -v node),node) $(if $(shell
 	$(if $(shell python3 -c "import sys; print(sys.version_info >= (3, 11) or str())" 2>/dev/null),fuzzer) \
 	$(if $(shell command -v nginx),nginx) $(if $(shell command -v caddy),caddy)
 
-# The tests of each kind of destination. Here they run at their small size;
-# `make test-destinations` has the full one.
-HEAVY := internal/destination/
+# The tests of each kind of destination, and of a cluster. Here they run at
+# their small size; `make test-destinations` and `make test-cluster` have the
+# full one.
+HEAVY := -e internal/destination/ -e internal/log/raft
 
 .PHONY: test
 test: test-deps test-js $(if $(PYTHON),python,no-python) $(if $(NPM),test-web,no-web) ## install what the tests need and run them all, with the race detector
@@ -112,6 +113,13 @@ test-destinations: ## install what destinations write into, and test them with i
 	TRACKWAY_REQUIRE='$(PARTNERS)' $(GO) test $(DESTINATIONS) -parallel 6 -timeout 60m ./internal/destination/...
 	TRACKWAY_REQUIRE='$(PARTNERS)' $(GO) test -race -timeout 60m -run '^(TestDestinations|TestMirror)$$' ./internal/e2e \
 		-destination-rounds=$(ROUNDS)
+
+# ROUNDS is how often the last test kills a server: 100 is the full size.
+.PHONY: test-cluster
+test-cluster: ROUNDS = 10
+test-cluster: test-deps ## test several servers that keep the same data
+	$(GO) test -race -count=1 -timeout 60m ./internal/log/raft/...
+	$(GO) test -race -count=1 -timeout 60m -run '^TestCluster' ./internal/e2e -cluster-rounds=$(ROUNDS)
 
 # The race detector needs a C compiler. The test of the commands that a first
 # start prints needs curl. The clients that must obey the limits, and the fuzzer

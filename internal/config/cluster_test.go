@@ -36,9 +36,6 @@ func TestCluster(t *testing.T) {
 	if alone.Cluster.Member() {
 		t.Error("a server without a listener is a member")
 	}
-	if err := CheckReload(alone, mustParse(t, loopback+minimal, Flags{})); err == nil {
-		t.Error("a reload makes a member")
-	}
 }
 
 func TestClusterProblems(t *testing.T) {

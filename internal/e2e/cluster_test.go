@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -15,9 +16,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"trackway/internal/scale"
 )
+
+var clusterRounds = flag.Int("cluster-rounds", 2, "how many `rounds` TestCluster makes; the full size is 100")
 
 // cluster is the servers of a test, and their configurations.
 type cluster struct {
@@ -166,16 +167,15 @@ func (l *load) sendThrough(t *testing.T, servers []*server, more int64, disturb 
 // TestCluster: three servers take commands together. In each round, one of them
 // is killed, every second time the leader, while clients send to all. The
 // others go on, everything acknowledged is stored once on every server, and the
-// killed one comes back.
+// killed one comes back. The flag -cluster-rounds sets the number of rounds.
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	rounds := scale.Of(4, 2)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	c := newCluster(t, 3)
 	var l load
-	for round := range rounds {
+	for round := range *clusterRounds {
 		servers, victim := slices.Clone(c.servers), random.IntN(len(c.servers))
 		if round%2 == 0 {
 			victim = c.leader()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"testing"
+	"time"
 )
 
 // TestClean: what was applied before is not in the files of the log any more,
@@ -25,6 +26,8 @@ func TestClean(t *testing.T) {
 		if !s.logHolds(t, secret) {
 			t.Error("it was not there before")
 		}
+	}
+	for _, s := range c.servers {
 		if err := s.log.Clean(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -62,4 +65,30 @@ func (s *server) logHolds(t *testing.T, text string) bool {
 		}
 	}
 	return false
+}
+
+// TestCleanWaits: a server that is a little behind is waited for. If it were
+// not, it would need the whole state.
+func TestCleanWaits(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, Options{Heartbeat: 3 * time.Second}) // the one that is cut off must not lead
+	l := ledger{became: make(map[string]error)}
+	leader := c.awaitLeader()
+	slow := c.except(leader)[0]
+	l.fill(t, slow.log, 1)
+	c.sever(slow, true, c.except(slow)...)
+	l.fill(t, leader.log, 20)
+	next := leader.log.raft.LastIndex() + 1 // of the entry that Clean appends
+	cleaned := make(chan error, 1)
+	go func() { cleaned <- leader.log.Clean(t.Context()) }()
+	leader.log.progress.await(next, nil, nil)
+	c.sever(slow, false, c.except(slow)...)
+	if err := <-cleaned; err != nil {
+		t.Fatal(err)
+	}
+	c.settle()
+	if slow.machine.replaced > 0 {
+		t.Error("it received the whole state")
+	}
+	l.check(t, c.wantEqual())
 }

@@ -16,6 +16,7 @@ import (
 	"trackway/internal/entry"
 	"trackway/internal/log/raft/logstore"
 	"trackway/internal/log/raft/peer"
+	"trackway/internal/sleep"
 )
 
 // Errors of the changes of members.
@@ -109,8 +110,9 @@ func (l *Log) Await(ctx context.Context) {
 }
 
 // Clean removes from the files of this server's log everything that was applied
-// before the call, by appending something that it can keep. A server that lacks
-// these entries gets the whole state instead.
+// before the call, by appending something that it can keep. It waits a while
+// until the others have these entries, too: a server that lacks them gets the
+// whole state, and starts again with it.
 func (l *Log) Clean(ctx context.Context) error {
 	end, ok := l.begin()
 	if !ok {
@@ -121,10 +123,31 @@ func (l *Log) Clean(ctx context.Context) error {
 	if err := l.CatchUp(ctx); err != nil {
 		return err
 	}
+	l.awaitOthers(ctx, through)
 	if err := l.raft.Snapshot().Error(); err != nil && !errors.Is(err, hraft.ErrNothingNewToSnapshot) {
 		return err
 	}
 	return l.store.Clean(ctx, through)
+}
+
+// othersTime limits how long a server waits for members that are down or far
+// behind.
+const othersTime = 10 * time.Second
+
+// awaitOthers waits until the other members have applied an entry, ctx ends, or
+// it has waited for long.
+func (l *Log) awaitOthers(ctx context.Context, index uint64) {
+	const pause = 20 * time.Millisecond
+	ctx, cancel := context.WithTimeout(ctx, othersTime)
+	defer cancel()
+	for _, address := range l.addresses() {
+		for address != l.o.Network.Advertise() {
+			got, err := l.askAt(ctx, change{Cluster: l.o.Name, Do: "progress"}, address)
+			if err == nil && got.Applied >= index || sleep.For(ctx, pause) != nil {
+				break
+			}
+		}
+	}
 }
 
 // Transfer hands leadership over to another voter. Only the leader can do that.
@@ -137,7 +160,7 @@ const changeTime = 15 * time.Second
 // connection of its own, and so is the answer.
 type change struct {
 	Cluster string // name of the cluster
-	Do      string // add, promote, remove or transfer
+	Do      string // add, promote, remove or transfer; progress asks how far a server is
 	ID      string // of the server that is meant
 	Address string // host:port at which it is reached
 	Applied uint64 // how far its state goes
@@ -145,9 +168,10 @@ type change struct {
 
 // changed is the answer.
 type changed struct {
-	Error  string `json:",omitempty"`
-	Leader string `json:",omitempty"` // host:port: ask this server instead
-	Behind bool   `json:",omitempty"` // the server has too little of the log to get a vote
+	Error   string `json:",omitempty"`
+	Leader  string `json:",omitempty"` // host:port: ask this server instead
+	Behind  bool   `json:",omitempty"` // the server has too little of the log to get a vote
+	Applied uint64 `json:",omitempty"` // the last entry in the state of the server that answers
 }
 
 const maxChange = 4 << 10 // bytes
@@ -167,10 +191,14 @@ func (l *Log) serveChanges(conn net.Conn) {
 	_ = json.NewEncoder(conn).Encode(l.change(asked)) // an error means that the other has gone
 }
 
-// change carries out a change, if this server is the leader.
+// change answers a question of another server. Only the leader carries out
+// changes.
 func (l *Log) change(c change) changed {
 	if c.Cluster != l.o.Name {
 		return changed{Error: fmt.Sprintf("this cluster is %q, not %q: see cluster.name in the configuration", l.o.Name, c.Cluster)}
+	}
+	if c.Do == "progress" {
+		return changed{Applied: l.progress.reached()}
 	}
 	if l.raft.State() != hraft.Leader {
 		if at, _ := l.raft.LeaderWithID(); at != "" {

@@ -423,3 +423,54 @@ func TestOneSnapshot(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestUnreadAnswers: messages to a follower go on and come to an end though
+// nobody reads the answers.
+func TestUnreadAnswers(t *testing.T) {
+	t.Parallel()
+	n := &names{at: make(map[string]string)}
+	a, b := n.start(t, "", nil), n.start(t, "", nil)
+	quiet := hclog.NewNullLogger()
+	from, to := a.Transport(0, ID{1}, 10*time.Second, quiet), b.Transport(0, ID{2}, 10*time.Second, quiet)
+	defer func() { _ = errors.Join(from.Close(), to.Close()) }()
+	const messages = 10
+	go func() {
+		for range messages {
+			rpc := <-to.Consumer()
+			rpc.Respond(new(hraft.AppendEntriesResponse), nil)
+		}
+	}()
+	p, err := from.AppendEntriesPipeline("b", to.LocalAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan error, 1)
+	go func() {
+		var last hraft.AppendFuture
+		for range messages {
+			sent, err := p.AppendEntries(new(hraft.AppendEntriesRequest), new(hraft.AppendEntriesResponse))
+			if err != nil {
+				answered <- err
+				return
+			}
+			last = sent
+		}
+		answered <- last.Error()
+	}()
+	select {
+	case err := <-answered:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("the sender is blocked")
+	}
+	for range messages {
+		if answer := <-p.Consumer(); answer.Error() != nil {
+			t.Error(answer.Error())
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -54,6 +54,59 @@ func (t *Transport) InstallSnapshot(
 	return t.snapshots.InstallSnapshot(id, target, args, resp, data)
 }
 
+// AppendEntriesPipeline implements [hraft.Transport].
+func (t *Transport) AppendEntriesPipeline(id hraft.ServerID, target hraft.ServerAddress) (hraft.AppendPipeline, error) {
+	p, err := t.NetworkTransport.AppendEntriesPipeline(id, target)
+	if err != nil {
+		return nil, err
+	}
+	patient := &pipeline{AppendPipeline: p, answers: make(chan hraft.AppendFuture), closed: make(chan struct{})}
+	go patient.run()
+	return patient, nil
+}
+
+// pipeline keeps answers until they are read. The library stops reading after a
+// refusal, before it stops sending. Its own pipeline blocks a sender whose
+// answers nobody reads, for ever: the follower would get no entries any more,
+// and the leader could not stop.
+type pipeline struct {
+	hraft.AppendPipeline
+
+	answers chan hraft.AppendFuture
+	end     sync.Once
+	closed  chan struct{}
+}
+
+// run passes answers on until Close is called. Few of them wait: the library
+// soon notices that it does not read any more.
+func (p *pipeline) run() {
+	var waiting []hraft.AppendFuture
+	for {
+		var first hraft.AppendFuture
+		var to chan<- hraft.AppendFuture // nil: nothing can be passed on
+		if len(waiting) > 0 {
+			first, to = waiting[0], p.answers
+		}
+		select {
+		case answer := <-p.AppendPipeline.Consumer():
+			waiting = append(waiting, answer)
+		case to <- first:
+			waiting = waiting[1:]
+		case <-p.closed:
+			return
+		}
+	}
+}
+
+// Consumer implements [hraft.AppendPipeline].
+func (p *pipeline) Consumer() <-chan hraft.AppendFuture { return p.answers }
+
+// Close implements [hraft.AppendPipeline].
+func (p *pipeline) Close() error {
+	p.end.Do(func() { close(p.closed) })
+	return p.AppendPipeline.Close()
+}
+
 // Close implements [hraft.WithClose].
 func (t *Transport) Close() error {
 	t.CloseStreams()

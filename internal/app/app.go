@@ -287,7 +287,7 @@ func (s *server) closeStore() error {
 // stop.
 func unlessEnded(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // it was asked for, and is no failure
 	}
 	return err
 }

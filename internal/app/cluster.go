@@ -148,15 +148,13 @@ func (r *refusals) save(to *store.Store) error {
 // run saves the counts each second, until ctx ends, and then a last time. While
 // the cluster cannot store anything, it waits.
 func (r *refusals) run(ctx context.Context, to *store.Store, ready func() error) error {
-	for {
-		ended := sleep.For(ctx, gatherTime) != nil
+	for ended := false; !ended; {
+		ended = sleep.For(ctx, gatherTime) != nil
 		if ready() == nil {
 			_ = r.save(to) // tried again, unless ended: a crash may lose counts, too
 		}
-		if ended {
-			return nil
-		}
 	}
+	return nil
 }
 
 // gathering is a store whose refusals are gathered.

@@ -56,7 +56,7 @@ func (s *server) openMember(ctx context.Context, reg *prometheus.Registry, again
 		return fmt.Errorf("cluster: %w", err)
 	}
 	o := s.storeOptions(reg)
-	o.Open = func(r store.Replica) (store.Log, error) {
+	o.Open = func(r store.Replica) (store.Log, error) { //nolint:contextcheck // the log works until it is closed
 		opened, err := raft.Open(machine{r, state}, raft.Options{
 			Dir: filepath.Join(dir, datadir.Log), Network: m.network, Name: m.cfg.Name, Heartbeat: m.cfg.Heartbeat, Log: s.Log, Fatal: m.fatal,
 		})
@@ -66,7 +66,7 @@ func (s *server) openMember(ctx context.Context, reg *prometheus.Registry, again
 		m.raft.Store(opened)
 		return memberLog{opened, s.Log}, nil
 	}
-	s.store, err = store.Open(state, o)
+	s.store, err = store.Open(state, o) //nolint:contextcheck // the store works until it is closed
 	// Not before the log is open: it would turn others away, and they would not
 	// know what became of their entries.
 	m.serve(ctx)

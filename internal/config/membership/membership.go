@@ -62,11 +62,8 @@ func (c *Cluster) Files() []*string { return []*string{&c.TLS.CA, &c.TLS.Cert, &
 // Check checks the section and completes it by what follows from its values.
 func (c *Cluster) Check(d Reporter) {
 	if !c.Member() {
-		for _, at := range []any{&c.Log, &c.Name, &c.Listen, &c.Advertise, &c.Peers, &c.TLS, &c.Heartbeat} {
-			if d.Given(at) {
-				d.Missing(c, "needs listen, the host:port for the other servers")
-				return
-			}
+		if slices.ContainsFunc([]any{&c.Log, &c.Name, &c.Listen, &c.Advertise, &c.Peers, &c.TLS, &c.Heartbeat}, d.Given) {
+			d.Missing(c, "needs listen, the host:port for the other servers")
 		}
 		return
 	}

@@ -33,6 +33,10 @@ help: ## print this help
 run: build ## build everything and start the server in this folder; ARGS="--listen …" are its flags
 	./bin/trackway serve $(ARGS)
 
+.PHONY: cluster
+cluster: build ## run three servers of one cluster on this machine; PORT=8080 is the first of nine ports
+	@./tools/cluster
+
 # The go tool asks git for the commit. It fails if git refuses, as it does in a
 # clone that another user owns.
 VCS = $(shell git rev-parse --verify --quiet HEAD >/dev/null 2>&1 && echo true || echo false)
@@ -73,9 +77,10 @@ TRACKWAY_REQUIRE ?= curl pebble $(if $(shell command -v node),node) $(if $(shell
 	$(if $(shell command -v nginx),nginx) $(if $(shell command -v caddy),caddy) \
 	$(if $(or $(wildcard tools/prometheus/promtool),$(shell command -v promtool)),prometheus)
 
-# The tests of each kind of destination. Here they run at their small size;
-# `make test-destinations` has the full one.
-HEAVY := internal/destination/
+# The tests of each kind of destination, and of a cluster. Here they run at
+# their small size; `make test-destinations` and `make test-cluster` have the
+# full one.
+HEAVY := -e internal/destination/ -e internal/log/raft
 
 # Packages with large tests of one goroutine, which take ten times as long with
 # the race detector: models of the store, for which Pebble checks its invariants
@@ -116,6 +121,13 @@ test-destinations: ## install what destinations write into, and test them with i
 	TRACKWAY_REQUIRE='$(PARTNERS)' $(GO) test $(DESTINATIONS) -parallel 6 -timeout 60m ./internal/destination/...
 	TRACKWAY_REQUIRE='$(PARTNERS)' $(GO) test -race -timeout 60m -run '^(TestDestinations|TestMirror)$$' ./internal/e2e \
 		-destination-rounds=$(ROUNDS)
+
+# ROUNDS is how often the last test kills a server: 100 is the full size.
+.PHONY: test-cluster
+test-cluster: ROUNDS = 10
+test-cluster: test-deps ## test several servers that keep the same data
+	$(GO) test -race -count=1 -timeout 60m ./internal/log/raft/...
+	$(GO) test -race -count=1 -timeout 60m -run '^TestCluster' ./internal/e2e -cluster-rounds=$(ROUNDS)
 
 # The race detector needs a C compiler. The test of the commands that a first
 # start prints needs curl. The clients that must obey the limits, and the fuzzer

@@ -13,6 +13,7 @@ import (
 	"trackway/internal/app"
 	"trackway/internal/config"
 	"trackway/internal/control"
+	"trackway/internal/datadir"
 )
 
 // input is the source that a command reads.
@@ -54,7 +55,7 @@ func (d *dataFlags) with(ctx context.Context, out output, create bool, do func(*
 	if _, err := os.Stat(cfg.DataDir); err != nil && !create {
 		return fmt.Errorf("there is no data: %w", err)
 	}
-	if err := belongs(cfg.DataDir, os.Geteuid()); err != nil {
+	if err := datadir.Belongs(cfg.DataDir, os.Geteuid()); err != nil {
 		return err
 	}
 	return alone(ctx, cfg, out, do)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"trackway/cmd/trackway/cluster"
 	"trackway/internal/config"
 	"trackway/internal/terminal"
 )
@@ -39,6 +40,7 @@ type commands struct {
 	Salvage      salvageCommand      `cmd:"" help:"Show what a damaged write-ahead log has lost, and continue without it."`
 	Limits       limitsCommand       `cmd:"" help:"Show how the rate limits are used, and what other limits would do."`
 	Destinations destinationsCommand `cmd:"" help:"Show and operate the destinations, to which all data is copied."`
+	Cluster      cluster.Command     `cmd:"" help:"Make several servers keep the same data, and operate them."`
 	Mirror       mirrorCommand       `cmd:"" help:"Compare the mirrors with this server."`
 	Bench        benchCommand        `cmd:"" help:"Put the server under load, and check that it stores what it has acknowledged."`
 	Doctor       doctorCommand       `cmd:"" help:"Check the installation: disk, clock, proxies, limits, and whether the configured addresses can be reached."`
@@ -107,7 +109,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		terminal.Say(stderr, "trackway: %v\nTry: %s --help\n", err, reached(err))
 		return misuse
 	}
-	if err := ctx.Run(output{terminal.Screen(stdout), terminal.Screen(stderr)}, input{stdin}); err != nil {
+	if err := ctx.Run(output{terminal.Screen(stdout), terminal.Screen(stderr)}, input{stdin}, clusterTools(terminal.Screen(stdout), terminal.Screen(stderr))); err != nil {
 		complain(stderr, err)
 		return failed
 	}

@@ -34,7 +34,7 @@ func (c *salvageCommand) Run(out output) error {
 	if _, err := os.Stat(cfg.DataDir); err != nil {
 		return fmt.Errorf("there is no data: %w", err)
 	}
-	if err := belongs(cfg.DataDir, os.Geteuid()); err != nil {
+	if err := datadir.Belongs(cfg.DataDir, os.Geteuid()); err != nil {
 		return err
 	}
 	lost, err := datadir.Salvage(cfg.DataDir, cfg.Log.Logger(out.stderr, cfg.Log.SlogLevel()), c.Drop)

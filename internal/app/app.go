@@ -7,7 +7,10 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,16 +39,42 @@ import (
 // send no more requests.
 var errStopping = errors.New("stopping")
 
+// errAgain ends a run that must begin again. It is no failure.
+var errAgain = errors.New("the server starts again")
+
 // Run serves until ctx ends. It answers the requests under way, closes the
-// store, and returns nil if everything has stopped cleanly.
-func Run(ctx context.Context, setup Setup) (err error) {
+// store, and returns nil if everything has stopped cleanly. A member of a
+// cluster whose data was replaced begins again.
+func Run(ctx context.Context, setup Setup) error {
+	for {
+		err := run(ctx, setup)
+		if !errors.Is(err, errAgain) {
+			return err
+		}
+		setup.Log.Info("starting again, with other data")
+	}
+}
+
+func run(ctx context.Context, setup Setup) (err error) {
 	cfg, log, reg := setup.Config, setup.Log, newRegistry()
 	s := &server{Setup: setup}
 	closing := func(f func() error) { err = errors.Join(err, f()) }
-	if err := s.openStore(reg); err != nil { //nolint:contextcheck // the store works until it is closed
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer func() {
+		if errors.Is(context.Cause(ctx), errAgain) {
+			err = errAgain // what was cut off by that is no failure
+		}
+		cancel(nil)
+	}()
+	if err := s.openStore(ctx, reg, func() { cancel(errAgain) }); err != nil {
 		return err
 	}
-	defer closing(s.store.Close)
+	defer closing(s.closeStore)
+	if s.member != nil {
+		if err := s.awaitCluster(ctx, reg); ctx.Err() != nil || err != nil {
+			return unlessEnded(ctx, err)
+		}
+	}
 	reg.MustRegister(s.budget.Collectors()...)
 	if s.destinations, err = s.newDestinations(); err != nil {
 		return err
@@ -68,8 +97,9 @@ func Run(ctx context.Context, setup Setup) (err error) {
 	if err := s.build(reg); err != nil { //nolint:contextcheck // requests have contexts of their own
 		return err
 	}
-	s.public.Handle(s.api)
-	s.public.Shortcut("/track/", "/v1/", "/api/s/", "/batch", "/capture", "/e", "/i/") // whose answers are short
+	plain := []string{"/track/", "/v1/", "/api/s/", "/batch", "/capture", "/e", "/i/"} // whose answers are short
+	s.public.Handle(s.handler(plain))
+	s.public.Shortcut(plain...)
 	private, err := listen.TCP(ctx, cfg.OpsListen, s.operatorBounds(), nil, log)
 	if err != nil {
 		return err
@@ -112,10 +142,10 @@ func (s *server) build(reg *prometheus.Registry) error {
 		return err
 	}
 	s.traffic.Reload(recording(s.Config))
-	s.upkeep = upkeep.New(s.store, p.projects, s.Log, reg)
+	s.upkeep = upkeep.New(s.kept(), p.projects, s.Log, reg)
 	s.fleet = fleet.New(fleetOf(s.Config, s.public.Addr()))
 	now := time.Now()
-	s.ingest = ingest.New(s.store, reg)
+	s.ingest = ingest.New(s.taking(), reg)
 	callers, meter := watch.New(now), rates.New(now)
 	s.live = live.New(s.store, func(err error) { s.Log.Error("the log cannot be read for watchers", "err", err) })
 	s.dashboard = s.newDashboard(p.projects, callers, meter)
@@ -152,6 +182,10 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 	if s.certificate != nil {
 		g.Go(func() error { return s.certificate.Run(ctx) })
 	}
+	if s.member != nil {
+		g.Go(func() error { return s.member.run(ctx) })
+		g.Go(func() error { return s.refusals.run(ctx, s.store, s.member.ready) })
+	}
 	g.Go(func() error {
 		s.reloadOnHangup(ctx)
 		s.stop()
@@ -180,6 +214,11 @@ func (s *server) ready() error {
 	if s.stopping.Load() {
 		return errStopping
 	}
+	if s.member != nil {
+		if err := s.member.ready(); err != nil {
+			return err
+		}
+	}
 	return s.store.Ready()
 }
 
@@ -207,19 +246,49 @@ func newRegistry() *prometheus.Registry {
 	return reg
 }
 
-// openStore opens the store within the budget of the process.
-func (s *server) openStore(reg *prometheus.Registry) (err error) {
+// openStore opens the store within the budget of the process. again has a
+// member of a cluster start again, with other data.
+func (s *server) openStore(ctx context.Context, reg *prometheus.Registry, again func()) (err error) {
 	if s.budget, err = budget.Take(s.Config.Memory.MaxBytes(), store.Descriptors); err != nil {
 		return err
 	}
-	dir, err := privateDir(s.Config.DataDir, s.Log)
+	if s.Config.Cluster.Member() {
+		return s.openMember(ctx, reg, again)
+	}
+	if _, err := os.Stat(filepath.Join(s.Config.DataDir, datadir.Partition)); err == nil {
+		return fmt.Errorf("%s holds the data of a member of a cluster, and the configuration has no cluster: see docs/cluster.md", s.Config.DataDir)
+	}
+	dir, err := privateDir(s.Config.DataDir, datadir.Store, s.Log)
 	if err != nil {
 		return err
 	}
-	s.store, err = store.Open(dir, store.Options{
+	s.store, err = store.Open(dir, s.storeOptions(reg)) //nolint:contextcheck // the store works until it is closed
+	return err
+}
+
+func (s *server) storeOptions(reg *prometheus.Registry) store.Options {
+	return store.Options{
 		Log: s.Log, Registry: reg, Name: rand.Text(), Fatal: datadir.Fatal(s.Log),
 		Cache: s.budget.Memory.Cache, Known: s.budget.Memory.Known, MemTable: s.budget.Memory.MemTable,
-	})
+	}
+}
+
+// closeStore closes the store, and then a member's connections, by which it has
+// handed leadership over.
+func (s *server) closeStore() error {
+	err := s.store.Close()
+	if s.member != nil {
+		s.member.close()
+	}
+	return err
+}
+
+// unlessEnded returns an error, or nil if it only says that the server has to
+// stop.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil //nolint:nilerr // it was asked for, and is no failure
+	}
 	return err
 }
 

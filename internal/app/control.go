@@ -27,7 +27,10 @@ import (
 func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func()) (err error) {
 	reg := newRegistry()
 	s := &server{Setup: Setup{Config: cfg, Log: log}}
-	if err := s.openStore(reg); errors.Is(err, store.ErrInUse) { //nolint:contextcheck // the store works until it is closed
+	if cfg.Cluster.Member() {
+		return errMember
+	}
+	if err := s.openStore(ctx, reg, nil); errors.Is(err, store.ErrInUse) {
 		return fmt.Errorf("%w; it does not answer at %s: it may be starting or stopping, or it is an older version",
 			err, filepath.Join(cfg.DataDir, control.SocketName))
 	} else if err != nil {
@@ -47,7 +50,7 @@ func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready fu
 		return err
 	}
 	known() // to be paused, rewound and so on; none is started
-	s.ingest = ingest.New(s.store, reg)
+	s.ingest = ingest.New(s.taking(), reg)
 	s.traffic = newTraffic(cfg, log)
 	socket, err := s.listenControl(ctx)
 	if err != nil {
@@ -63,6 +66,10 @@ func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready fu
 	return g.Wait()
 }
 
+// errMember is why nothing can be done to a member's data while it is down: the
+// other servers would not know of it.
+var errMember = errors.New("this server is a member of a cluster, and its data is only there while it runs: start it first")
+
 // listenControl listens on the control socket. Its requests have no time limit;
 // a stop ends those that stream. REQUIRES: the store is open. Its lock keeps
 // other servers away from the socket.
@@ -75,7 +82,7 @@ func (s *server) listenControl(ctx context.Context) (*listen.Listener, error) {
 	l.Handle(control.Handler(control.Config{
 		Ingest: s.ingest, Store: s.store, Name: s.store.Name(), Log: s.store, Projects: s.projects, Save: s.backup,
 		Flush: s.traffic.Flush, Logger: s.Log, Destinations: s.destinations,
-		Verify: s.verify, Suggest: s.suggest, Mirrors: s.mirrors,
+		Verify: s.verify, Suggest: s.suggest, Mirrors: s.mirrors, Cluster: s.cluster(),
 	}))
 	return l, nil
 }

@@ -22,6 +22,7 @@ func checkFixed(old, next *config.Config) error {
 		{"data_dir", old.DataDir != next.DataDir},
 		{"tls", !reflect.DeepEqual(old.TLS, next.TLS)},
 		{"proxy_protocol", old.ProxyProtocol != next.ProxyProtocol},
+		{"cluster", !old.Cluster.Equal(&next.Cluster)},
 		{"memory", old.Memory != next.Memory},
 		{"log.format", old.Log.Format != next.Log.Format},
 	} {

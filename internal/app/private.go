@@ -5,18 +5,16 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-
-	"trackway/internal/datadir"
 )
 
-// privateDir creates the store's directory, and a missing data directory, and
+// privateDir creates a directory for a store, and a missing data directory, and
 // returns its path. It closes the store's directory to other users: the
 // database creates files that everybody can read, and they contain customers'
 // data. An existing data directory keeps its mode, which is the owner's choice;
 // if other users can enter it, privateDir logs that.
-func privateDir(dataDir string, log *slog.Logger) (string, error) {
+func privateDir(dataDir, name string, log *slog.Logger) (string, error) {
 	const private, others = 0o700, 0o077
-	dir := filepath.Join(dataDir, datadir.Store)
+	dir := filepath.Join(dataDir, name)
 	if err := os.MkdirAll(dir, private); err != nil {
 		return "", fmt.Errorf("create data directory: %w", err)
 	}

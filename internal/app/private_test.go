@@ -23,7 +23,7 @@ func TestPrivateDir(t *testing.T) {
 			t.Fatal(err)
 		}
 		var text bytes.Buffer
-		dir, err := privateDir(data, slog.New(slog.NewTextHandler(&text, nil)))
+		dir, err := privateDir(data, datadir.Store, slog.New(slog.NewTextHandler(&text, nil)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -35,7 +35,7 @@ func TestPrivateDir(t *testing.T) {
 		}
 	}
 	missing := filepath.Join(t.TempDir(), "a", "data")
-	if _, err := privateDir(missing, slog.New(slog.DiscardHandler)); err != nil {
+	if _, err := privateDir(missing, datadir.Store, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(missing); err != nil || info.Mode().Perm() != 0o700 {

@@ -61,6 +61,9 @@ type server struct {
 	// because a reload waits for destinations.
 	sent atomic.Pointer[[]trackway.Project]
 
+	member   *member // nil: the server stands alone
+	refusals refusals
+
 	public *listen.Listener
 
 	plain *listen.Listener       // sends plain HTTP on to HTTPS; nil without tls.redirect

@@ -36,6 +36,7 @@ func (d *doc) check() {
 	d.warnOfProxies()
 	d.checkClientIPHeader(&f.ClientIPHeader)
 	d.checkBounds()
+	d.checkCluster()
 	oneOf(d, &f.Log.Level, slices.SortedFunc(maps.Keys(logLevels), byLevel)...)
 	oneOf(d, &f.Log.Format, "text", "json")
 }

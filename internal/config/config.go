@@ -32,25 +32,27 @@ import (
 	"trackway"
 	"trackway/internal/certificate"
 	"trackway/internal/clientip"
+	"trackway/internal/config/membership"
 )
 
 // Config is a checked configuration. It never changes, so it may be shared; a
 // reload creates a new one. Some settings cannot change while the server runs.
 type Config struct {
-	Listen         string         `yaml:"listen"`     // host:port of the public listener
-	OpsListen      string         `yaml:"ops_listen"` // host:port of the operator's listener
-	DataDir        string         `yaml:"data_dir"`   // a relative path in the file starts at the file's folder
-	TLS            TLS            `yaml:"tls"`
-	Server         Server         `yaml:"server"`
-	TrustedProxies []netip.Prefix `yaml:"trusted_proxies"`  // masked; IPv4 never appears as IPv6
-	ClientIPHeader string         `yaml:"client_ip_header"` // one of the constants of package clientip
-	ProxyProtocol  bool           `yaml:"proxy_protocol"`   // connections from trusted proxies begin with a header
-	Servers        []Server       `yaml:"servers"`          // the other servers
-	RedirectHosts  []string       `yaml:"redirect_hosts"`   // in lower case; calls to them are redirected
-	Contact        Contact        `yaml:"contact"`
-	Connections    Connections    `yaml:"connections"` // limits for the public listener
-	Memory         Memory         `yaml:"memory"`
-	Log            Log            `yaml:"log"`
+	Listen         string             `yaml:"listen"`     // host:port of the public listener
+	OpsListen      string             `yaml:"ops_listen"` // host:port of the operator's listener
+	DataDir        string             `yaml:"data_dir"`   // a relative path in the file starts at the file's folder
+	TLS            TLS                `yaml:"tls"`
+	Server         Server             `yaml:"server"`
+	TrustedProxies []netip.Prefix     `yaml:"trusted_proxies"`  // masked; IPv4 never appears as IPv6
+	ClientIPHeader string             `yaml:"client_ip_header"` // one of the constants of package clientip
+	ProxyProtocol  bool               `yaml:"proxy_protocol"`   // connections from trusted proxies begin with a header
+	Servers        []Server           `yaml:"servers"`          // the other servers
+	RedirectHosts  []string           `yaml:"redirect_hosts"`   // in lower case; calls to them are redirected
+	Contact        Contact            `yaml:"contact"`
+	Connections    Connections        `yaml:"connections"` // limits for the public listener
+	Memory         Memory             `yaml:"memory"`
+	Log            Log                `yaml:"log"`
+	Cluster        membership.Cluster `yaml:"cluster"`
 
 	Password  [sha256.Size]byte // SHA-256 of the password for the server's pages; zero: nobody can sign in
 	Projects  []trackway.Project
@@ -246,6 +248,7 @@ func (d *doc) translate(checks []Check) {
 	d.file.Config.Overrides = d.overrides()
 	d.file.Config.Traffic = d.traffic()
 	d.file.Config.Destinations = d.destinations()
+	d.checkAlone()
 	for _, check := range checks {
 		d.reportAll(check(&d.file.Config))
 	}
@@ -256,7 +259,7 @@ func (d *doc) translate(checks []Check) {
 // data directory.
 func (d *doc) startPathsAt(dir string) {
 	f := &d.file
-	for _, path := range []*string{&f.DataDir, &f.TLS.Cert, &f.TLS.Key} {
+	for _, path := range append(f.Cluster.Files(), &f.DataDir, &f.TLS.Cert, &f.TLS.Key) {
 		if *path != "" && !filepath.IsAbs(*path) {
 			*path = filepath.Join(dir, *path)
 		}

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"trackway"
+	"trackway/internal/control/members"
 	"trackway/internal/format/tracking"
 	"trackway/internal/query"
 )
@@ -29,7 +30,8 @@ type Ingest interface {
 	Accept(p *trackway.Project, at trackway.Micros, cmds []trackway.Command, results []trackway.Result) error
 }
 
-// Config holds what the handler needs. All fields are required except the name.
+// Config holds what the handler needs. All fields are required except the name
+// and the cluster.
 type Config struct {
 	Ingest   Ingest
 	Store    query.Store
@@ -44,6 +46,8 @@ type Config struct {
 	Verify       Verifier
 	Suggest      Suggester
 	Mirrors      func(ctx context.Context) ([]Mirrored, error)
+
+	Cluster members.Cluster // nil: the server stands alone
 }
 
 // Handler returns the routes of the control socket. ?project= takes the name or
@@ -83,6 +87,7 @@ type Config struct {
 func Handler(c Config) http.Handler {
 	mux, received := http.NewServeMux(), new(receipts)
 	routes := destinationRoutes()
+	maps.Copy(routes, clusterRoutes())
 	maps.Copy(routes, map[string]func(*call) error{
 		"POST /import": (*call).importing,
 		"POST /backup": (*call).backup,

@@ -21,8 +21,15 @@ import (
 
 // The directories in a data directory.
 const (
-	Store   = "store"
-	Traffic = "traffic" // the recorded calls
+	Store     = "store"
+	Traffic   = "traffic" // the recorded calls
+	Partition = "p00"     // of a member of a cluster, with State and Log in it
+)
+
+// The directories of a member of a cluster, in [Partition].
+const (
+	State = "state"
+	Log   = "log"
 )
 
 // Restore makes a data directory from a backup: from a given one, or from the

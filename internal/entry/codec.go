@@ -77,6 +77,8 @@ func newEntry(k Kind) Entry {
 		return new(Expire)
 	case KindCursor:
 		return new(Cursor)
+	case KindOnce:
+		return new(Once)
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ package entry
 import "trackway"
 
 // Entry is a change of the store's state: [*Commands], [*Register], [*Refused],
-// [*Rewrite], [*Erase], [*Forget], [*Settle], [*Expire] or [*Cursor].
+// [*Rewrite], [*Erase], [*Forget], [*Settle], [*Expire], [*Cursor] or [*Once].
 type Entry interface {
 	Kind() Kind
 
@@ -34,12 +34,15 @@ const (
 	KindSettle
 	KindExpire
 	KindCursor
+	KindOnce
 )
 
 // Durable reports whether an entry of this kind must be on the disk before its
 // appender continues. A crash may forget entries of the other kinds: either
 // what follows them waits for the disk, or they are created again.
-func (k Kind) Durable() bool { return k == KindCommands || k == KindRegister || k == KindErase }
+func (k Kind) Durable() bool {
+	return k == KindCommands || k == KindRegister || k == KindErase || k == KindOnce
+}
 
 // Commands are the commands of one or more requests, carried out in order.
 type Commands struct {

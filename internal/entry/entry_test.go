@@ -60,6 +60,7 @@ func examples() map[string]entry.Entry {
 		"settle": &entry.Settle{Project: 7, Customer: 9, From: 3, To: 4},
 		"expire": &entry.Expire{Events: []uint64{1, 2, 300}},
 		"cursor": &entry.Cursor{Name: "warehouse", Number: 300},
+		"once":   &entry.Once{Origin: [16]byte([]byte("0123456789abcdef")), Counter: 1<<40 + 300, Entry: &entry.Expire{Events: []uint64{300}}},
 	}
 }
 
@@ -96,7 +97,7 @@ func TestGolden(t *testing.T) {
 			t.Errorf("%s: %v, decoded (-want): %s", name, err, diff)
 		}
 	}
-	if len(kinds) != int(entry.KindCursor) {
+	if len(kinds) != int(entry.KindOnce) {
 		t.Errorf("examples of kinds %v only", kinds)
 	}
 }
@@ -210,6 +211,7 @@ func FuzzDecode(f *testing.F) {
 		whole := entry.Append(nil, e)
 		f.Add(whole[:len(whole)-4])
 	}
+	f.Add([]byte("\x01\x0a0123456789abcdef\x01\x0a0123456789abcdef\x01\x09\x00\x00")) // one within another
 	f.Add([]byte("\x01\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		b := sealed(body)

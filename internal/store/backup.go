@@ -56,7 +56,14 @@ func Restore(ctx context.Context, from, dir string) (Backup, error) {
 }
 
 func restore(ctx context.Context, f vfs.FS, from, dir string) (Backup, error) {
-	return backup.Restore(ctx, f, from, dir, FormatVersion, func(dir string, seq uint64) error { return checkWhole(ctx, f, dir, seq) })
+	return backup.Restore(ctx, f, from, dir, FormatVersion, func(dir string, seq uint64) error {
+		return checkWhole(ctx, f, dir, func(s *Store) error {
+			if s.nextSeq != seq+1 {
+				return fmt.Errorf("%w: its last event is %d, not %d", backup.ErrDamaged, s.nextSeq-1, seq)
+			}
+			return nil
+		})
+	})
 }
 
 // openToRead opens the store in dir. It changes nothing, but leaves a lock
@@ -92,15 +99,15 @@ func checkOpens(f vfs.FS, dir string) (seq uint64, err error) {
 }
 
 // checkWhole reads the whole store in dir, which verifies the checksum of each
-// block.
-func checkWhole(ctx context.Context, f vfs.FS, dir string, seq uint64) (err error) {
+// block. First it calls check.
+func checkWhole(ctx context.Context, f vfs.FS, dir string, check func(*Store) error) (err error) {
 	s, err := openToRead(f, dir)
 	if err != nil {
 		return fmt.Errorf("%w: %w", backup.ErrDamaged, err)
 	}
 	defer func() { err = errors.Join(err, s.db.Close(), f.Remove(f.PathJoin(dir, "LOCK"))) }()
-	if s.nextSeq != seq+1 {
-		return fmt.Errorf("%w: its last event is %d, not %d", backup.ErrDamaged, s.nextSeq-1, seq)
+	if err := check(s); err != nil {
+		return err
 	}
 	it, err := s.db.NewIter(nil)
 	if err != nil {

@@ -128,6 +128,10 @@ func (c *contents) read(key, value []byte) (err error) {
 		}
 	case 'i':
 		c.ids[string(key)] = trackway.Customer(binary.BigEndian.Uint64(value))
+	case 'o':
+		if len(key) != 17 && len(key) != 25 || len(key) == 17 && len(value) != 8 {
+			return format.ErrCorrupt
+		}
 	case 'l':
 		seq := uint64(number(1))
 		c.events[seq], err = format.DecodeEvent(seq, value)

@@ -41,6 +41,13 @@ func (s *Store) CleanUp(ctx context.Context, now func() trackway.Micros) (n int,
 		if err := s.forget(unclean); err != nil {
 			return 0, fmt.Errorf("former holders: %w", err)
 		}
+		if l, ok := s.log.(interface {
+			Clean(ctx context.Context) error
+		}); ok { // it keeps entries
+			if err := l.Clean(ctx); err != nil {
+				return 0, fmt.Errorf("the log's entries: %w", err)
+			}
+		}
 		if err := s.scrubber().Clean(ctx, spansOf(unclean)); err != nil {
 			return 0, fmt.Errorf("clean up after %d erasures: %w", len(unclean), err)
 		}

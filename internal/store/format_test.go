@@ -164,7 +164,7 @@ func TestFormatIsDescribed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, table := range []byte{
-		format.TableAbsorbed, format.TableCustomers, format.TableChanges, format.TableFormer, format.TableIDs, format.TableLatest, format.TableLog, format.TableMeta, format.TableNode, format.TableProps, format.TableRepeats, format.TableTimeline, format.TableUsage,
+		format.TableAbsorbed, format.TableCustomers, format.TableChanges, format.TableFormer, format.TableIDs, format.TableLatest, format.TableLog, format.TableMeta, format.TableNode, format.TableOnce, format.TableProps, format.TableRepeats, format.TableTimeline, format.TableUsage,
 		format.TableCounts, format.TableTypes,
 	} {
 		if heading := fmt.Sprintf("## `%c`", table); !strings.Contains(string(text), heading) {

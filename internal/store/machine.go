@@ -25,6 +25,7 @@ import (
 	"trackway/internal/store/overlay"
 	"trackway/internal/store/reading"
 	"trackway/internal/store/recent"
+	"trackway/internal/store/seen"
 	"trackway/internal/store/totals"
 )
 
@@ -99,8 +100,22 @@ func (t *tx) apply(e entry.Entry) error {
 		return t.expire(e)
 	case *entry.Cursor:
 		return follow.SetCursor(t.b, e.Name, e.Number, t.nextSeq-1)
+	case *entry.Once:
+		return t.once(e)
 	}
 	return fmt.Errorf("entry of unknown kind %d", e.Kind())
+}
+
+// once stages the effects of an entry, unless it took effect before.
+func (t *tx) once(e *entry.Once) error {
+	p, err := seen.Look(t.from, e)
+	if err != nil || e.Again || e.Late {
+		return err
+	}
+	if err := t.apply(e.Entry); err != nil {
+		return err
+	}
+	return p.Note(t.b, e)
 }
 
 // Applied implements [local.Machine].

@@ -39,7 +39,7 @@ func TestReplicas(t *testing.T) {
 			t.Errorf("seed %d: %s", seed, different)
 		}
 	}
-	if len(kinds) != int(entry.KindCursor) {
+	if len(kinds) != int(entry.KindOnce) {
 		t.Errorf("there were entries of kinds %v only", kinds)
 	}
 }
@@ -112,7 +112,7 @@ func (r *replica) apply(entries [][]byte, outcomes []string) error {
 			return err
 		}
 		if r.mutant != nil {
-			r.mutant(r.Store, e)
+			r.mutant(r.Store, inner(e))
 		}
 		if err := r.machine.Apply(index, e); err != nil {
 			return fmt.Errorf("entry %d: %w", index, err)
@@ -129,15 +129,58 @@ func (r *replica) apply(entries [][]byte, outcomes []string) error {
 	return nil
 }
 
+// inner returns the entry that an entry stands for.
+func inner(e entry.Entry) entry.Entry {
+	if once, ok := e.(*entry.Once); ok {
+		return once.Entry
+	}
+	return e
+}
+
 // recorded is a machine that keeps its encoded entries.
 type recorded struct {
 	*machine
 
 	entries  [][]byte
 	outcomes []string
+
+	// makes some entries come as those of a shared log, and some of them again;
+	// nil: all come as they are
+	random  *rand.Rand
+	counter uint64
 }
 
 func (r *recorded) Apply(index uint64, e entry.Entry) error {
+	if r.random == nil || r.random.IntN(2) == 0 {
+		return r.record(index, e)
+	}
+	if r.counter++; r.random.IntN(20) == 0 {
+		r.counter += r.random.Uint64N(2 * entry.Kept)
+	}
+	once := &entry.Once{Origin: [16]byte{byte(r.random.IntN(2))}, Counter: r.counter, Entry: e}
+	if err := r.record(index, once); err != nil {
+		return err
+	}
+	for r.random.IntN(3) == 0 { // an old one comes again
+		b := r.entries[r.random.IntN(len(r.entries))]
+		if entry.Kind(b[1]) != entry.KindOnce {
+			continue
+		}
+		again, err := entry.Decode(b)
+		if err != nil {
+			return err
+		}
+		if err := r.record(r.Applied()+1, again); err != nil {
+			return err
+		}
+		if once, ok := again.(*entry.Once); !ok || !once.Again && !once.Late {
+			return fmt.Errorf("entry %d took effect again", r.Applied())
+		}
+	}
+	return nil
+}
+
+func (r *recorded) record(index uint64, e entry.Entry) error {
 	b := entry.Append(nil, e)
 	err := r.machine.Apply(index, e)
 	if err == nil {
@@ -148,6 +191,9 @@ func (r *recorded) Apply(index uint64, e entry.Entry) error {
 
 // outcome describes the result of an entry.
 func outcome(e entry.Entry) string {
+	if once, ok := e.(*entry.Once); ok {
+		return fmt.Sprint(once.Again, " ", once.Late, " ", outcome(once.Entry))
+	}
 	c, ok := e.(*entry.Commands)
 	if !ok {
 		return fmt.Sprintf("%+v", e)
@@ -180,7 +226,7 @@ func replicate(
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := &recorded{machine: &primary.machine}
+	log := &recorded{machine: &primary.machine, random: random}
 	primary.log = local.Open(log)
 	replicas := map[string]*replica{
 		"plain":     {mutant: mutant},
@@ -202,7 +248,11 @@ func replicate(
 		}
 	}
 	for _, b := range log.entries {
-		kinds[entry.Kind(b[1])] = true
+		e, err := entry.Decode(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kinds[e.Kind()], kinds[inner(e).Kind()] = true, true
 	}
 	for name, r := range replicas {
 		var diff string

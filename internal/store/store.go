@@ -27,6 +27,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trackway"
+	"trackway/internal/entry"
 	"trackway/internal/log/local"
 	"trackway/internal/query"
 	"trackway/internal/store/cache"
@@ -39,6 +40,7 @@ import (
 	"trackway/internal/store/overlay"
 	"trackway/internal/store/prepared"
 	"trackway/internal/store/reading"
+	"trackway/internal/store/registry"
 	"trackway/internal/store/scrub"
 	"trackway/internal/store/stuck"
 	"trackway/internal/store/totals"
@@ -63,6 +65,10 @@ type Options struct {
 
 	Name string // random and unique, for a store without a name; empty: the store stays without one
 
+	// Open opens the log that orders the changes of the store; nil: a log of
+	// this store alone. The store can be used already. Close closes the log.
+	Open func(Replica) (Log, error)
+
 	// Fatal is called if the disk has failed to keep what was written, above
 	// all after a failed fsync. From then on no write can be trusted to last,
 	// so Fatal must end the process and not return.
@@ -83,13 +89,25 @@ func engineOptions(o Options) engine.Options {
 	}
 }
 
+// Log orders the changes of stores and has the stores apply them. If it keeps
+// entries, it has a method Clean, which removes those from its files that were
+// applied before: they may hold erased data.
+type Log interface {
+	// Append returns when the entry is applied and its effects are durable,
+	// unless a crash may forget its kind. The entry then holds its results.
+	Append(e entry.Entry) error
+
+	// Close ends the log: it refuses whatever is appended from then on.
+	Close()
+}
+
 // Store is a directory of customers and events. Its methods are safe for
 // concurrent use.
 type Store struct {
 	machine // the state; changes to it go through log
 	follow.Feed
 
-	log    *local.Log
+	log    Log
 	engine *engine.Database // db with the layer between it and its files
 	fs     *scrub.Files
 	dir    string
@@ -146,11 +164,21 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s.committed.Store(s.nextSeq - 1)
 	s.synced.Raise(s.nextSeq - 1) // opening has synced what it found in the write-ahead log
-	s.log = local.Open(&s.machine)
+	if s.log, err = s.openLog(o); err != nil {
+		return nil, errors.Join(err, s.counts.Close(), db.Close())
+	}
 	if o.Registry != nil {
 		o.Registry.MustRegister(newCollector(s), db.Collector())
 	}
 	return s, nil
+}
+
+// openLog opens the log. From then on, the store may change.
+func (s *Store) openLog(o Options) (Log, error) {
+	if o.Open == nil {
+		return local.Open(&s.machine), nil
+	}
+	return o.Open(s.Replica())
 }
 
 // inUse wraps the error of a failed opening. It is [ErrInUse] if another
@@ -219,11 +247,11 @@ func (s *Store) checkFormat() (known bool, err error) {
 // assigned twice: removing the last event or another change adds a later
 // change, and a customer's record is never deleted.
 func (s *Store) findNext() error {
-	seq, err := s.last([]byte{format.TableLog})
+	seq, err := engine.Last(s.db, []byte{format.TableLog})
 	if err != nil {
 		return fmt.Errorf("find the log's last event: %w", err)
 	}
-	last, err := s.last([]byte{format.TableChanges})
+	last, err := engine.Last(s.db, []byte{format.TableChanges})
 	if err != nil {
 		return fmt.Errorf("find the last change: %w", err)
 	}
@@ -233,33 +261,15 @@ func (s *Store) findNext() error {
 	}
 	s.nextSeq = max(seq+1, last+1, noted)
 	for project := uint32(1); ; project++ {
-		last, err := s.last(format.CustomersPrefix(project))
+		last, err := engine.Last(s.db, format.CustomersPrefix(project))
 		if err != nil {
 			return fmt.Errorf("find the last customer of project %d: %w", project, err)
 		}
 		s.nextCustomer = max(s.nextCustomer, trackway.Customer(last)+1)
-		if known, err := projects(s.db); err != nil || project >= known {
+		if known, err := registry.Count(s.db); err != nil || project >= known {
 			return err
 		}
 	}
-}
-
-// last returns the number at the end of the last key under prefix, or 0 if
-// there is no key.
-func (s *Store) last(prefix []byte) (uint64, error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: format.After(prefix)})
-	if err != nil {
-		return 0, err
-	}
-	var n uint64
-	if it.Last() {
-		key := it.Key()
-		if len(key) < len(prefix)+8 {
-			return 0, errors.Join(fmt.Errorf("key %x: %w", key, format.ErrCorrupt), it.Close())
-		}
-		n = binary.BigEndian.Uint64(key[len(key)-8:])
-	}
-	return n, errors.Join(it.Error(), it.Close())
 }
 
 // findApplied loads the index of the last applied entry.

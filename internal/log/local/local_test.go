@@ -14,7 +14,7 @@ import (
 
 func TestLog(t *testing.T) {
 	t.Parallel()
-	logtest.Run(t, ErrNotCommitted, func(m *logtest.Machine) logtest.Log { return Open(m) })
+	logtest.Run(t, logtest.Features{NotCommitted: ErrNotCommitted}, func(m *logtest.Machine) logtest.Log { return Open(m) })
 }
 
 func requestOf(commands int) []entry.Request {

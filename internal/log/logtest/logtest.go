@@ -24,17 +24,32 @@ type Log interface {
 	Close()
 }
 
+// Features are the differences between logs.
+type Features struct {
+	// NotCommitted is what a machine returns that cannot commit anything.
+	NotCommitted error
+
+	// Shared: the log has other machines, too. An entry is in the log before it
+	// is applied. So if a machine fails, it stops, because the others may not
+	// have failed.
+	Shared bool
+}
+
 // Run tests the logs that open returns. It calls open with a machine that may
-// have applied entries before; the log goes on after them. notCommitted is the
-// error of a machine that cannot commit anything.
-func Run(t *testing.T, notCommitted error, open func(m *Machine) Log) {
+// have applied entries before; the log goes on after them.
+func Run(t *testing.T, f Features, open func(m *Machine) Log) {
 	t.Helper()
-	for name, test := range map[string]func(*testing.T, func(*Machine) Log){
+	tests := map[string]func(*testing.T, func(*Machine) Log){
 		"order": order, "results": results, "durable": durable, "lazy": lazy, "goes on": goesOn, "concurrent": concurrent,
-		"rest": rest, "failed alone": failedAlone, "failed": failed,
-		"failed but stored": failedButStored, "close": closed,
-		"not committed": func(t *testing.T, open func(*Machine) Log) { t.Helper(); cannotCommit(t, open, notCommitted) },
-	} {
+		"rest": rest, "close": closed,
+		"not committed": func(t *testing.T, open func(*Machine) Log) { t.Helper(); cannotCommit(t, open, f.NotCommitted) },
+	}
+	if f.Shared {
+		tests["stops"] = stops
+	} else {
+		tests["failed alone"], tests["failed"], tests["failed but stored"] = failedAlone, failed, failedButStored
+	}
+	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, open)
@@ -106,10 +121,20 @@ func durable(t *testing.T, open func(*Machine) Log) {
 	l := open(m)
 	for i, e := range []entry.Entry{commands("a"), &entry.Register{}, &entry.Erase{}} {
 		mustAppend(t, l, e)
-		if after := m.Crashed(); len(after.Stored()) != i+1 {
-			t.Errorf("after a crash there are %q", after.Stored())
+		if after := afterCrash(t, m, open); len(after) != i+1 {
+			t.Errorf("after a crash there are %q", after)
 		}
 	}
+}
+
+// afterCrash lists what a machine has stored after a crash, once its log has
+// gone on.
+func afterCrash(t *testing.T, m *Machine, open func(*Machine) Log) []string {
+	t.Helper()
+	after := m.Crashed()
+	mustAppend(t, open(after), &entry.Cursor{Name: "last"})
+	stored := after.Stored()
+	return stored[:len(stored)-1]
 }
 
 // lazy: entries that a crash may forget do not wait for the disk. They are on
@@ -128,7 +153,7 @@ func lazy(t *testing.T, open func(*Machine) Log) {
 		t.Errorf("waited %d times for the disk", n)
 	}
 	mustAppend(t, l, commands("a"))
-	if n := len(m.Crashed().Stored()); n != len(kinds)+1 {
+	if n := len(afterCrash(t, m, open)); n != len(kinds)+1 {
 		t.Errorf("after a crash %d entries are there, want %d", n, len(kinds)+1)
 	}
 }
@@ -216,6 +241,30 @@ func failed(t *testing.T, open func(*Machine) Log) {
 	}
 	mustAppend(t, l, commands("a"))
 	wantApplied(t, m, "1 a")
+}
+
+// stops: a machine that fails leaves nothing of the entry behind and gets no
+// other one, and no caller learns that an entry is stored.
+func stops(t *testing.T, open func(*Machine) Log) {
+	t.Helper()
+	for _, failing := range []entry.Entry{
+		&entry.Cursor{Name: fails},
+		&entry.Commands{Requests: []entry.Request{request("b"), request("c", fails), request("d")}},
+	} {
+		m := new(Machine)
+		l := open(m)
+		mustAppend(t, l, commands("a"))
+		if err := l.Append(failing); err == nil {
+			t.Error("acknowledged")
+		}
+		if err := l.Append(commands("e")); err == nil {
+			t.Error("it goes on")
+		}
+		if n := m.Tries(); n != 2 {
+			t.Errorf("tried %d times", n)
+		}
+		wantApplied(t, m, "1 a")
+	}
 }
 
 // cannotCommit: if the machine cannot commit, all requests fail, and none is

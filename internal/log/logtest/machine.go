@@ -22,6 +22,7 @@ type Machine struct {
 	SyncFails    bool
 	SyncPanics   bool
 	NotCommitted error // what Apply returns if nothing can be committed; nil: something can
+	Home         any   // belongs to the log of the machine, also after a crash
 
 	mu      sync.Mutex
 	stored  []string // what was applied: indexes, and types of events or kinds of entries
@@ -131,7 +132,9 @@ func (m *Machine) Crashed() *Machine {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	stored := slices.Clone(m.stored[:m.durable])
-	return &Machine{stored: stored, index: m.durably, durable: m.durable, durably: m.durably}
+	return &Machine{
+		Home: m.Home, stored: stored, index: m.durably, durable: m.durable, durably: m.durably,
+	}
 }
 
 // Stored lists what was applied: the index of its entry, and the type of each

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -264,4 +265,22 @@ func Name(db *pebble.DB, fresh string) (string, error) {
 	}
 	name := string(value)
 	return name, closer.Close()
+}
+
+// Last returns the number at the end of the last key under prefix, or 0 if no
+// such key exists.
+func Last(db *pebble.DB, prefix []byte) (uint64, error) {
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: format.After(prefix)})
+	if err != nil {
+		return 0, err
+	}
+	var n uint64
+	if it.Last() {
+		key := it.Key()
+		if len(key) < len(prefix)+8 {
+			return 0, errors.Join(fmt.Errorf("key %x: %w", key, format.ErrCorrupt), it.Close())
+		}
+		n = binary.BigEndian.Uint64(key[len(key)-8:])
+	}
+	return n, errors.Join(it.Error(), it.Close())
 }

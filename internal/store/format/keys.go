@@ -20,6 +20,7 @@ const (
 	TableLog       = 'l' // sequence number → event
 	TableMeta      = 'm' // name → value
 	TableNode      = 'n' // belongs to this server and is not state: see docs/format.md
+	TableOnce      = 'o' // origin → its highest counter; origin, counter → results of the entry
 	TableProps     = 'p' // customer, name → time, value
 	TableRepeats   = 'r' // project, hash of an event's content → sequence number
 	TableCounts    = 's' // project, which time, type, hour → events, sequence numbers
@@ -137,6 +138,10 @@ func (k Key) FormerPrefix(project uint32, id trackway.Identifier) Key {
 	k = append(append(k, id.Name...), 0)
 	return AppendString(k, id.Value)
 }
+
+// Once appends the key of an origin's highest counter. With a counter behind
+// it, it is the key of the results of an entry.
+func (k Key) Once(origin [16]byte) Key { return append(append(k, TableOnce), origin[:]...) }
 
 // Repeat appends the key of an event that is recognized by its content alone.
 func (k Key) Repeat(project uint32, sum []byte) Key {

@@ -11,6 +11,7 @@ package scrub
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,10 @@ type Scrubber struct {
 	Readers *Readers
 	Scratch byte // one-byte keys from this one on have no meaning and may be written
 	Removed Span // its earlier deletions are cleaned by every call of Clean
+
+	// Recycled is more than the number of write-ahead logs that Pebble keeps
+	// for reuse; 0: 8.
+	Recycled int
 
 	// Touch rewrites a record within the span without changing it. If there is
 	// no record, Touch deletes the span's first key again and returns true.
@@ -209,8 +214,8 @@ func (s *Scrubber) Unclean(r Span) (found []Span, err error) {
 	return found, nil
 }
 
-// recycled is more than the number of write-ahead logs that Pebble keeps for
-// reuse.
+// recycled is more than the number of write-ahead logs that Pebble usually
+// keeps for reuse.
 const recycled = 8
 
 // renewLogs replaces all write-ahead logs with new ones.
@@ -224,7 +229,7 @@ func (s *Scrubber) renewLogs(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for range recycled {
+	for range cmp.Or(s.Recycled, recycled) {
 		if err := s.DB.Flush(); err != nil {
 			return err
 		}

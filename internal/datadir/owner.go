@@ -1,4 +1,4 @@
-package main
+package datadir
 
 import (
 	"errors"
@@ -11,11 +11,11 @@ import (
 	"syscall"
 )
 
-// belongs returns an error unless the user uid owns the store in a data
+// Belongs returns an error unless the user uid owns the store in a data
 // directory or, if there is no store, the directory. Opening a store leaves
 // files in it; files of root would prevent the next start of a service that
 // runs as another user. A missing directory is fine for any user.
-func belongs(dataDir string, uid int) error {
+func Belongs(dataDir string, uid int) error {
 	for _, dir := range []string{filepath.Join(dataDir, "store"), dataDir} {
 		info, err := os.Stat(dir)
 		if errors.Is(err, fs.ErrNotExist) {

@@ -1,0 +1,263 @@
+// Package cluster has the commands of trackway cluster. They ask the running
+// server, which knows the others.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"text/tabwriter"
+	"time"
+
+	"trackway/internal/control"
+	"trackway/internal/control/members"
+	"trackway/internal/sleep"
+	"trackway/internal/terminal"
+)
+
+// Tools is what the commands use. All fields are required.
+type Tools struct {
+	Stdout, Stderr io.Writer
+
+	// Until returns a context that ends when the user interrupts the command.
+	Until func() (ctx context.Context, stop func())
+
+	// Ask asks the server that runs with a configuration file and a data
+	// directory, and decodes its answer. The error is [control.ErrNobody] if no
+	// server runs.
+	Ask func(ctx context.Context, config, data, method, route string, query url.Values, into any) error
+
+	// Print prints a value as JSON.
+	Print func(w io.Writer, value any) error
+}
+
+// Command is the commands, for the parser of the command line.
+type Command struct {
+	Init     initCommand     `cmd:"" help:"Begin a cluster, with the server of this configuration as its only member."`
+	Join     joinCommand     `cmd:"" help:"Make the server of this configuration a member of an existing cluster."`
+	Status   statusCommand   `cmd:"" help:"Show the members, the leader, and what this server lacks."`
+	Transfer transferCommand `cmd:"" help:"Make the leader hand leadership over, for example before it is stopped."`
+	Remove   removeCommand   `cmd:"" help:"Remove a member for good, for example one whose disk is lost."`
+	Recover  recoverCommand  `cmd:"" help:"Make this server the only member, after most members were lost for good."`
+}
+
+// flags are the flags of each command. The server of the configuration must be
+// running.
+type flags struct {
+	Config  string `default:"trackway.yaml" env:"TRACKWAY_CONFIG" help:"Configuration file (${default})." placeholder:"FILE"`
+	DataDir string `env:"TRACKWAY_DATA" help:"Data directory; overrides the configuration." name:"data" placeholder:"DIR"`
+}
+
+// ask asks the running server.
+func (f *flags) ask(ctx context.Context, t Tools, method, route string, query url.Values, into any) error {
+	err := t.Ask(ctx, f.Config, f.DataDir, method, route, query, into)
+	if errors.Is(err, control.ErrNobody) {
+		return fmt.Errorf("%w: start it with trackway serve; it waits until it is a member", err)
+	}
+	return err
+}
+
+// do asks the running server to do something.
+func (f *flags) do(ctx context.Context, t Tools, what string, query url.Values) error {
+	return f.ask(ctx, t, http.MethodPost, "/cluster/"+what, query, nil)
+}
+
+func (f *flags) status(ctx context.Context, t Tools) (s members.Status, err error) {
+	err = f.ask(ctx, t, http.MethodGet, "/cluster", nil, &s)
+	return s, err
+}
+
+// A command that waits asks again after pollPause. It gives up if so many
+// questions in a row, half a minute's, were not answered.
+const (
+	pollPause     = 200 * time.Millisecond
+	maxUnanswered = 150
+)
+
+// await waits until the running server accepts requests, with a vote in its
+// cluster. Meanwhile it may start again. say gets each reason to wait, once.
+func (f *flags) await(ctx context.Context, t Tools, say func(string)) (s members.Status, err error) {
+	said := ""
+	for unanswered := 0; ; {
+		s, err := f.status(ctx, t)
+		if err == nil && s.Ready == "" && isVoter(&s) {
+			return s, nil
+		}
+		if err == nil && s.Ready != "" && s.Ready != said {
+			said = s.Ready
+			say(said)
+		}
+		if err == nil {
+			unanswered = 0
+		} else if unanswered++; unanswered > maxUnanswered {
+			return s, err
+		}
+		if err := sleep.For(ctx, pollPause); err != nil {
+			return s, err
+		}
+	}
+}
+
+func isVoter(s *members.Status) bool {
+	for _, m := range s.Members {
+		if m.ID == s.ID {
+			return m.Voter
+		}
+	}
+	return false
+}
+
+type initCommand struct{ flags }
+
+// Run begins a cluster.
+func (c *initCommand) Run(t Tools) error {
+	ctx, stop := t.Until()
+	defer stop()
+	if err := c.do(ctx, t, "init", nil); err != nil {
+		return err
+	}
+	s, err := c.await(ctx, t, func(string) {})
+	if err != nil {
+		return err
+	}
+	terminal.Say(t.Stdout, "Cluster %s has begun. The other servers join it by: trackway cluster join %s\n", s.Name, s.Address)
+	return nil
+}
+
+type joinCommand struct {
+	flags
+
+	Address string `arg:"" help:"HOST:PORT of a member (those of cluster.peers)." optional:"" placeholder:"HOST:PORT"`
+}
+
+// Run joins a cluster. It returns when the server has its vote.
+func (c *joinCommand) Run(t Tools) error {
+	ctx, stop := t.Until()
+	defer stop()
+	if err := c.do(ctx, t, "join", url.Values{"at": {c.Address}}); err != nil {
+		return err
+	}
+	s, err := c.await(ctx, t, func(why string) { terminal.Say(t.Stderr, "Waiting: %s.\n", why) })
+	if err != nil {
+		return err
+	}
+	terminal.Say(t.Stdout, "This server is a member of cluster %s, which has %d.\n", s.Name, len(s.Members))
+	return nil
+}
+
+type statusCommand struct {
+	flags
+
+	JSON bool `help:"Print JSON." name:"json"`
+}
+
+// Run shows what the server knows of its cluster.
+func (c *statusCommand) Run(t Tools) error {
+	ctx, stop := t.Until()
+	defer stop()
+	s, err := c.status(ctx, t)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return t.Print(t.Stdout, s)
+	}
+	return printStatus(t.Stdout, &s)
+}
+
+func printStatus(w io.Writer, s *members.Status) error {
+	if s.Ready != "" {
+		terminal.Say(w, "This server accepts no requests: %s.\n", s.Ready)
+	}
+	if len(s.Members) == 0 {
+		return nil
+	}
+	contact := "it leads"
+	if !s.Leading {
+		contact = fmt.Sprintf("it heard the leader %v ago", time.Duration(s.ContactMS)*time.Millisecond)
+	}
+	terminal.Say(w, "Cluster %s, term %d. This server has applied entry %d of %d that most servers have; %s.\n\n", s.Name, s.Term, s.Applied, s.Commit, contact)
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, "ADDRESS\tROLE\tID\t") // errors come with Flush
+	for _, m := range s.Members {
+		role, self := "votes", ""
+		if !m.Voter {
+			role = "receives the log, has no vote yet"
+		}
+		if m.Address == s.Leader {
+			role = "leads"
+		}
+		if m.ID == s.ID {
+			self = "this server"
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", m.Address, role, m.ID, self)
+	}
+	return table.Flush()
+}
+
+type transferCommand struct{ flags }
+
+// Run hands leadership over.
+func (c *transferCommand) Run(t Tools) error {
+	ctx, stop := t.Until()
+	defer stop()
+	if err := c.do(ctx, t, "transfer", nil); err != nil {
+		return err
+	}
+	terminal.Say(t.Stdout, "The leader has handed leadership over.\n")
+	return nil
+}
+
+type removeCommand struct {
+	flags
+
+	Server string `arg:"" help:"Address or ID of the member, as cluster status shows it." placeholder:"SERVER"`
+}
+
+// Run removes a member.
+func (c *removeCommand) Run(t Tools) error {
+	ctx, stop := t.Until()
+	defer stop()
+	s, err := c.status(ctx, t)
+	if err != nil {
+		return err
+	}
+	for _, m := range s.Members {
+		if m.ID != c.Server && m.Address != c.Server {
+			continue
+		}
+		if err := c.do(ctx, t, "remove", url.Values{"id": {m.ID}}); err != nil {
+			return err
+		}
+		terminal.Say(t.Stdout, "%s is no member any more. Its data is of no use to the cluster: remove its data directory before it joins again.\n", m.Address)
+		return nil
+	}
+	return fmt.Errorf("no member has the address or ID %q: see trackway cluster status", c.Server)
+}
+
+type recoverCommand struct {
+	flags
+
+	Lost bool `help:"The other members are lost for good, and will not come back with their old data." name:"others-are-lost"`
+}
+
+// Run makes the server the only member.
+func (c *recoverCommand) Run(t Tools) error {
+	ctx, stop := t.Until()
+	defer stop()
+	if !c.Lost {
+		return errors.New("this makes the server the only member, with what it has; if other members are still there, there are two clusters afterwards. If they are lost for good, add --others-are-lost")
+	}
+	if err := c.do(ctx, t, "recover", nil); err != nil {
+		return err
+	}
+	s, err := c.await(ctx, t, func(string) {})
+	if err != nil {
+		return err
+	}
+	terminal.Say(t.Stdout, "This server is the only member of cluster %s. Other servers can join it, with empty data directories.\n", s.Name)
+	return nil
+}

@@ -1,0 +1,233 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"trackway"
+	"trackway/internal/control"
+	"trackway/internal/control/members"
+	"trackway/internal/ingest"
+	"trackway/internal/listen"
+	"trackway/internal/ops"
+	"trackway/internal/query"
+	"trackway/internal/sleep"
+	"trackway/internal/store"
+	"trackway/internal/upkeep"
+)
+
+// errWaiting is the answer to a reload before the server has begun.
+var errWaiting = errors.New("the server waits for its cluster")
+
+// awaitCluster waits until this server is a member of its cluster and has what
+// the others have. Meanwhile, operators can reach it: it may wait for them.
+func (s *server) awaitCluster(ctx context.Context, reg *prometheus.Registry) error {
+	private, err := listen.TCP(ctx, s.Config.OpsListen, s.operatorBounds(), nil, s.Log)
+	if err != nil {
+		return err
+	}
+	private.Handle(ops.Handler(ops.Config{
+		Gatherer: reg, Reload: func() error { return errWaiting }, Ready: s.member.ready, Listen: s.Config.OpsListen,
+	}))
+	ln, err := control.Listen(ctx, s.Config.DataDir)
+	if err != nil {
+		return errors.Join(err, private.Close())
+	}
+	socket := listen.Patient(ctx, ln, s.operatorBounds(), s.Log)
+	socket.Handle(control.Waiting(s.member, s.Log))
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(private.Serve)
+	g.Go(socket.Serve)
+	g.Go(func() error {
+		err := s.member.catchUp(ctx)
+		return errors.Join(err, socket.Drain(), private.Close()) //nolint:contextcheck // draining has its own timeout
+	})
+	return g.Wait()
+}
+
+// cluster returns what operators can do with the cluster, or nil if the server
+// stands alone.
+func (s *server) cluster() members.Cluster {
+	if s.member == nil {
+		return nil
+	}
+	return s.member
+}
+
+// taking returns where ingest stores commands.
+func (s *server) taking() ingest.Store {
+	if s.member == nil {
+		return s.store
+	}
+	return gathering{s.store, &s.refusals}
+}
+
+// kept returns the store as upkeep sees it.
+func (s *server) kept() upkeep.Store {
+	if s.member == nil {
+		return s.store
+	}
+	return led{s.store, s.member}
+}
+
+// led is the store of a member, from which only the leader removes expired
+// events: it removes them everywhere.
+type led struct {
+	*store.Store
+
+	member *member
+}
+
+// Expire implements [upkeep.Store].
+func (l led) Expire(
+	ctx context.Context, from, to uint64, before func(project uint32, typ string) trackway.Micros,
+) (query.Expired, error) {
+	if !l.member.leading() {
+		return query.Expired{End: true}, nil
+	}
+	return l.Store.Expire(ctx, from, to, before)
+}
+
+// refusals counts refused commands until they are worth an entry. A flood of
+// refusals would otherwise fill the log that the servers share. A crash loses
+// those of the last second. The zero value is ready to use.
+type refusals struct {
+	mu     sync.Mutex
+	counts map[refusedOn]refused
+}
+
+// refusedOn is what is counted apart: usage is by project and day.
+type refusedOn struct {
+	project uint32
+	day     trackway.Micros
+}
+
+type refused struct {
+	at trackway.Micros // of the last one
+	n  int
+}
+
+const (
+	gatherTime = time.Second
+	day        = trackway.Micros(24 * time.Hour / time.Microsecond)
+)
+
+func (r *refusals) add(project uint32, at trackway.Micros, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.counts == nil {
+		r.counts = make(map[refusedOn]refused)
+	}
+	on := refusedOn{project, at / day}
+	r.counts[on] = refused{at, r.counts[on].n + n}
+}
+
+// save stores the counts. Those that cannot be stored are counted again.
+func (r *refusals) save(to *store.Store) error {
+	r.mu.Lock()
+	counts := r.counts
+	r.counts = nil
+	r.mu.Unlock()
+	var failed error
+	for on, c := range counts {
+		if err := to.Refused(on.project, c.at, c.n); err != nil {
+			failed = err
+			r.add(on.project, c.at, c.n)
+		}
+	}
+	return failed
+}
+
+// run saves the counts each second, until ctx ends, and then a last time. While
+// the cluster cannot store anything, it waits.
+func (r *refusals) run(ctx context.Context, to *store.Store, ready func() error) error {
+	for ended := false; !ended; {
+		ended = sleep.For(ctx, gatherTime) != nil
+		if ready() == nil {
+			_ = r.save(to) // tried again, unless ended: a crash may lose counts, too
+		}
+	}
+	return nil
+}
+
+// gathering is a store whose refusals are gathered.
+type gathering struct {
+	*store.Store
+
+	refusals *refusals
+}
+
+// Refused implements [ingest.Store].
+func (g gathering) Refused(project uint32, at trackway.Micros, n int) error {
+	g.refusals.add(project, at, n)
+	return nil
+}
+
+// readTime limits how long a reader waits for this server to apply what it has
+// acknowledged.
+const readTime = time.Second
+
+// handler returns the handler of the public listener. At a member, a reader
+// sees what the same server has acknowledged before: the leader may have
+// applied it a moment earlier. Calls that only write do not wait.
+func (s *server) handler(plain []string) http.Handler {
+	if s.member == nil {
+		return s.api
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, prefix := range plain {
+			if strings.HasPrefix(r.URL.Path, prefix) {
+				s.api.ServeHTTP(w, r)
+				return
+			}
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), readTime)
+		s.member.raft.Load().Await(ctx)
+		cancel()
+		s.api.ServeHTTP(w, r)
+	})
+}
+
+// clusterCollector reads the figures of a member when it is asked for them.
+type clusterCollector struct{ m *member }
+
+var clusterDescs = map[string]*prometheus.Desc{
+	"leader":         clusterDesc("leader", "1 at the server that leads the cluster, else 0."),
+	"ready":          clusterDesc("ready", "1 if this server is a member, knows a leader and has caught up, else 0."),
+	"members":        clusterDesc("members", "Servers of the cluster, as this one knows."),
+	"term":           clusterDesc("term", "How many elections there were, at least: it rises with each."),
+	"log_index":      clusterDesc("log_index", "The last entry in this server's log."),
+	"commit_index":   clusterDesc("commit_index", "The last entry that is known to be on most servers."),
+	"applied_index":  clusterDesc("applied_index", "The last entry in this server's data."),
+	"leader_contact": clusterDesc("leader_contact_seconds", "Time since the leader was heard; 0 at the leader."),
+}
+
+func clusterDesc(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc("trackway_cluster_"+name, help, nil, nil)
+}
+
+// Describe implements [prometheus.Collector].
+func (c clusterCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range clusterDescs {
+		ch <- d
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (c clusterCollector) Collect(ch chan<- prometheus.Metric) {
+	s := c.m.raft.Load().Status()
+	number := map[bool]float64{true: 1}
+	for name, v := range map[string]float64{
+		"leader": number[s.Leading], "ready": number[c.m.ready() == nil], "members": float64(len(s.Members)), "term": float64(s.Term),
+		"log_index": float64(s.Last), "commit_index": float64(s.Commit), "applied_index": float64(s.Applied), "leader_contact": s.LastContact.Seconds(),
+	} {
+		ch <- prometheus.MustNewConstMetric(clusterDescs[name], prometheus.GaugeValue, v)
+	}
+}

@@ -1,0 +1,322 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"trackway/internal/config/membership"
+	"trackway/internal/control/members"
+	"trackway/internal/datadir"
+	"trackway/internal/entry"
+	"trackway/internal/log/raft"
+	"trackway/internal/log/raft/peer"
+	"trackway/internal/sleep"
+	"trackway/internal/store"
+)
+
+// member is this server's part in a cluster: the log, and the connections to
+// the other servers.
+type member struct {
+	cfg   membership.Cluster
+	log   *slog.Logger
+	again func() // has the server start again, with the state that was put aside
+
+	network     *peer.Network
+	credentials *peer.Credentials        // nil: plain text
+	raft        atomic.Pointer[raft.Log] // nil until the log is open
+	caughtUp    atomic.Bool              // had what the others had, since this start
+
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// openMember opens the store of a member, and the log over it. From then on,
+// the server takes part in the cluster.
+func (s *server) openMember(ctx context.Context, reg *prometheus.Registry, again func()) error {
+	dir, err := memberDir(s.Config.DataDir, s.Log)
+	if err != nil {
+		return err
+	}
+	state := filepath.Join(dir, datadir.State)
+	if err := raft.Settle(nil, state); err != nil {
+		return fmt.Errorf("put the state of another server in its place: %w", err)
+	}
+	m := &member{cfg: s.Config.Cluster, log: s.Log, again: again}
+	if err := m.connect(ctx); err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	o := s.storeOptions(reg)
+	o.Open = func(r store.Replica) (store.Log, error) { //nolint:contextcheck // the log works until it is closed
+		opened, err := raft.Open(machine{r, state}, raft.Options{
+			Dir: filepath.Join(dir, datadir.Log), Network: m.network, Name: m.cfg.Name, Heartbeat: m.cfg.Heartbeat, Log: s.Log, Fatal: m.fatal,
+		})
+		if err != nil {
+			return nil, err
+		}
+		m.raft.Store(opened)
+		return memberLog{opened, s.Log}, nil
+	}
+	s.store, err = store.Open(state, o) //nolint:contextcheck // the store works until it is closed
+	// Not before the log is open: it would turn others away, and they would not
+	// know what became of their entries.
+	m.serve(ctx)
+	if err != nil {
+		m.close()
+		return err
+	}
+	s.member = m
+	reg.MustRegister(clusterCollector{m})
+	return nil
+}
+
+// connect opens the port for the other servers.
+func (m *member) connect(ctx context.Context) (err error) {
+	t := m.cfg.TLS
+	if t.CA != "" {
+		if m.credentials, err = peer.Load(t.CA, t.Cert, t.Key, m.log); err != nil {
+			return err
+		}
+	}
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", m.cfg.Listen)
+	if err != nil {
+		return err
+	}
+	m.network, err = peer.New(ln, peer.Options{Advertise: m.cfg.Advertise, Credentials: m.credentials, Hosts: m.hosts, Log: m.log})
+	return err
+}
+
+// serve takes connections of other servers, until close is called.
+func (m *member) serve(ctx context.Context) {
+	ctx, m.stop = context.WithCancel(context.WithoutCancel(ctx)) // until the log is closed
+	m.running.Go(func() { _ = m.network.Run(ctx) })              // its end is asked for
+	if m.credentials != nil {
+		m.running.Go(func() { _ = m.credentials.Run(ctx) })
+	}
+}
+
+// close ends the connections. REQUIRES: the store is closed.
+func (m *member) close() {
+	m.stop()
+	m.running.Wait()
+}
+
+// hosts returns the hosts of all servers that may connect.
+func (m *member) hosts() []string {
+	addresses := append([]string{m.cfg.Advertise}, m.cfg.Peers...)
+	if log := m.raft.Load(); log != nil {
+		for _, other := range log.Status().Members {
+			addresses = append(addresses, other.Address)
+		}
+	}
+	hosts := make([]string, 0, len(addresses))
+	for _, address := range addresses {
+		if host, _, err := net.SplitHostPort(address); err == nil {
+			hosts = append(hosts, host)
+		}
+	}
+	return hosts
+}
+
+// fatal implements [raft.Options.Fatal].
+func (m *member) fatal(err error) {
+	if errors.Is(err, raft.ErrRestart) {
+		m.again()
+		return
+	}
+	datadir.Fatal(m.log)(err)
+}
+
+// machine is the store as the log sees it.
+type machine struct {
+	store.Replica
+
+	dir string
+}
+
+// Check implements [raft.Machine].
+func (machine) Check(dir string) (uint64, error) { return store.CheckReplica(nil, dir) }
+
+// Replace implements [raft.Machine]. Much of the server uses the store's files,
+// so the new ones take their place when the server starts again.
+func (m machine) Replace(dir string) error {
+	if err := raft.Stage(nil, m.dir, dir); err != nil {
+		return err
+	}
+	return raft.ErrRestart
+}
+
+// memberLog is the log as the store sees it.
+type memberLog struct {
+	raft *raft.Log
+	log  *slog.Logger
+}
+
+// Append implements [store.Log].
+func (l memberLog) Append(e entry.Entry) error { return l.raft.Append(context.Background(), e) }
+
+// Clean removes erased data from the log's own files.
+func (l memberLog) Clean(ctx context.Context) error { return l.raft.Clean(ctx) }
+
+// Close implements [store.Log].
+func (l memberLog) Close() {
+	if err := l.raft.Close(); err != nil {
+		l.log.Error("the log of the cluster was not closed in order", "err", err)
+	}
+}
+
+// lookPause is how long a member waits before it looks again whether it can go
+// on.
+const lookPause = 200 * time.Millisecond
+
+// catchUp waits until this server is a member and has everything that was
+// acknowledged before, or ctx ends.
+func (m *member) catchUp(ctx context.Context) error {
+	told := ""
+	for {
+		err := m.ready()
+		if err == nil || errors.Is(err, errBehind) {
+			if err = m.raft.Load().CatchUp(ctx); err == nil {
+				m.caughtUp.Store(true)
+				return nil
+			}
+		}
+		if why := err.Error(); why != told && ctx.Err() == nil {
+			m.log.Info("waiting for the cluster", "why", why)
+			told = why
+		}
+		if err := sleep.For(ctx, lookPause); err != nil {
+			return err
+		}
+	}
+}
+
+// Reasons for not being ready.
+var (
+	errNoMember = errors.New("this server is not a member of the cluster yet: see trackway cluster init and trackway cluster join")
+	errRemoved  = errors.New("this server is not a member, as far as its log says: it was removed, or is still getting the log")
+	errNoLeader = errors.New("no server leads the cluster")
+	errBehind   = errors.New("this server does not have what the others have yet")
+)
+
+// ready returns why this server should get no requests, or nil.
+func (m *member) ready() error {
+	s := m.raft.Load().Status()
+	switch {
+	case len(s.Members) == 0:
+		return errNoMember
+	case s.Member() == nil:
+		return errRemoved
+	case s.Leader == "":
+		return errNoLeader
+	case !m.caughtUp.Load():
+		return errBehind
+	}
+	return nil
+}
+
+// leading reports whether this server leads the cluster.
+func (m *member) leading() bool { return m.raft.Load().Status().Leading }
+
+// run asks for this server's vote until it has one, or ctx ends.
+func (m *member) run(ctx context.Context) error {
+	for sleep.For(ctx, lookPause) == nil {
+		s := m.raft.Load().Status()
+		self := s.Member()
+		if self == nil || self.Voter || s.Leader == "" {
+			continue
+		}
+		switch behind, err := m.raft.Load().Promote(ctx, m.cfg.Peers); {
+		case err != nil:
+			m.log.Info("this server did not get its vote yet", "err", err)
+		case !behind:
+			m.log.Info("this server has a vote in the cluster")
+		}
+	}
+	return nil
+}
+
+// Status implements [members.Cluster].
+func (m *member) Status() members.Status {
+	s := m.raft.Load().Status()
+	c := members.Status{
+		Name: m.cfg.Name, ID: s.ID, Address: m.cfg.Advertise, Leader: s.Leader, Leading: s.Leading, Term: s.Term,
+		Last: s.Last, Commit: s.Commit, Applied: s.Applied, ContactMS: s.LastContact.Milliseconds(), Members: []members.Member{},
+	}
+	if err := m.ready(); err != nil {
+		c.Ready = err.Error()
+	}
+	for _, other := range s.Members {
+		c.Members = append(c.Members, members.Member(other))
+	}
+	return c
+}
+
+// Init implements [members.Cluster].
+func (m *member) Init() error { return unlessAgain(m.raft.Load().Bootstrap()) }
+
+// Join implements [members.Cluster].
+func (m *member) Join(ctx context.Context, address string) error {
+	addresses := m.cfg.Peers
+	if address != "" {
+		addresses = []string{address}
+	}
+	return m.raft.Load().Join(ctx, addresses)
+}
+
+// Remove implements [members.Cluster].
+func (m *member) Remove(ctx context.Context, id string) error { return m.raft.Load().Expel(ctx, id) }
+
+// Transfer implements [members.Cluster].
+func (m *member) Transfer(ctx context.Context) error { return m.raft.Load().HandOver(ctx) }
+
+// Recover implements [members.Cluster].
+func (m *member) Recover() error { return unlessAgain(m.raft.Load().Recover()) }
+
+// unlessAgain returns nil for what only needs another start, which is under
+// way.
+func unlessAgain(err error) error {
+	if errors.Is(err, raft.ErrRestart) {
+		return nil
+	}
+	return err
+}
+
+// memberDir returns the directory of a member's files in a data directory. If
+// the data directory is that of a server that stood alone, its store becomes
+// the member's.
+func memberDir(dataDir string, log *slog.Logger) (string, error) {
+	dir, err := privateDir(dataDir, datadir.Partition, log)
+	if err != nil {
+		return "", err
+	}
+	alone, state := filepath.Join(dataDir, datadir.Store), filepath.Join(dir, datadir.State)
+	if _, err := os.Stat(alone); err != nil {
+		return dir, nil //nolint:nilerr // there is no such store
+	}
+	if _, err := os.Stat(filepath.Join(dir, datadir.Log)); err == nil {
+		return "", fmt.Errorf("%s holds the store of a server that stands alone (%s) and that of a member of a cluster (%s): move one of them away",
+			dataDir, datadir.Store, datadir.Partition)
+	}
+	if err := os.Rename(alone, state); err != nil {
+		return "", err
+	}
+	return dir, errors.Join(syncDir(dir), syncDir(dataDir))
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

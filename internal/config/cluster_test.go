@@ -1,0 +1,62 @@
+package config
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"trackway/internal/config/membership"
+)
+
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	const loopback = "cluster: {name: eu, listen: 127.0.0.1:1, peers: [\"127.0.0.1:1\", \"[::1]:2\"]}\n"
+	got := mustParse(t, loopback+minimal, Flags{}).Cluster
+	want := membership.Cluster{Log: "raft", Name: "eu", Listen: "127.0.0.1:1", Advertise: "127.0.0.1:1", Peers: []string{"127.0.0.1:1", "[::1]:2"}, Heartbeat: 2 * time.Second}
+	if diff := cmp.Diff(want, got); diff != "" || !got.Member() {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	const tls = "cluster: {log: raft, name: eu, listen: \":1\", advertise: ts1:1, tls: {ca: ca.pem, cert: c.pem, key: /k.pem}, heartbeat: 500ms}\n"
+	cfg, err := Parse(filepath.Join("conf", "t.yaml"), []byte(tls+minimal), Flags{}, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = membership.Cluster{
+		Log: "raft", Name: "eu", Listen: ":1", Advertise: "ts1:1", Heartbeat: 500 * time.Millisecond,
+		TLS: membership.TLS{CA: filepath.Join("conf", "ca.pem"), Cert: filepath.Join("conf", "c.pem"), Key: "/k.pem"},
+	}
+	if diff := cmp.Diff(want, cfg.Cluster); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	alone := mustParse(t, "cluster: {}\n"+minimal, Flags{})
+	if alone.Cluster.Member() {
+		t.Error("a server without a listener is a member")
+	}
+}
+
+func TestClusterProblems(t *testing.T) {
+	t.Parallel()
+	for src, want := range map[string]string{
+		"{name: eu}":            "needs listen",
+		"{name: eu, listen: x}": "must be host:port",
+		"{listen: 127.0.0.1:1}": "needs a name",
+		"{name: eu, listen: \":1\", tls: {ca: a, cert: b, key: c}}":                         "needs advertise",
+		"{name: eu, listen: \"[::]:1\", tls: {ca: a, cert: b, key: c}}":                     "needs advertise",
+		"{name: eu, listen: 10.0.0.1:1}":                                                    "needs tls",
+		"{name: eu, listen: 127.0.0.1:1, advertise: ts1:1}":                                 "needs tls",
+		"{name: eu, listen: 127.0.0.1:1, peers: [\"ts2:1\"]}":                               "needs tls",
+		"{name: eu, listen: 127.0.0.1:1, tls: {ca: a}}":                                     "needs ca, cert and key",
+		"{name: eu, listen: 127.0.0.1:1, heartbeat: 499ms}":                                 "must lie between 500ms and 10s",
+		"{name: eu, listen: 127.0.0.1:1, log: kafka}":                                       "raft",
+		"{name: eu, listen: 127.0.0.1:1}\ndestinations: [{name: f, kind: file, path: out}]": "cannot be sent to",
+	} {
+		_, err := Parse("t.yaml", []byte("cluster: "+src+"\n"+minimal), Flags{}, env)
+		if wrong := InvalidError(nil); !errors.As(err, &wrong) || !strings.Contains(err.Error(), want) {
+			t.Errorf("cluster: %s: got %v, want %q", src, err, want)
+		}
+	}
+}

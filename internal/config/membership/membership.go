@@ -1,0 +1,128 @@
+// Package membership is the section of the configuration that makes a server a
+// member of a cluster.
+package membership
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Cluster makes this server a member of a cluster: several servers that keep
+// one log. Without a listener, the server stands alone.
+type Cluster struct {
+	Log       string        `yaml:"log"`       // raft
+	Name      string        `yaml:"name"`      // the same on all servers
+	Listen    string        `yaml:"listen"`    // host:port for the other servers
+	Advertise string        `yaml:"advertise"` // host:port at which they reach this one
+	Peers     []string      `yaml:"peers"`     // host:port of servers that a new one asks
+	TLS       TLS           `yaml:"tls"`
+	Heartbeat time.Duration `yaml:"heartbeat"` // without one for so long, a server wants to lead
+}
+
+// TLS names the PEM files for connections between servers: the
+// certificates of the cluster's authority, and this server's own. All are
+// empty on the loopback interface.
+type TLS struct {
+	CA   string `yaml:"ca"`
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
+}
+
+// Member reports whether the server is a member of a cluster.
+func (c *Cluster) Member() bool { return c.Listen != "" }
+
+// Equal reports whether two clusters are configured in the same way.
+func (c *Cluster) Equal(other *Cluster) bool {
+	return c.Log == other.Log && c.Name == other.Name && c.Listen == other.Listen && c.Advertise == other.Advertise &&
+		slices.Equal(c.Peers, other.Peers) && c.TLS == other.TLS && c.Heartbeat == other.Heartbeat
+}
+
+// Bounds of a heartbeat. Below the lowest, a server that is merely busy loses
+// its leadership.
+const (
+	usualHeartbeat = 2 * time.Second
+	leastHeartbeat = 500 * time.Millisecond
+	mostHeartbeat  = 10 * time.Second
+)
+
+// Reporter checks values and reports problems with them, each by the address of
+// a value.
+type Reporter struct {
+	Given           func(at any) bool                             // the configuration sets the value
+	Report, Missing func(at any, format string, args ...any)      // a wrong value; what a section lacks
+	Address         func(at *string)                              // checks host:port
+	Name            func(name *string, section any, thing string) // checks a name that is required
+}
+
+// Files returns the paths in the section.
+func (c *Cluster) Files() []*string { return []*string{&c.TLS.CA, &c.TLS.Cert, &c.TLS.Key} }
+
+// Check checks the section and completes it by what follows from its values.
+func (c *Cluster) Check(d Reporter) {
+	if !c.Member() {
+		if slices.ContainsFunc([]any{&c.Log, &c.Name, &c.Listen, &c.Advertise, &c.Peers, &c.TLS, &c.Heartbeat}, d.Given) {
+			d.Missing(c, "needs listen, the host:port for the other servers")
+		}
+		return
+	}
+	if !d.Given(&c.Log) {
+		c.Log = "raft"
+	}
+	if !d.Given(&c.Heartbeat) {
+		c.Heartbeat = usualHeartbeat
+	}
+	if c.Log != "raft" {
+		d.Report(&c.Log, "must be raft")
+	}
+	d.Name(&c.Name, c, "cluster")
+	d.Address(&c.Listen)
+	if c.Advertise == "" {
+		c.Advertise = c.Listen
+	} else {
+		d.Address(&c.Advertise)
+	}
+	if host, _, err := net.SplitHostPort(c.Advertise); err == nil && isEverywhere(host) {
+		d.Missing(c, "needs advertise, the host:port at which the other servers reach this one")
+	}
+	for i := range c.Peers {
+		d.Address(&c.Peers[i])
+	}
+	if c.Heartbeat < leastHeartbeat || c.Heartbeat > mostHeartbeat {
+		d.Report(&c.Heartbeat, "must lie between %v and %v", leastHeartbeat, mostHeartbeat)
+	}
+	c.checkTLS(d)
+}
+
+// checkTLS refuses plain text beyond the loopback interface, since
+// anyone who reaches the port could change all data.
+func (c *Cluster) checkTLS(d Reporter) {
+	given := 0
+	for _, file := range []string{c.TLS.CA, c.TLS.Cert, c.TLS.Key} {
+		if file != "" {
+			given++
+		}
+	}
+	switch given {
+	case 3:
+		return
+	case 0:
+	default:
+		d.Report(&c.TLS, "needs ca, cert and key, or none of them")
+		return
+	}
+	for _, address := range append([]string{c.Listen, c.Advertise}, c.Peers...) {
+		host, _, err := net.SplitHostPort(address)
+		if ip, wrong := netip.ParseAddr(host); err == nil && (wrong != nil || !ip.IsLoopback()) {
+			d.Missing(c, "needs tls: {ca, cert, key}, because %s is not an address of the loopback interface, such as 127.0.0.1", host)
+			return
+		}
+	}
+}
+
+// isEverywhere reports whether a host stands for all addresses of the machine.
+func isEverywhere(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "" || err == nil && ip.IsUnspecified()
+}

@@ -1,0 +1,61 @@
+package control
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"trackway"
+	"trackway/internal/control/members"
+)
+
+// errAlone is the answer of a server that stands alone.
+const errAlone = "The configuration of this server has no cluster."
+
+// clusterRoutes are the routes that a server of a cluster has from the first
+// moment:
+//
+//	GET  /cluster           a [members.Status]
+//	POST /cluster/init      begins a cluster
+//	POST /cluster/join      joins the one of the server ?at=
+//	POST /cluster/remove    removes the server ?id=
+//	POST /cluster/transfer  hands leadership over
+//	POST /cluster/recover   makes this server the only member
+func clusterRoutes() map[string]func(*call) error {
+	do := func(f func(*call) error) func(*call) error {
+		return func(c *call) error {
+			if c.Cluster == nil {
+				return refuse("", errAlone)
+			}
+			err := f(c)
+			if _, known := errors.AsType[*trackway.Error](err); err == nil || known {
+				return err
+			}
+			return refuse("", err.Error())
+		}
+	}
+	return map[string]func(*call) error{
+		"GET /cluster":           do(func(c *call) error { return c.json(c.Cluster.Status()) }),
+		"POST /cluster/init":     do(func(c *call) error { return c.Cluster.Init() }),
+		"POST /cluster/join":     do(func(c *call) error { return c.Cluster.Join(c.r.Context(), c.query.Get("at")) }),
+		"POST /cluster/remove":   do(func(c *call) error { return c.Cluster.Remove(c.r.Context(), c.query.Get("id")) }),
+		"POST /cluster/transfer": do(func(c *call) error { return c.Cluster.Transfer(c.r.Context()) }),
+		"POST /cluster/recover":  do(func(c *call) error { return c.Cluster.Recover() }),
+	}
+}
+
+// Waiting returns the routes of the control socket while the server waits for
+// its cluster: those of the cluster. It refuses all others.
+func Waiting(cluster members.Cluster, logger *slog.Logger) http.Handler {
+	mux, c := http.NewServeMux(), &Config{Cluster: cluster, Logger: logger}
+	routes := clusterRoutes()
+	routes["/"] = func(*call) error {
+		return refuse("", "This server waits for its cluster: trackway cluster status says for what.")
+	}
+	for pattern, do := range routes {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			(&call{Config: c, w: w, r: r, query: r.URL.Query()}).answer(do)
+		})
+	}
+	return mux
+}

@@ -1,0 +1,50 @@
+// Package members describes to operators the cluster that a server belongs to.
+package members
+
+import "context"
+
+// Cluster is what operators do with the cluster that this server belongs to.
+type Cluster interface {
+	// Status returns what this server knows. It does not ask others.
+	Status() Status
+
+	// Init begins a new cluster, with this server as its only member.
+	Init() error
+
+	// Join makes this server a member of the cluster that the server at an
+	// address belongs to; empty: those of the configuration. It gets its vote
+	// once it has most of the log.
+	Join(ctx context.Context, address string) error
+
+	// Remove ends the membership of a server.
+	Remove(ctx context.Context, id string) error
+
+	// Transfer makes the leader hand leadership over to another server.
+	Transfer(ctx context.Context) error
+
+	// Recover makes this server the only member, after most were lost for good.
+	Recover() error
+}
+
+// Status is what a server knows of its cluster.
+type Status struct {
+	Name      string   `json:"name"`
+	ID        string   `json:"id"`      // of this server
+	Address   string   `json:"address"` // host:port at which the others reach it
+	Ready     string   `json:"ready"`   // why it accepts no requests; empty: it accepts them
+	Leader    string   `json:"leader"`  // host:port; empty: none is known
+	Leading   bool     `json:"leading"` // this server is the leader
+	Term      uint64   `json:"term"`
+	Last      uint64   `json:"last"`       // index of the last entry in this server's log
+	Commit    uint64   `json:"commit"`     // of the last one that most servers have
+	Applied   uint64   `json:"applied"`    // of the last one in this server's data
+	ContactMS int64    `json:"contact_ms"` // since the leader was heard; 0 at the leader
+	Members   []Member `json:"members"`    // empty: this server is not a member yet
+}
+
+// Member is a server of the cluster.
+type Member struct {
+	ID      string `json:"id"`
+	Address string `json:"address"`
+	Voter   bool   `json:"voter"`
+}

@@ -1,0 +1,233 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+var clusterRounds = flag.Int("cluster-rounds", 2, "how many `rounds` TestCluster makes; the full size is 100")
+
+// cluster is the servers of a test, and their configurations.
+type cluster struct {
+	t       *testing.T
+	dirs    []string
+	members []string  // host:port for the other servers
+	servers []*server // nil: it is down
+}
+
+// newCluster starts servers, each of which joins the first one.
+func newCluster(t *testing.T, n int) *cluster {
+	t.Helper()
+	c := &cluster{t: t, servers: make([]*server, n)}
+	for range n {
+		c.dirs, c.members = append(c.dirs, t.TempDir()), append(c.members, freeAddress(t))
+	}
+	for i := range n {
+		c.start(i)
+		c.servers[i].awaitLog(t, "a line that says it waits", func(text string) bool { return strings.Contains(text, "waiting for the cluster") })
+	}
+	c.command(0, "init")
+	for i := 1; i < n; i++ {
+		c.command(i, "join", c.members[0])
+	}
+	for _, s := range c.servers {
+		s.awaitReady(t)
+	}
+	return c
+}
+
+func (c *cluster) config(i int) string { return filepath.Join(c.dirs[i], "trackway.yaml") }
+
+// start starts a server, and does not wait for it.
+func (c *cluster) start(i int) {
+	c.t.Helper()
+	peers, err := json.Marshal(c.members)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	config := baseConfig + wideLimits + fmt.Sprintf("cluster: {name: test, listen: %q, peers: %s, heartbeat: 2s}\n", c.members[i], peers)
+	if err := os.WriteFile(c.config(i), []byte(config), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	s := launch(c.t, c.dirs[i], "--config", c.config(i), "--data", filepath.Join(c.dirs[i], "data"))
+	s.log.private("person-", "visit-")
+	s.config = c.config(i)
+	c.servers[i] = s
+}
+
+// command runs trackway cluster at a server, and returns what it prints.
+func (c *cluster) command(i int, args ...string) []byte {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	args = append([]string{"cluster"}, args...)
+	out, err := exec.CommandContext(ctx, binary(c.t), append(args, "--config", c.config(i), "--data", filepath.Join(c.dirs[i], "data"))...).Output()
+	if err != nil {
+		c.t.Fatalf("trackway %q: %v\n%s\n%s", args, err, out, c.servers[i].log)
+	}
+	return out
+}
+
+type clusterStatus struct {
+	Leader  string
+	Leading bool
+	Applied uint64
+	Members []struct {
+		Address string
+		Voter   bool
+	}
+}
+
+func (c *cluster) status(i int) (s clusterStatus) {
+	c.t.Helper()
+	if err := json.Unmarshal(c.command(i, "status", "--json"), &s); err != nil {
+		c.t.Fatal(err)
+	}
+	return s
+}
+
+// leader returns the server that leads.
+func (c *cluster) leader() int {
+	c.t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		for i, s := range c.servers {
+			if s != nil && c.status(i).Leading {
+				return i
+			}
+		}
+	}
+	c.t.Fatal("no server leads")
+	return 0
+}
+
+// settle waits until all servers have applied the same entries.
+func (c *cluster) settle() {
+	c.t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		var applied []uint64
+		for i, s := range c.servers {
+			if s != nil {
+				applied = append(applied, c.status(i).Applied)
+			}
+		}
+		if slices.Min(applied) == slices.Max(applied) {
+			return
+		}
+	}
+	c.t.Fatal("the servers do not have the same entries")
+}
+
+// sendThrough has all clients send, each to one server. After some requests it
+// calls disturb, and goes on until as many were acknowledged again. A client
+// ends when a request is not acknowledged.
+func (l *load) sendThrough(t *testing.T, servers []*server, more int64, disturb func()) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	target, stop := l.acks.Load()+more, atomic.Int64{}
+	stop.Store(math.MaxInt64)
+	enough := make(chan struct{})
+	var clients sync.WaitGroup
+	for i := range l.clients {
+		clients.Go(func() {
+			for l.acks.Load() < stop.Load() && l.send(ctx, t, servers[i%len(servers)], i) {
+				if l.acks.Add(1) == target {
+					close(enough)
+				}
+			}
+		})
+	}
+	select {
+	case <-enough:
+	case <-ctx.Done():
+		t.Errorf("%d requests were acknowledged, want %d", l.acks.Load(), target)
+	}
+	disturb()
+	wanted := l.acks.Load() + more
+	stop.Store(wanted)
+	clients.Wait()
+	if got := l.acks.Load(); got < wanted {
+		t.Errorf("after the disturbance, only %d of %d more requests were acknowledged", got-(wanted-more), more)
+	}
+}
+
+// TestCluster: three servers take commands together. In each round, one of them
+// is killed, every second time the leader, while clients send to all. The
+// others go on, everything acknowledged is stored once on every server, and the
+// killed one comes back. The flag -cluster-rounds sets the number of rounds.
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	c := newCluster(t, 3)
+	var l load
+	for round := range *clusterRounds {
+		servers, victim := slices.Clone(c.servers), random.IntN(len(c.servers))
+		if round%2 == 0 {
+			victim = c.leader()
+		}
+		l.sendThrough(t, servers, 1+random.Int64N(300), func() { servers[victim].kill(t) })
+		c.start(victim)
+		c.servers[victim].awaitReady(t)
+		c.settle()
+		for i, s := range c.servers {
+			if i != round%len(c.servers) {
+				compareAcknowledged(t, &l, s)
+			}
+		}
+		l.check(t, c.servers[round%len(c.servers)])
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// compareAcknowledged checks that a server has everything that was
+// acknowledged, once.
+func compareAcknowledged(t *testing.T, l *load, s *server) {
+	t.Helper()
+	var known []string
+	for i := range l.clients {
+		known = append(known, l.clients[i].acked...)
+	}
+	compare(t, "acknowledged", known, l.stored(t, s), 1)
+}
+
+// TestClusterAllKilled: after the power of all servers was cut at once, they
+// have everything that was acknowledged.
+func TestClusterAllKilled(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3)
+	var l load
+	servers := slices.Clone(c.servers)
+	l.sendUntil(t, servers[0], 100, func() {
+		for _, s := range servers {
+			s.kill(t)
+		}
+	})
+	for i := range c.servers {
+		c.start(i)
+	}
+	for _, s := range c.servers {
+		s.awaitReady(t)
+	}
+	c.settle()
+	for _, s := range c.servers[1:] {
+		compareAcknowledged(t, &l, s)
+	}
+	l.check(t, c.servers[0])
+}

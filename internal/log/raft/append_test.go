@@ -1,0 +1,156 @@
+package raft
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"trackway"
+	"trackway/internal/entry"
+)
+
+// TestAnswerIsLost: an entry whose answer is lost is sent again, and takes
+// effect once. If all answers are lost, the appender learns that it is not
+// known what became of it.
+func TestAnswerIsLost(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, Options{})
+	l := ledger{became: make(map[string]error)}
+	leader := c.awaitLeader()
+	follower := c.except(leader)[0]
+	l.fill(t, follower.log, 3)
+	patient := follower.log.o.patience
+	for i, want := range []error{nil, nil, nil, ErrUnknown} {
+		lost := i
+		if want != nil {
+			lost, follower.log.o.patience = math.MaxInt, 300*time.Millisecond
+		}
+		c.lose(lost)
+		name := "lost" + strings.Repeat("+", i)
+		e := visit(name)
+		if err := follower.log.Append(t.Context(), e); !errors.Is(err, want) {
+			t.Errorf("%d answers are lost: got %v, want %v", lost, err, want)
+		} else if r := e.Requests[0].Results[0]; want == nil && (r.Seq == 0 || r.Duplicate) {
+			t.Errorf("%d answers are lost: got %+v", lost, r)
+		}
+		l.became[name] = nil // it is there once, whatever its appender knows
+	}
+	c.lose(0)
+	follower.log.o.patience = patient
+	c.settle()
+	l.check(t, c.wantEqual())
+}
+
+// TestUnavailable: a server that reaches no leader stores nothing and says so.
+// It goes on when it reaches the others again.
+func TestUnavailable(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, Options{})
+	l := ledger{became: make(map[string]error)}
+	leader := c.awaitLeader()
+	l.fill(t, leader.log, 1)
+	alone := c.except(leader)[0]
+	c.sever(alone, true, c.except(alone)...)
+	patient := alone.log.o.patience
+	alone.log.o.patience = 300 * time.Millisecond
+	if err := alone.log.Append(t.Context(), visit("alone")); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("got %v, want %v", err, ErrUnavailable)
+	}
+	l.became["alone"] = ErrUnavailable
+	alone.log.o.patience = patient
+	c.sever(alone, false, c.except(alone)...)
+	l.fill(t, alone.log, 1)
+	c.settle()
+	l.check(t, c.wantEqual())
+}
+
+// TestErrorsAreAnswered: the caller of the API learns that the call may be
+// repeated.
+func TestErrorsAreAnswered(t *testing.T) {
+	t.Parallel()
+	for _, err := range []error{ErrUnavailable, ErrUnknown, errForeign} {
+		if known, ok := errors.AsType[*trackway.Error](fmt.Errorf("apply 3 commands: %w", err)); !ok || known.Code != trackway.Overloaded {
+			t.Errorf("%v is of kind %v", err, known)
+		}
+	}
+}
+
+// TestRefusals: an entry that cannot be sent is refused at once.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, Options{})
+	log := c.servers[0].log
+	large := visit("large")
+	large.Requests[0].Commands[0].Properties = []trackway.Property{{Name: "p", Value: make([]byte, maxEntry)}}
+	if err := log.Append(t.Context(), large); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("got %v, want %v", err, ErrTooLarge)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	why := errors.New("the client is gone")
+	cancel(why)
+	if err := log.Append(ctx, visit("late")); !errors.Is(err, why) {
+		t.Errorf("got %v, want %v", err, why)
+	}
+	if err := log.Append(t.Context(), &entry.Commands{}); err != nil {
+		t.Errorf("nothing at all: %v", err)
+	}
+}
+
+// TestForeignEntry: the leader refuses an entry that it cannot read, because no
+// server could apply it.
+func TestForeignEntry(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, Options{})
+	l := ledger{became: make(map[string]error)}
+	leader := c.awaitLeader()
+	follower := c.except(leader)[0]
+	l.fill(t, follower.log, 1) // it knows the leader
+	for _, b := range [][]byte{[]byte("no entry"), nil, entry.Append(nil, visit("never"))} {
+		if _, err := follower.log.deliver(b); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("%q: got %v", b, err)
+		}
+	}
+	l.fill(t, follower.log, 1)
+	c.settle()
+	l.check(t, c.wantEqual())
+}
+
+// TestGroupsAreBounded: a group has at most so many commands and bytes, unless
+// it is a single request.
+func TestGroupsAreBounded(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(rand.Uint64(), 0))
+	var g gathering
+	all := make(map[*group]bool)
+	for range 2000 {
+		q := entry.Request{Commands: make([]trackway.Command, 1+random.IntN(trackway.MaxCommands))}
+		for i := range q.Commands {
+			c := &q.Commands[i]
+			c.Kind, c.Received, c.Time, c.Project = trackway.AddEvent, trackway.MaxTime, trackway.MaxTime, 1<<32-1
+			c.Type = strings.Repeat("t", random.IntN(20))
+			for range random.IntN(3) {
+				c.IDs = append(c.IDs, trackway.Identifier{Name: "cookie", Value: strings.Repeat("v", random.IntN(200)), Hard: true})
+			}
+			if random.IntN(200) == 0 {
+				c.Properties = []trackway.Property{{Name: "p", Value: make([]byte, random.IntN(2*maxBytes))}}
+			}
+		}
+		q.Results = make([]trackway.Result, len(q.Commands))
+		joined, _ := g.join([]entry.Request{q})
+		all[joined] = true
+	}
+	for gr := range all {
+		b := entry.Append(nil, &entry.Once{Entry: &entry.Commands{Requests: gr.requests}})
+		if len(gr.requests) > 1 && (len(b) > maxBytes+100 || gr.commands > maxCommands) {
+			t.Errorf("a group of %d requests has %d commands and %d bytes", len(gr.requests), gr.commands, len(b))
+		}
+	}
+	if len(all) < 10 {
+		t.Errorf("%d groups only", len(all))
+	}
+}

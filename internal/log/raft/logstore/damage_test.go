@@ -1,0 +1,200 @@
+package logstore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"trackway/internal/scale"
+)
+
+// TestDamage: whichever bit of a file of a killed server is flipped, and
+// wherever a file is cut off, the store does not open, or ends the process when
+// it is read, or has everything that was acknowledged.
+func TestDamage(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewCrashableMem()
+	s := mustOpen(t, mem)
+	var m model
+	add := func(n int) {
+		for range n {
+			l := entry(m.last()+1, 1, 400)
+			m.logs = append(m.logs, l)
+			if err := s.StoreLog(l); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	add(30)
+	if err := s.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	add(30)
+	killed := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 2))})
+	mustClose(t, s)
+	names, err := killed.List("raft")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 0))
+	refused := make(map[string]int)
+	for _, name := range names {
+		data := readFile(t, killed, "raft/"+name)
+		suffix := name[strings.LastIndex(name, ".")+1:]
+		if len(data) == 0 || suffix != "log" && suffix != "sst" {
+			continue
+		}
+		for i := range scale.Of(100, 20) {
+			changed := bytes.Clone(data)
+			var what string
+			if i%5 == 0 {
+				at := random.IntN(len(data))
+				changed, what = data[:at], fmt.Sprintf("%s cut off at %d of %d", name, at, len(data))
+			} else {
+				bit := random.IntN(8 * len(data))
+				changed[bit/8] ^= 1 << (bit % 8)
+				what = fmt.Sprintf("%s with bit %d of byte %d of %d flipped", name, bit%8, bit/8, len(data))
+			}
+			if whole, lost := look(t, killed, "raft/"+name, changed, &m); lost != "" {
+				t.Errorf("seed %d: %s: %s", seed, what, lost)
+			} else if !whole {
+				refused[suffix]++
+			}
+		}
+	}
+	if refused["log"] == 0 || refused["sst"] == 0 {
+		t.Errorf("damage was noticed %v times", refused)
+	}
+}
+
+// look opens a copy of fs in which one file is changed. It reports whether
+// everything is there, and what is missing without anyone being told.
+func look(t *testing.T, fs vfs.FS, name string, content []byte, m *model) (whole bool, lost string) {
+	t.Helper()
+	to := vfs.NewMem()
+	if ok, err := vfs.Clone(fs, to, "raft", "raft"); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	f, err := to.Create(name, "test")
+	if err == nil {
+		_, err = f.Write(content)
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	var fatal atomic.Bool
+	s, err := Open("raft", Options{FS: to, Fatal: func(error) { fatal.Store(true) }})
+	if err != nil {
+		return false, ""
+	}
+	diff := m.difference(s)
+	_ = s.Close()
+	if fatal.Load() {
+		return false, ""
+	}
+	return true, diff
+}
+
+func readFile(t *testing.T, fs vfs.FS, name string) []byte {
+	t.Helper()
+	f, err := fs.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	_, err = b.ReadFrom(f)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// TestTornEnd: a write that a power cut interrupted was not acknowledged, and
+// does no harm.
+func TestTornEnd(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewCrashableMem()
+	s := mustOpen(t, mem)
+	m := model{term: 0}
+	for range 3 {
+		m.logs = append(m.logs, entry(m.last()+1, 0, 500))
+		if err := s.StoreLog(m.logs[len(m.logs)-1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	killed := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 2))})
+	mustClose(t, s)
+	names, err := killed.List("raft")
+	if err != nil {
+		t.Fatal(err)
+	}
+	newest := ""
+	for _, name := range names {
+		if strings.HasSuffix(name, ".log") && name > newest {
+			newest = name
+		}
+	}
+	data := readFile(t, killed, "raft/"+newest)
+	for _, torn := range [][]byte{{1}, data[:20], data[:400], bytes.Repeat([]byte{0xff}, 100), make([]byte, 5000)} {
+		if whole, lost := look(t, killed, "raft/"+newest, append(bytes.Clone(data), torn...), &m); !whole || lost != "" {
+			t.Errorf("with %d more bytes: whole %t, %s", len(torn), whole, lost)
+		}
+	}
+}
+
+// TestFailedWrite: the process ends before the library learns of a failed
+// write.
+func TestFailedWrite(t *testing.T) {
+	t.Parallel()
+	for name, write := range map[string]func(*Store) error{
+		"entries":    func(s *Store) error { return s.StoreLog(entry(4, 1, 0)) },
+		"fewer":      func(s *Store) error { return s.DeleteRange(3, 3) },
+		"a term":     func(s *Store) error { return s.SetUint64([]byte("CurrentTerm"), 4) },
+		"a snapshot": func(s *Store) error { return s.Install(Snapshot{Index: 9}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var broken atomic.Bool
+			fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+				switch op.Kind {
+				case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo:
+					if strings.HasSuffix(op.Path, ".log") && broken.Load() {
+						return errors.New("input/output error")
+					}
+				default:
+				}
+				return nil
+			}))
+			ends := make(chan error, 1)
+			s, err := Open("raft", Options{FS: fs, Fatal: func(err error) {
+				ends <- err
+				select {} // the process would end here
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			mustStore(t, s, 1, 3, 1)
+			broken.Store(true)
+			returned := make(chan error, 1)
+			go func() { returned <- write(s) }()
+			select {
+			case err := <-ends:
+				if !strings.Contains(err.Error(), "input/output error") {
+					t.Errorf("got %v", err)
+				}
+			case err := <-returned:
+				t.Errorf("it returned %v", err)
+			}
+			// The store stays open: its log cannot be closed, and a real
+			// process would have ended.
+		})
+	}
+}

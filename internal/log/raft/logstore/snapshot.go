@@ -1,0 +1,93 @@
+package logstore
+
+import (
+	"encoding/json"
+	"fmt"
+
+	hraft "github.com/hashicorp/raft"
+)
+
+// Snapshot says what the state of a server covers for good: all entries up to
+// an index, and who was a member then. The state itself is elsewhere, and may
+// cover more.
+type Snapshot struct {
+	Index              uint64              `json:"index"` // 0: no snapshot
+	Term               uint64              `json:"term"`
+	Configuration      hraft.Configuration `json:"configuration"`
+	ConfigurationIndex uint64              `json:"configuration_index"`
+}
+
+// Snapshot returns the last snapshot.
+func (s *Store) Snapshot() (at Snapshot, err error) {
+	value, err := s.Get([]byte(keySnapshot))
+	if err != nil || value == nil {
+		return at, err
+	}
+	if err := json.Unmarshal(value, &at); err != nil {
+		return at, fmt.Errorf("where the last snapshot ends: %w", err)
+	}
+	return at, nil
+}
+
+// SetSnapshot notes that the server's own state covers a snapshot. REQUIRES:
+// that state is on the disk.
+func (s *Store) SetSnapshot(at Snapshot) error {
+	value, err := json.Marshal(at)
+	if err != nil {
+		return err
+	}
+	return s.Set([]byte(keySnapshot), value)
+}
+
+// Install notes that the server's state is replaced by one from another server.
+// In the same write, it removes all entries before the snapshot's last one.
+// They may differ from what the group has decided, and if this server became
+// the leader, it would send them to others.
+//
+// If the log has the snapshot's last entry, what follows it stays. If that
+// entry has another term, Install replaces it by an empty entry with the
+// snapshot's term. Then the next entries of the leader follow it, and replace
+// the rest. Otherwise the library would ask for the snapshot again and again
+// (hashicorp/raft, issue 697).
+//
+// REQUIRES: the new state is on the disk.
+func (s *Store) Install(at Snapshot) error {
+	value, err := json.Marshal(at)
+	if err != nil {
+		return err
+	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	b := s.db.NewBatch()
+	defer func() { _ = b.Close() }()
+	if err := b.Set(metaKey(keySnapshot), value, nil); err != nil {
+		return err
+	}
+	after, err := s.remove(b, 0, at.Index-1)
+	if err != nil {
+		return err
+	}
+	conflict := false
+	if after.first == at.Index {
+		r, err := s.record(at.Index)
+		if err != nil {
+			return err
+		}
+		if conflict = r.log.Term != at.Term; conflict {
+			// Its size stays the same, because those that follow count it.
+			r.log = hraft.Log{Term: at.Term, Type: hraft.LogNoop, Data: r.log.Data, Extensions: r.log.Extensions}
+			if err := b.Set(appendKey(nil, at.Index), r.append(nil), nil); err != nil {
+				return err
+			}
+		}
+	}
+	if err := s.commit(b); err != nil {
+		return err
+	}
+	if s.set(after); conflict {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.recent.keep(at.Index+1, after.last)
+	}
+	return nil
+}

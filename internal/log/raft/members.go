@@ -1,0 +1,429 @@
+package raft
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	hraft "github.com/hashicorp/raft"
+
+	"trackway/internal/entry"
+	"trackway/internal/log/raft/logstore"
+	"trackway/internal/log/raft/peer"
+	"trackway/internal/sleep"
+)
+
+// Errors of the changes of members.
+var (
+	// ErrMember says that this server is a member of a cluster already.
+	ErrMember = errors.New("this server is a member of a cluster already")
+
+	// ErrOccupied says that this server holds data, which joining would
+	// replace.
+	ErrOccupied = errors.New("this server holds data of its own: only a server with an empty data directory can join")
+
+	// ErrRestart says that the state takes effect when the log and its machine
+	// are opened again. It is no fault.
+	ErrRestart = errors.New("the state of this server is replaced at its next opening")
+)
+
+var errLeading = errors.New("this server leads the cluster: remove the lost members instead")
+
+// Member is a server of the cluster.
+type Member struct {
+	ID      string
+	Address string // host:port
+	Voter   bool
+}
+
+// Status is what a server knows of its cluster.
+type Status struct {
+	ID          string
+	Leader      string // host:port of the leader; empty: none is known
+	Leading     bool   // this server is the leader
+	Term        uint64
+	Last        uint64        // index of the last entry in this server's log
+	Commit      uint64        // index of the last entry that is known to be on most servers
+	Applied     uint64        // index of the last entry in this server's state
+	LastContact time.Duration // since the leader was heard last; 0 at the leader
+	Members     []Member      // empty: this server is not a member
+}
+
+// Member returns this server as a member, or nil if it is not one.
+func (s *Status) Member() *Member {
+	for i := range s.Members {
+		if s.Members[i].ID == s.ID {
+			return &s.Members[i]
+		}
+	}
+	return nil
+}
+
+// Status returns what this server knows. It does not ask others.
+func (l *Log) Status() Status {
+	address, _ := l.raft.LeaderWithID()
+	s := Status{
+		ID: l.ID(), Leader: hostPort(address), Leading: l.raft.State() == hraft.Leader, Term: l.raft.CurrentTerm(),
+		Last: l.raft.LastIndex(), Commit: l.raft.CommitIndex(), Applied: l.progress.reached(),
+	}
+	if contact := l.raft.LastContact(); !s.Leading && !contact.IsZero() {
+		s.LastContact = time.Since(contact)
+	}
+	s.Members = l.members()
+	return s
+}
+
+func (l *Log) members() (all []Member) {
+	f := l.raft.GetConfiguration()
+	if f.Error() != nil {
+		return nil
+	}
+	for _, m := range f.Configuration().Servers {
+		all = append(all, Member{ID: string(m.ID), Address: hostPort(m.Address), Voter: m.Suffrage == hraft.Voter})
+	}
+	return all
+}
+
+// hostPort returns an address without the id of the server there.
+func hostPort(a hraft.ServerAddress) string {
+	address, _, _ := strings.Cut(string(a), "#")
+	return address
+}
+
+// CatchUp returns once this server has applied everything that was acknowledged
+// before the call, by any server. Errors are those of [Log.Append], above all
+// if there is no leader.
+func (l *Log) CatchUp(ctx context.Context) error {
+	return l.Append(ctx, new(entry.Register)) // registers nothing
+}
+
+// Await waits until this server has applied everything that was acknowledged to
+// its own appenders, or ctx ends.
+func (l *Log) Await(ctx context.Context) {
+	l.progress.await(l.acknowledged.Load(), ctx.Done(), l.closing)
+}
+
+// Clean removes from the files of this server's log everything that was applied
+// before the call, by appending something that it can keep. It waits a while
+// until the others have these entries, too: a server that lacks them gets the
+// whole state, and starts again with it.
+func (l *Log) Clean(ctx context.Context) error {
+	end, ok := l.begin()
+	if !ok {
+		return ErrClosed
+	}
+	defer end()
+	through := l.progress.reached()
+	if err := l.CatchUp(ctx); err != nil {
+		return err
+	}
+	l.awaitOthers(ctx, through)
+	if err := l.raft.Snapshot().Error(); err != nil && !errors.Is(err, hraft.ErrNothingNewToSnapshot) {
+		return err
+	}
+	return l.store.Clean(ctx, through)
+}
+
+// othersTime limits how long a server waits for members that are down or far
+// behind.
+const othersTime = 10 * time.Second
+
+// awaitOthers waits until the other members have applied an entry, ctx ends, or
+// it has waited for long.
+func (l *Log) awaitOthers(ctx context.Context, index uint64) {
+	const pause = 20 * time.Millisecond
+	ctx, cancel := context.WithTimeout(ctx, othersTime)
+	defer cancel()
+	for _, address := range l.addresses() {
+		for address != l.o.Network.Advertise() {
+			got, err := l.askAt(ctx, change{Cluster: l.o.Name, Do: "progress"}, address)
+			if err == nil && got.Applied >= index || sleep.For(ctx, pause) != nil {
+				break
+			}
+		}
+	}
+}
+
+// Transfer hands leadership over to another voter. Only the leader can do that.
+func (l *Log) Transfer() error { return l.raft.LeadershipTransfer().Error() }
+
+// changeTime limits how long a server waits for the answer to a [change].
+const changeTime = 15 * time.Second
+
+// change is what a server asks the leader to do. It is one line of JSON on a
+// connection of its own, and so is the answer.
+type change struct {
+	Cluster string // name of the cluster
+	Do      string // add, promote, remove or transfer; progress asks how far a server is
+	ID      string // of the server that is meant
+	Address string // host:port at which it is reached
+	Applied uint64 // how far its state goes
+}
+
+// changed is the answer.
+type changed struct {
+	Error   string `json:",omitempty"`
+	Leader  string `json:",omitempty"` // host:port: ask this server instead
+	Behind  bool   `json:",omitempty"` // the server has too little of the log to get a vote
+	Applied uint64 `json:",omitempty"` // the last entry in the state of the server that answers
+}
+
+const maxChange = 4 << 10 // bytes
+
+// nearEnough is how many entries a server may lack when it gets its vote.
+const nearEnough = 1000
+
+// serveChanges carries out what another server asks for.
+func (l *Log) serveChanges(conn net.Conn) {
+	if conn.SetDeadline(time.Now().Add(changeTime)) != nil {
+		return
+	}
+	var asked change
+	if json.NewDecoder(io.LimitReader(conn, maxChange)).Decode(&asked) != nil {
+		return
+	}
+	_ = json.NewEncoder(conn).Encode(l.change(asked)) // an error means that the other has gone
+}
+
+// change answers a question of another server. Only the leader carries out
+// changes.
+func (l *Log) change(c change) changed {
+	if c.Cluster != l.o.Name {
+		return changed{Error: fmt.Sprintf("this cluster is %q, not %q: see cluster.name in the configuration", l.o.Name, c.Cluster)}
+	}
+	if c.Do == "progress" {
+		return changed{Applied: l.progress.reached()}
+	}
+	if l.raft.State() != hraft.Leader {
+		if at, _ := l.raft.LeaderWithID(); at != "" {
+			return changed{Leader: hostPort(at)}
+		}
+		return changed{Error: "no server leads the cluster at the moment"}
+	}
+	var err error
+	switch c.Do {
+	case "add":
+		err = l.admit(c)
+	case "promote":
+		if l.raft.CommitIndex() > c.Applied+nearEnough {
+			return changed{Behind: true}
+		}
+		err = l.Add(c.ID, c.Address, true)
+	case "remove":
+		err = l.Remove(c.ID)
+	case "transfer":
+		err = l.Transfer()
+	default:
+		err = fmt.Errorf("%q is not known", c.Do)
+	}
+	if err != nil {
+		return changed{Error: err.Error()}
+	}
+	return changed{}
+}
+
+// admit makes a server a member without a vote. If the address belonged to
+// another server, that one's disk is gone, and it is removed first.
+func (l *Log) admit(c change) error {
+	for _, m := range l.members() {
+		switch {
+		case m.ID == c.ID:
+			return nil
+		case m.Address == c.Address:
+			if err := l.Remove(m.ID); err != nil {
+				return fmt.Errorf("remove the server that was at %s before: %w", c.Address, err)
+			}
+		}
+	}
+	return l.Add(c.ID, c.Address, false)
+}
+
+// ask has the leader carry out a change. It begins with this server, and then
+// asks those at addresses.
+func (l *Log) ask(ctx context.Context, c change, addresses []string) (changed, error) {
+	c.Cluster = l.o.Name
+	if l.raft.State() == hraft.Leader {
+		return wrong(l.change(c))
+	}
+	if at, _ := l.raft.LeaderWithID(); at != "" {
+		addresses = append([]string{hostPort(at)}, addresses...)
+	}
+	err := errors.New("no other server is known: see cluster.peers in the configuration")
+	for _, address := range addresses {
+		if address == l.o.Network.Advertise() {
+			continue
+		}
+		var got changed
+		if got, err = l.askAt(ctx, c, address); err == nil && got.Leader != "" && got.Leader != address {
+			got, err = l.askAt(ctx, c, got.Leader)
+		}
+		if err == nil {
+			return wrong(got)
+		}
+	}
+	return changed{}, err
+}
+
+// wrong returns the error in an answer, too.
+func wrong(got changed) (changed, error) {
+	switch {
+	case got.Error != "":
+		return got, errors.New(got.Error)
+	case got.Leader != "":
+		return got, errors.New("the leader is changing: try again")
+	}
+	return got, nil
+}
+
+// askAt asks the server at an address, whatever its id.
+func (l *Log) askAt(ctx context.Context, c change, address string) (got changed, err error) {
+	ctx, cancel := context.WithTimeout(ctx, changeTime)
+	defer cancel()
+	conn, err := l.o.Network.Dial(ctx, peer.Target{Address: address}, peer.Change, l.o.Partition)
+	if err != nil {
+		return got, err
+	}
+	defer func() { _ = conn.Close() }()
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := conn.SetDeadline(deadline); err != nil {
+			return got, err
+		}
+	}
+	if err := json.NewEncoder(conn).Encode(c); err != nil {
+		return got, err
+	}
+	line, err := bufio.NewReader(io.LimitReader(conn, maxChange)).ReadBytes('\n')
+	if err != nil {
+		return got, fmt.Errorf("%s does not answer: %w", address, err)
+	}
+	return got, json.Unmarshal(line, &got)
+}
+
+// Join makes this server a member of the cluster that servers at addresses
+// belong to. It has no vote yet, see [Log.Promote]. A server whose disk was
+// emptied takes the place of the one that was at its address.
+func (l *Log) Join(ctx context.Context, addresses []string) error {
+	if s := l.Status(); s.Member() != nil {
+		return ErrMember
+	}
+	if l.progress.reached() > 0 {
+		return ErrOccupied
+	}
+	_, err := l.ask(ctx, change{Do: "add", ID: l.ID(), Address: l.o.Network.Advertise()}, addresses)
+	return err
+}
+
+// Promote asks for a vote. It reports whether this server is too far behind for
+// one.
+func (l *Log) Promote(ctx context.Context, addresses []string) (behind bool, err error) {
+	got, err := l.ask(ctx, change{
+		Do: "promote", ID: l.ID(), Address: l.o.Network.Advertise(), Applied: l.progress.reached(),
+	}, addresses)
+	return got.Behind, err
+}
+
+// Expel removes a member, which may be down. Any server can ask for it.
+func (l *Log) Expel(ctx context.Context, id string) error {
+	_, err := l.ask(ctx, change{Do: "remove", ID: id}, l.addresses())
+	return err
+}
+
+// HandOver makes the leader hand leadership over to another voter.
+func (l *Log) HandOver(ctx context.Context) error {
+	_, err := l.ask(ctx, change{Do: "transfer"}, l.addresses())
+	return err
+}
+
+func (l *Log) addresses() (all []string) {
+	for _, m := range l.members() {
+		all = append(all, m.Address)
+	}
+	return all
+}
+
+// Bootstrap begins a new cluster, with this server as its only member. If the
+// state holds something already, the log begins after it, and the error is
+// [ErrRestart]: the log works once it was opened again.
+func (l *Log) Bootstrap() error {
+	if s := l.Status(); s.Member() != nil || s.Last > 0 {
+		return ErrMember
+	}
+	if l.machine.Applied() == 0 {
+		return l.raft.BootstrapCluster(l.alone()).Error()
+	}
+	if err := l.machine.Sync(); err != nil {
+		return err
+	}
+	l.fatal(ErrRestart)
+	const term = 1 // nobody has led before
+	return l.begins(l.machine.Applied(), term)
+}
+
+// alone is the configuration with this server as the only member.
+func (l *Log) alone() hraft.Configuration {
+	return hraft.Configuration{Servers: []hraft.Server{{ID: hraft.ServerID(l.ID()), Address: l.transport.LocalAddr()}}}
+}
+
+// begins notes that the state covers everything up to an index, and that this
+// server is the only member. It returns [ErrRestart] if that has worked.
+func (l *Log) begins(index, term uint64) error {
+	at := logstore.Snapshot{Index: index, Term: term, Configuration: l.alone(), ConfigurationIndex: index}
+	if err := l.store.Install(at); err != nil {
+		return err
+	}
+	return ErrRestart
+}
+
+// Recover makes this server the only member, after most members were lost for
+// good. It applies what its log has, whether or not the others have agreed to
+// it. The error is [ErrRestart] if that has worked. The lost members must not
+// come back with their old files.
+func (l *Log) Recover() error {
+	if l.raft.State() == hraft.Leader {
+		return errLeading
+	}
+	s := l.Status()
+	if s.Member() == nil {
+		return errors.New("this server is not a member of a cluster")
+	}
+	if s.Applied == 0 {
+		return errors.New("this server holds nothing that could be recovered: begin another cluster")
+	}
+	if err := l.raft.Shutdown().Error(); err != nil {
+		return err
+	}
+	l.fatal(ErrRestart)
+	last, err := l.store.LastIndex()
+	if err != nil {
+		return err
+	}
+	for index := l.machine.Applied() + 1; index <= last; index++ {
+		var e hraft.Log
+		if err := l.store.GetLog(index, &e); err != nil {
+			return err
+		}
+		if e.Type != hraft.LogCommand {
+			continue
+		}
+		if _, err := (&fsm{l}).apply(&e); err != nil {
+			return err
+		}
+	}
+	if err := l.machine.Sync(); err != nil {
+		return err
+	}
+	// The rest of the log says who the members were.
+	applied := l.machine.Applied()
+	if last > applied {
+		if err := l.store.DeleteRange(applied+1, last); err != nil {
+			return err
+		}
+	}
+	return l.begins(applied, s.Term)
+}

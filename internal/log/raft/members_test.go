@@ -1,0 +1,183 @@
+package raft
+
+import (
+	"errors"
+	"math/rand/v2"
+	"testing"
+)
+
+// restart starts a server again once it asks for that.
+func (s *server) restart() {
+	<-s.again
+	s.stop()
+	s.start()
+}
+
+// join makes a server a voter, as its operator would. It may start again
+// meanwhile.
+func (s *server) join(t *testing.T, at *server) {
+	t.Helper()
+	if err := s.log.Join(t.Context(), []string{at.address}); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		status := s.log.Status()
+		if m := status.Member(); m != nil && m.Voter {
+			return
+		}
+		select {
+		case <-s.again:
+			s.restart()
+		default:
+			_, _ = s.log.Promote(t.Context(), []string{at.address}) // as often as necessary
+			_ = s.log.await(s.log.leaders.next(), nil)              // for a change, or a moment
+		}
+	}
+}
+
+// TestMembers: servers join, hand leadership over, and are removed, whichever
+// server is asked. A server of another cluster cannot join.
+func TestMembers(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, Options{})
+	first := c.servers[0]
+	stranger := c.add()
+	stranger.log.o.Name = "another"
+	if err := stranger.log.Join(t.Context(), []string{first.address}); err == nil {
+		t.Error("a server of another cluster has joined")
+	}
+	stranger.stop()
+	c.servers = c.servers[:1]
+	for range 2 {
+		c.add().join(t, first)
+	}
+	l := ledger{became: make(map[string]error)}
+	for _, s := range c.servers {
+		l.fill(t, s.log, 3)
+	}
+	if err := first.log.Join(t.Context(), nil); !errors.Is(err, ErrMember) {
+		t.Errorf("a member joins: got %v", err)
+	}
+	before := c.awaitLeader()
+	changed := before.log.leaders.next()
+	if err := c.except(before)[0].log.HandOver(t.Context()); err != nil {
+		t.Error(err)
+	}
+	<-changed
+	if err := c.awaitLeader().log.CatchUp(t.Context()); err != nil {
+		t.Error(err)
+	}
+	gone := c.except(c.awaitLeader())[0]
+	if err := gone.log.Expel(t.Context(), gone.id); err != nil {
+		t.Error(err)
+	}
+	gone.stop()
+	c.servers = c.except(gone)
+	if n := len(c.awaitLeader().log.Status().Members); n != 2 {
+		t.Errorf("%d members are left, want 2", n)
+	}
+	for _, s := range c.servers {
+		l.fill(t, s.log, 3)
+	}
+	c.settle()
+	l.check(t, c.wantEqual())
+}
+
+// TestAddressAgain: a server with an emptied disk takes the place of the one
+// that was at its address.
+func TestAddressAgain(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, Options{})
+	l := ledger{became: make(map[string]error)}
+	l.fill(t, c.servers[0].log, 5)
+	leader := c.awaitLeader()
+	emptied := c.except(leader)[0]
+	emptied.stop()
+	emptied.disk()
+	emptied.start()
+	emptied.join(t, leader)
+	if n := len(c.awaitLeader().log.Status().Members); n != 3 {
+		t.Errorf("there are %d members, want 3", n)
+	}
+	l.fill(t, emptied.log, 5)
+	c.settle()
+	l.check(t, c.wantEqual())
+}
+
+// TestStaged: a received state that cannot be used at once takes effect at the
+// next start, also after a power cut.
+func TestStaged(t *testing.T) {
+	t.Parallel()
+	for _, cut := range []bool{false, true} {
+		c := newCluster(t, 1, Options{trailing: 1})
+		l := ledger{became: make(map[string]error)}
+		first := c.servers[0]
+		l.fill(t, first.log, 50)
+		snapshot(t, first)
+		second := c.add()
+		second.machine.staged = true
+		c.lead(func(l *Log) error { return l.Add(second.id, second.address, false) })
+		<-second.again
+		if cut {
+			second.kill(rand.New(rand.NewPCG(1, 1)))
+			second.start()
+		} else {
+			second.restart()
+		}
+		l.fill(t, second.log, 5)
+		c.settle()
+		l.check(t, c.wantEqual())
+	}
+}
+
+// TestBeginWithState: the state of a server that stood alone becomes that of a
+// cluster.
+func TestBeginWithState(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, Options{})
+	l := ledger{became: make(map[string]error)}
+	first := c.servers[0]
+	l.fill(t, first.log, 20)
+	first.stop()
+	if err := first.fs.RemoveAll(logDir); err != nil {
+		t.Fatal(err)
+	}
+	first.start()
+	if err := first.log.Join(t.Context(), nil); !errors.Is(err, ErrOccupied) {
+		t.Errorf("a server with data joins: got %v", err)
+	}
+	if err := first.log.Bootstrap(); !errors.Is(err, ErrRestart) {
+		t.Fatal(err)
+	}
+	first.restart()
+	l.fill(t, first.log, 5)
+	c.add().join(t, first)
+	l.fill(t, c.servers[1].log, 5)
+	c.settle()
+	l.check(t, c.wantEqual())
+}
+
+// TestRecover: the only server that is left goes on, with everything that it
+// has.
+func TestRecover(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, Options{})
+	l := ledger{became: make(map[string]error)}
+	l.fill(t, c.servers[0].log, 20)
+	left := c.servers[1]
+	if err := left.log.CatchUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.servers[0].stop()
+	c.servers[2].stop()
+	c.servers = []*server{left}
+	for errors.Is(left.log.Recover(), errLeading) {
+		_ = left.log.await(left.log.leaders.next(), nil) // it leads for the time of its lease
+	}
+	left.restart()
+	l.fill(t, left.log, 5)
+	c.add().join(t, left)
+	l.fill(t, c.servers[1].log, 5)
+	c.settle()
+	l.check(t, c.wantEqual())
+}

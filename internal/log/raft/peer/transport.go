@@ -1,0 +1,224 @@
+package peer
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	hraft "github.com/hashicorp/raft"
+)
+
+// stall is how long the transfer of a snapshot may make no progress.
+const stall = 30 * time.Second
+
+// Transport carries the messages of one partition's Raft. Snapshots have
+// connections of their own kind, and a server takes one at a time.
+type Transport struct {
+	*hraft.NetworkTransport
+
+	snapshots *hraft.NetworkTransport // sends them
+}
+
+// Transport returns the transport of a partition, for this server's id in it. A
+// message may take as long as timeout. The library's addresses are [Target]s.
+// The transport ends with Close, or with the network.
+func (n *Network) Transport(partition byte, id ID, timeout time.Duration, log hclog.Logger) *Transport {
+	at := Target{n.o.Advertise, id}
+	in := &stream{network: n, at: at, kind: Raft, partition: partition, accepted: make(chan net.Conn), closed: make(chan struct{})}
+	out := &stream{network: n, at: at, kind: Snapshot, partition: partition, closed: make(chan struct{})}
+	n.Handle(Raft, partition, id, in.take)
+	var one sync.Mutex
+	n.Handle(Snapshot, partition, id, func(conn net.Conn) {
+		if !one.TryLock() {
+			return // the sender tries again later
+		}
+		defer one.Unlock()
+		in.take(&receiving{conn})
+	})
+	const pooled = 3
+	of := func(s *stream) *hraft.NetworkTransport {
+		return hraft.NewNetworkTransportWithConfig(&hraft.NetworkTransportConfig{
+			Stream: s, MaxPool: pooled, Timeout: timeout, Logger: log, MsgpackUseNewTimeFormat: true,
+		})
+	}
+	return &Transport{NetworkTransport: of(in), snapshots: of(out)}
+}
+
+// InstallSnapshot implements [hraft.Transport].
+func (t *Transport) InstallSnapshot(
+	id hraft.ServerID, target hraft.ServerAddress, args *hraft.InstallSnapshotRequest, resp *hraft.InstallSnapshotResponse, data io.Reader,
+) error {
+	return t.snapshots.InstallSnapshot(id, target, args, resp, data)
+}
+
+// AppendEntriesPipeline implements [hraft.Transport].
+func (t *Transport) AppendEntriesPipeline(id hraft.ServerID, target hraft.ServerAddress) (hraft.AppendPipeline, error) {
+	p, err := t.NetworkTransport.AppendEntriesPipeline(id, target)
+	if err != nil {
+		return nil, err
+	}
+	patient := &pipeline{AppendPipeline: p, answers: make(chan hraft.AppendFuture), closed: make(chan struct{})}
+	go patient.run()
+	return patient, nil
+}
+
+// pipeline keeps answers until they are read. The library stops reading after a
+// refusal, before it stops sending. Its own pipeline blocks a sender whose
+// answers nobody reads, for ever: the follower would get no entries any more,
+// and the leader could not stop.
+type pipeline struct {
+	hraft.AppendPipeline
+
+	answers chan hraft.AppendFuture
+	end     sync.Once
+	closed  chan struct{}
+}
+
+// run passes answers on until Close is called. Few of them wait: the library
+// soon notices that it does not read any more.
+func (p *pipeline) run() {
+	var waiting []hraft.AppendFuture
+	for {
+		var first hraft.AppendFuture
+		var to chan<- hraft.AppendFuture // nil: nothing can be passed on
+		if len(waiting) > 0 {
+			first, to = waiting[0], p.answers
+		}
+		select {
+		case answer := <-p.AppendPipeline.Consumer():
+			waiting = append(waiting, answer)
+		case to <- first:
+			waiting = waiting[1:]
+		case <-p.closed:
+			return
+		}
+	}
+}
+
+// Consumer implements [hraft.AppendPipeline].
+func (p *pipeline) Consumer() <-chan hraft.AppendFuture { return p.answers }
+
+// Close implements [hraft.AppendPipeline].
+func (p *pipeline) Close() error {
+	p.end.Do(func() { close(p.closed) })
+	return p.AppendPipeline.Close()
+}
+
+// Close implements [hraft.WithClose].
+func (t *Transport) Close() error {
+	t.CloseStreams()
+	t.snapshots.CloseStreams()
+	_ = t.snapshots.Close() // neither returns an error
+	return t.NetworkTransport.Close()
+}
+
+// stream is a [hraft.StreamLayer]: the connections of one kind.
+type stream struct {
+	network   *Network
+	at        Target // this server
+	kind      Kind
+	partition byte
+	accepted  chan net.Conn // nil: none are accepted
+
+	end    sync.Once
+	closed chan struct{}
+}
+
+// take hands a connection to the library and waits until it is closed.
+func (s *stream) take(conn net.Conn) {
+	c := &closing{Conn: conn, closed: make(chan struct{})}
+	select {
+	case s.accepted <- c:
+	case <-s.closed:
+		return
+	}
+	select {
+	case <-c.closed:
+	case <-s.closed:
+	}
+}
+
+// Accept implements [net.Listener].
+func (s *stream) Accept() (net.Conn, error) {
+	select {
+	case c := <-s.accepted:
+		return c, nil
+	case <-s.closed:
+		return nil, errClosed
+	}
+}
+
+// Close implements [net.Listener].
+func (s *stream) Close() error {
+	s.end.Do(func() { close(s.closed) })
+	return nil
+}
+
+// Addr implements [net.Listener].
+func (s *stream) Addr() net.Addr { return address(s.at.String()) }
+
+// Dial implements [hraft.StreamLayer].
+func (s *stream) Dial(to hraft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	target, err := ParseTarget(string(to))
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	conn, err := s.network.Dial(ctx, target, s.kind, s.partition)
+	if err == nil && s.kind == Snapshot {
+		conn = &sending{conn}
+	}
+	return conn, err
+}
+
+// address is the text of a [Target].
+type address string
+
+// Network implements [net.Addr].
+func (address) Network() string { return "tcp" }
+
+// String implements [net.Addr].
+func (a address) String() string { return string(a) }
+
+// closing tells when it is closed.
+type closing struct {
+	net.Conn
+
+	once   sync.Once
+	closed chan struct{}
+}
+
+// Close implements [net.Conn].
+func (c *closing) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+// sending is the sender's end of a connection for a snapshot. It fails if it
+// makes no progress, however large the snapshot is. The library would allow the
+// time that the whole may take, which is hours.
+type sending struct{ net.Conn }
+
+// Write implements [net.Conn].
+func (s *sending) Write(b []byte) (int, error) {
+	if err := s.SetWriteDeadline(time.Now().Add(stall)); err != nil {
+		return 0, err
+	}
+	return s.Conn.Write(b)
+}
+
+// receiving is the receiver's end. The receiver does nothing else meanwhile,
+// and does not vote, so it must not wait for a sender that has stopped.
+type receiving struct{ net.Conn }
+
+// Read implements [net.Conn].
+func (r *receiving) Read(b []byte) (int, error) {
+	if err := r.SetReadDeadline(time.Now().Add(stall)); err != nil {
+		return 0, err
+	}
+	return r.Conn.Read(b)
+}

@@ -43,8 +43,16 @@ const (
 
 // Decode returns a decoder at the beginning of a text with many properties.
 func Decode(text []byte) Decoder {
-	return Decoder{Scanner: Scan(text), kept: make([]trackway.Property, 0, min(len(text)/bytesPerProperty, maxGuess))}
+	return Decoder{Scanner: Scan(text)}
 }
+
+// Reuse gives the decoder memory for properties, whose content it overwrites.
+// REQUIRES: it has decoded nothing yet.
+func (d *Decoder) Reuse(room []trackway.Property) { d.kept = room[:0] }
+
+// Room returns the memory for a later [Decoder.Reuse], once nobody uses the
+// properties of this text any more.
+func (d *Decoder) Room() []trackway.Property { return d.kept[:0] }
 
 // Member is a collected member of an object.
 type Member struct {

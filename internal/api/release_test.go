@@ -21,7 +21,7 @@ import (
 // the commands of another batch, and the race detector would see it.
 func TestBatchesDoNotMix(t *testing.T) {
 	t.Parallel()
-	const senders, batches, most = 8, 40, trackway.MaxCommands
+	const senders, batches, most = 8, 12, trackway.MaxCommands
 	r := newReading(t)
 	r.Server.ingest = ingest.New(r.store, prometheus.NewRegistry())
 	watcher, err := r.observer.live.Watch(live.Filter{Rejected: true}, nil)

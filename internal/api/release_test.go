@@ -16,9 +16,9 @@ import (
 )
 
 // TestBatchesDoNotMix: a batch gives its memory to later ones when it is
-// answered. What the store, the answers and the watchers have of a batch stays
-// its own. If anything used the memory later, it would find it empty, or with
-// the commands of another batch, and the race detector would see it.
+// answered. The store, the answers and the watchers have only what was sent. If
+// anything used the memory later, it would find it empty, or with the commands
+// of another batch, and the race detector would see it.
 func TestBatchesDoNotMix(t *testing.T) {
 	t.Parallel()
 	const senders, batches, most = 8, 12, trackway.MaxCommands

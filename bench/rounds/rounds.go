@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"trackway/bench/client"
@@ -27,6 +28,7 @@ type Flags struct {
 	conns, customers, rounds int
 	length                   time.Duration
 	only                     string
+	Together                 bool // load all servers at the same time
 }
 
 // NewFlags defines the flags of the command line.
@@ -37,6 +39,7 @@ func NewFlags() *Flags {
 	flag.DurationVar(&f.length, "time", 4*time.Second, "length of one measurement")
 	flag.IntVar(&f.customers, "customers", 10_000, "customers that the events are spread over")
 	flag.StringVar(&f.only, "only", "", "measure only this: single or batch")
+	flag.BoolVar(&f.Together, "together", false, "load all servers at the same time instead of in turn: better for processor time on a busy machine")
 	flag.DurationVar(&running.FsyncDelay, "fsync", 0, "lengthen each fsync of the servers by this much (needs strace)")
 	return &f
 }
@@ -61,12 +64,18 @@ func (f *Flags) Compare(subjects []Subject) {
 
 func (f *Flags) table(subjects []Subject, title string, size int) {
 	all := make([]figures, len(subjects))
-	request := client.NewRequest(running.Project, running.Token, size)
 	for round := range f.rounds {
+		var loads sync.WaitGroup
 		for i := range subjects {
 			at := (i + round) % len(subjects) // each is first as often as the others
-			f.measure(subjects[at], request, &all[at])
+			load := f.start(subjects[at], client.NewRequest(running.Project, running.Token, size), &all[at])
+			if f.Together {
+				loads.Go(load)
+			} else {
+				load()
+			}
 		}
+		loads.Wait()
 	}
 	first := all[0]
 	fmt.Printf("\n| %s, %d connections | events/s | %s ÷ it | µs of processor time an event | it ÷ %s | p50 ms | p99 ms | memory MB | client, µs an event |\n"+
@@ -77,12 +86,19 @@ func (f *Flags) table(subjects []Subject, title string, size int) {
 	}
 }
 
-// measure starts a server, loads it, and stops it.
-func (f *Flags) measure(subject Subject, r *client.Request, v *figures) {
+// start starts a server. The returned function loads it, and stops it.
+func (f *Flags) start(subject Subject, r *client.Request, v *figures) func() {
 	dir, err := os.MkdirTemp("", "trackway-bench-")
 	must(err)
-	defer os.RemoveAll(dir)
 	s := subject.Start(dir)
+	return func() {
+		defer os.RemoveAll(dir)
+		f.measure(s, r, v)
+	}
+}
+
+// measure loads a server, and stops it.
+func (f *Flags) measure(s *running.Server, r *client.Request, v *figures) {
 	before := s.ProcessorTime()
 	res := client.Load(s.Public, r, f.conns, f.customers, f.length)
 	used, memory := s.ProcessorTime()-before, s.Memory()

@@ -5,6 +5,7 @@
 //
 //	go run ./server                           # single events, and batches of 50
 //	go run ./server -binary NEW -against OLD  # two binaries and the handler
+//	go run ./server -against OLD -together    # two servers under load at once
 //	go run ./server -fsync 2ms -conns 512     # a slow disk (needs strace)
 //	go run ./server -with FILE                # what a piece of configuration costs
 //	go run ./server -serve bare               # the handler alone, for wrk and others
@@ -62,9 +63,12 @@ func main() {
 	if *against != "" {
 		subjects = append(subjects, trackway("the older one", *against, ""))
 	}
-	flags.Compare(append(subjects, rounds.Subject{Name: "bare handler, keeps nothing", Start: func(string) *running.Server {
-		return running.StartRole(nil, "-serve", "bare")
-	}}))
+	if !flags.Together { // the handler would take most of the machine
+		subjects = append(subjects, rounds.Subject{Name: "bare handler, keeps nothing", Start: func(string) *running.Server {
+			return running.StartRole(nil, "-serve", "bare")
+		}})
+	}
+	flags.Compare(subjects)
 }
 
 func must(err error) {

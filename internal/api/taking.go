@@ -34,7 +34,9 @@ func (c *taking) take() error {
 		return err
 	}
 	c.sayMedia()
-	return c.answer(status, answer)
+	err = c.answer(status, answer)
+	b.Release()
+	return err
 }
 
 // track carries out the commands of a body that arrived at a time with a key,

@@ -18,6 +18,11 @@ type Decoder struct {
 	kept      []trackway.Property // of all objects
 	rewritten []byte              // values that were not in canonical form
 	spare     *spare              // nil until needed
+
+	// the order of the last object whose members had to be sorted, if they were
+	// few: a client sends all its objects with their members in the same order
+	before [Usual]uint8
+	sorted int // how many members it had
 }
 
 // spare is memory that few objects need, reused for each of them.
@@ -43,8 +48,16 @@ const (
 
 // Decode returns a decoder at the beginning of a text with many properties.
 func Decode(text []byte) Decoder {
-	return Decoder{Scanner: Scan(text), kept: make([]trackway.Property, 0, min(len(text)/bytesPerProperty, maxGuess))}
+	return Decoder{Scanner: Scan(text)}
 }
+
+// Reuse gives the decoder memory for properties, whose content it overwrites.
+// REQUIRES: it has decoded nothing yet.
+func (d *Decoder) Reuse(room []trackway.Property) { d.kept = room[:0] }
+
+// Room returns the memory for a later [Decoder.Reuse], once nobody uses the
+// properties of this text any more.
+func (d *Decoder) Room() []trackway.Property { return d.kept[:0] }
 
 // Member is a collected member of an object.
 type Member struct {
@@ -184,6 +197,11 @@ func (e Entry) before(o Entry, members []Member) bool {
 	return e.prefix < o.prefix || e.prefix == o.prefix && e.beforeInFull(o, members)
 }
 
+// beforeByName reports whether e's name comes before o's.
+func (e Entry) beforeByName(o Entry, members []Member) bool {
+	return e.prefix < o.prefix || e.prefix == o.prefix && members[e.Index].Name < members[o.Index].Name
+}
+
 func (e Entry) beforeInFull(o Entry, members []Member) bool {
 	a, b := members[e.Index].Name, members[o.Index].Name
 	return a < b || a == b && e.Index < o.Index
@@ -205,10 +223,16 @@ func (d *Decoder) InOrder(order []Entry, members []Member) []Entry {
 		order = append(order, Entry{prefix(members[i].Name), i})
 		sorted = sorted && (i == 0 || members[i-1].Name < members[i].Name)
 	}
-	if sorted {
+	if sorted || d.sortAsBefore(order, members) {
 		return order
 	}
 	sortEntries(order, members)
+	if d.sorted = 0; len(order) <= Usual {
+		d.sorted = len(order)
+		for i := range order {
+			d.before[i] = uint8(order[i].Index)
+		}
+	}
 	last := 0
 	for i := 1; i < len(order); i++ {
 		if order[i].prefix != order[last].prefix || members[order[i].Index].Name != members[order[last].Index].Name {
@@ -217,6 +241,25 @@ func (d *Decoder) InOrder(order []Entry, members []Member) []Entry {
 		order[last] = order[i]
 	}
 	return order[:last+1]
+}
+
+// sortAsBefore puts the entries into the order of the last object, and reports
+// whether they are then sorted by name, without equal names. If not, it changes
+// nothing.
+func (d *Decoder) sortAsBefore(order []Entry, members []Member) bool {
+	if len(order) != d.sorted {
+		return false
+	}
+	var room [Usual]Entry
+	again := room[:len(order)]
+	for i := range again {
+		again[i] = order[d.before[i]]
+		if i > 0 && !again[i-1].beforeByName(again[i], members) {
+			return false
+		}
+	}
+	copy(order, again)
+	return true
 }
 
 func sortEntries(order []Entry, members []Member) {

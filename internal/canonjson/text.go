@@ -50,21 +50,17 @@ func appendCanonicalString(dst, raw []byte) []byte {
 // that are not UTF-8 become U+FFFD, so the result is always valid.
 func AppendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
-	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
-			i++
-			continue
+	b := unsafe.Slice(unsafe.StringData(s), len(s)) // which is only read
+	for start := 0; ; {
+		i := plainEnd(b, start)
+		dst = append(dst, b[start:i]...)
+		if i == len(b) {
+			return append(dst, '"')
 		}
-		r, n := utf8.DecodeRuneInString(s[i:])
-		dst = append(dst, s[start:i]...)
+		r, n := utf8.DecodeRune(b[i:])
 		dst = appendRune(dst, r)
-		i += n
-		start = i
+		start = i + n
 	}
-	dst = append(dst, s[start:]...)
-	return append(dst, '"')
 }
 
 // appendRune appends one character of a string, escaped if it must be.

@@ -4,7 +4,11 @@
 // decides nothing about commands.
 package format
 
-import "trackway"
+import (
+	"sync"
+
+	"trackway"
+)
 
 // Format describes the bodies and answers of a route. It is immutable and safe
 // for concurrent use.
@@ -54,12 +58,49 @@ type Batch struct {
 	Commands []trackway.Command
 	Results  []trackway.Result
 	Labels   []Label
+
+	// Room is memory for the properties of all commands, for the decoder: see
+	// [canonjson.Decoder.Reuse].
+	Room []trackway.Property
 }
 
 // Label is the client's name for a command.
 type Label struct {
 	Name string // the command's name; empty if it was not understood
 	ID   []byte // as it was sent; nil: absent
+}
+
+// batches holds released batches, whose memory others use.
+var batches sync.Pool
+
+// New returns an empty batch, perhaps with the memory of a released one.
+func New(received trackway.Micros) *Batch {
+	b, ok := batches.Get().(*Batch)
+	if !ok {
+		b = new(Batch)
+	}
+	b.Received = received
+	return b
+}
+
+// mostReused is how many properties a batch may have had room for if its memory
+// is to be used again: as many as a decoder makes room for in advance.
+const mostReused = 1 << 10
+
+// Release lets other batches use the memory of this one. Neither the batch nor
+// the slices of its commands' properties may be used any more. It does nothing
+// for a batch without [Batch.Room], or with a very large one.
+func (b *Batch) Release() {
+	if n := cap(b.Room); n == 0 || n > mostReused {
+		return
+	}
+	// Nothing may keep a body in memory.
+	clear(b.Commands[:cap(b.Commands)])
+	clear(b.Results[:cap(b.Results)])
+	clear(b.Labels[:cap(b.Labels)])
+	clear(b.Room[:cap(b.Room)])
+	b.Clear()
+	batches.Put(b)
 }
 
 // Grow makes room for n commands in total.

@@ -3,6 +3,7 @@ package body
 import (
 	"errors"
 	"io"
+	"sync"
 	"time"
 
 	"trackway/internal/api/room"
@@ -26,6 +27,34 @@ const (
 	fourfold  = 16 << 10
 )
 
+// The first buffers of a body that is not small, which a larger one replaces
+// soon. They are used again. The last buffer of a body is not.
+var (
+	firstBuffers  = sync.Pool{New: func() any { return new([firstRead]byte) }}
+	secondBuffers = sync.Pool{New: func() any { return new([4 * firstRead]byte) }}
+)
+
+// bufferOf returns an empty buffer of a size.
+func bufferOf(size int) []byte {
+	switch size {
+	case firstRead:
+		return firstBuffers.Get().(*[firstRead]byte)[:0] //nolint:forcetypeassert // of this pool
+	case 4 * firstRead:
+		return secondBuffers.Get().(*[4 * firstRead]byte)[:0] //nolint:forcetypeassert // of this pool
+	}
+	return make([]byte, 0, size)
+}
+
+// reuse lets another body use a buffer that nothing refers to.
+func reuse(b []byte) {
+	switch cap(b) {
+	case firstRead:
+		firstBuffers.Put((*[firstRead]byte)(b[:firstRead]))
+	case 4 * firstRead:
+		secondBuffers.Put((*[4 * firstRead]byte)(b[:4*firstRead]))
+	}
+}
+
 var (
 	errOverBound = errors.New("body: larger than it may be")
 	errInflated  = errors.New("body: far larger than what was sent")
@@ -45,9 +74,10 @@ func (u *buffer) grow(size int) error {
 	if err := u.held.Take(size); err != nil {
 		return err
 	}
-	grown := make([]byte, len(u.b), size)
-	copy(grown, u.b)
+	grown := append(bufferOf(size), u.b...)
+	replaced := u.b
 	u.free()
+	reuse(replaced)
 	u.b = grown
 	return nil
 }

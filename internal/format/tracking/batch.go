@@ -21,7 +21,8 @@ func DecodeBatch(body []byte, received trackway.Micros) (*format.Batch, *trackwa
 // whole decodes the body of a batch. The decoder is a value, so that it stays
 // on the stack.
 func whole(d decoder) (*format.Batch, *trackway.Error) {
-	commands := commands{Batch: &format.Batch{Received: d.received}}
+	commands := commands{Batch: format.New(d.received)}
+	d.Reuse(commands.Room)
 	for name := range d.Members {
 		if name == "commands" {
 			d.commands(&commands)
@@ -30,7 +31,9 @@ func whole(d decoder) (*format.Batch, *trackway.Error) {
 		}
 	}
 	d.End()
+	commands.Room = d.Room()
 	if err := cmp.Or(d.bad(), commands.err()); err != nil {
+		commands.Release()
 		return nil, err
 	}
 	return commands.Batch, nil

@@ -91,6 +91,30 @@ func TestDecodeBatchKeepsCommandsApart(t *testing.T) {
 	}
 }
 
+// TestDecodeBatchAgain: a batch that uses the memory of released ones, also of
+// refused and of larger ones, is as any other.
+func TestDecodeBatchAgain(t *testing.T) {
+	t.Parallel()
+	for i := range 100 {
+		if _, err := DecodeBatch([]byte(`{"commands":[{"name":"customers","data":{"properties":{"old":1}}},0]}`), received); err == nil {
+			t.Fatal("it was not refused")
+		}
+		n := 1 + i*7%trackway.MaxCommands
+		command := fmt.Sprintf(`{"name":"customers","data":{"customer_ids":{"a":"x"},"properties":{"b":%d,"a":1}}}`, i)
+		b, err := DecodeBatch([]byte(`{"commands":[`+strings.Repeat(command+",", n-1)+command+`]}`), received)
+		if err != nil || len(b.Commands) != n {
+			t.Fatalf("%d commands: got %+v, %v", n, b, err)
+		}
+		want := decoded{ids: "a=x", properties: fmt.Sprintf(`{"a":1,"b":%d}`, i), at: received}
+		for _, it := range itemsOf(b) {
+			if got := decodedOf(it.Command); got != want || it.Err != nil || it.CommandID != nil || it.Name != Customers {
+				t.Fatalf("got %+v, %v, want %+v", got, it, want)
+			}
+		}
+		b.Release()
+	}
+}
+
 func TestDecodeBatchFailures(t *testing.T) {
 	t.Parallel()
 	many := func(n int) string {

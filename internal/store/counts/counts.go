@@ -202,21 +202,19 @@ func (c *Counter) Add(events []Event) {
 		of.numbers[t.name] = t.number
 	}
 	c.named = c.named[:0]
-	for i := range events {
-		c.addLocked(&events[i])
-	}
+	c.addLocked(events)
 	if g := &c.young; g.size >= c.Most || g.events >= maxRecounts {
 		c.due.Store(true)
 		c.full.Store(g.size >= maxBehind*c.Most)
 	}
 }
 
-func (c *Counter) addLocked(e *Event) {
+func (c *Counter) addLocked(events []Event) {
 	g := &c.young
-	g.add(e.Project, cell{query.ByTime, e.number, query.HourOf(e.Time)}, e.Seq)
-	g.add(e.Project, cell{query.ByReceived, e.number, query.HourOf(e.Received)}, e.Seq)
-	g.through = e.Seq
-	g.events++
+	g.add(events, query.ByTime, func(e *Event) trackway.Micros { return e.Time })
+	g.add(events, query.ByReceived, func(e *Event) trackway.Micros { return e.Received })
+	g.through = events[len(events)-1].Seq
+	g.events += len(events)
 }
 
 // Again counts an event of the log that is not in the saved counts. Its type
@@ -228,15 +226,26 @@ func (c *Counter) Again(e Event) {
 	c.Add([]Event{e})
 }
 
-func (g *generation) add(project uint32, k cell, seq uint64) {
-	cells := g.cells[project]
-	if cells == nil {
-		cells = make(map[cell]row)
-		g.cells[project] = cells
+// add counts events by one of their times. Neighbours are often of one cell, so
+// add looks up each cell once for all neighbours.
+func (g *generation) add(events []Event, by query.By, at func(*Event) trackway.Micros) {
+	cellOf := func(e *Event) cell { return cell{by, e.number, query.HourOf(at(e))} }
+	for first := 0; first < len(events); {
+		project, k := events[first].Project, cellOf(&events[first])
+		next := first + 1
+		for next < len(events) && events[next].Project == project && cellOf(&events[next]) == k {
+			next++
+		}
+		cells := g.cells[project]
+		if cells == nil {
+			cells = make(map[cell]row)
+			g.cells[project] = cells
+		}
+		before := len(cells)
+		cells[k] = cells[k].plus(row{uint64(next - first), events[first].Seq, events[next-1].Seq})
+		g.size += len(cells) - before
+		first = next
 	}
-	before := len(cells)
-	cells[k] = cells[k].plus(row{1, seq, seq})
-	g.size += len(cells) - before
 }
 
 func (c *Counter) typesOf(project uint32) *types {

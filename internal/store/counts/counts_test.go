@@ -252,3 +252,27 @@ func TestDamagedAtLoading(t *testing.T) {
 		t.Error("a type is said to be counted by its name that is not, or the other way round")
 	}
 }
+
+// TestNeighbours: events that are counted together have the same counts as
+// events that are counted one by one.
+func TestNeighbours(t *testing.T) {
+	t.Parallel()
+	var events []Event
+	for i := range 300 {
+		events = append(events, Event{
+			Project: uint32(1 + i/100%2), Type: strings.Repeat("t", 1+i/7%3), Seq: uint64(10 + 3*i),
+			Time: trackway.Micros(i/5%4) * hour, Received: trackway.Micros(i/50) * hour,
+		})
+	}
+	together, alone := open(t, vfs.NewMem(), nil), open(t, vfs.NewMem(), nil)
+	together.count(t, events...)
+	for i := range events {
+		alone.count(t, events[i])
+	}
+	if diff := cmp.Diff(alone.young, together.young, cmp.AllowUnexported(generation{}, cell{}, row{})); diff != "" {
+		t.Errorf("counted one by one (-) and together (+):\n%s", diff)
+	}
+	if together.young.size < 30 || together.young.events != len(events) {
+		t.Errorf("got %d cells of %d events", together.young.size, together.young.events)
+	}
+}

@@ -44,6 +44,7 @@ type Overlay struct {
 	// Log records go directly into the batch to commit, because they come first
 	// and in order there. Everything else becomes items.
 	b     *pebble.Batch // nil until something is staged
+	size  int           // of the batch before, for which the next one has room
 	first uint64        // the sequence number of the first log record in b
 	logs  []place       // the values of the log records in b, one for each number from first on
 	// a log record is an item, since it was changed or deleted; all later ones
@@ -65,6 +66,7 @@ type place struct{ from, to uint32 }
 // item is a key, with its value or deleted.
 type item struct {
 	order uint64 // the first 8 bytes after the table, for fast comparison
+	table byte   // 0: timelines, which come first
 	hash  uint32
 	key   place // in data; the value follows it
 	value int32 // length of the value; -1: the key is deleted
@@ -98,7 +100,7 @@ func (o *Overlay) Delete(key []byte, _ *pebble.WriteOptions) error {
 
 func (o *Overlay) log(key, value []byte) error {
 	if o.b == nil {
-		o.b = o.db.NewBatch()
+		o.b = o.db.NewBatch(pebble.WithInitialSizeBytes(o.size))
 	}
 	if err := o.b.Set(key, value, nil); err != nil {
 		return err
@@ -115,7 +117,10 @@ func (o *Overlay) put(key, value []byte, size int32) {
 		o.data = append(o.data, value...)
 		return
 	}
-	it := item{order: order(key), hash: hash, value: size}
+	it := item{order: order(key), table: key[0], hash: hash, value: size}
+	if it.table == format.TableTimeline {
+		it.table = 0
+	}
 	it.key.from = uint32(len(o.data))
 	o.data = append(o.data, key...)
 	it.key.to = uint32(len(o.data))
@@ -300,7 +305,7 @@ func (o *Overlay) Commit(options *pebble.WriteOptions) error {
 // finish moves the items into the batch.
 func (o *Overlay) finish() error {
 	if o.b == nil {
-		o.b = o.db.NewBatch()
+		o.b = o.db.NewBatch(pebble.WithInitialSizeBytes(o.size))
 	}
 	slices.SortFunc(o.items, o.compare)
 	for i := range o.items {
@@ -318,21 +323,16 @@ func (o *Overlay) finish() error {
 	return nil
 }
 
-// compare sorts the entries of timelines before all other items.
+// compare sorts the entries of timelines before all other items. It reads the
+// keys only if the items do not tell.
 func (o *Overlay) compare(a, b item) int {
-	ka, kb := o.key(&a), o.key(&b)
-	if ka[0] != kb[0] {
-		if ka[0] == format.TableTimeline {
-			return -1
-		} else if kb[0] == format.TableTimeline {
-			return 1
-		}
-		return cmp.Compare(ka[0], kb[0])
+	if a.table != b.table {
+		return cmp.Compare(a.table, b.table)
 	}
 	if a.order != b.order {
 		return cmp.Compare(a.order, b.order)
 	}
-	return bytes.Compare(ka, kb)
+	return bytes.Compare(o.key(&a), o.key(&b))
 }
 
 // Reset drops what is staged. It does not affect committed transactions.
@@ -342,6 +342,7 @@ func (o *Overlay) Reset() {
 		o.ranges[i] = nil
 	}
 	if o.b != nil {
+		o.size = min(o.b.Len(), usualBytes)
 		_ = o.b.Close()
 		o.b = nil
 	}

@@ -66,6 +66,8 @@ func (c *visiting) visit() error {
 				c.making.Keep(size)
 			}
 		}
+	case c.places.trials:
+		w.begun = leave // the work is done
 	case c.places.long: // net/http would end the request's context when the deadline for reading it passes
 		_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{})
 	}

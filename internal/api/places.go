@@ -18,6 +18,7 @@ type places struct {
 	erasures  *room.Places
 	watchers  *room.Places // of the live page
 	lingering *room.Places // connections that are read after the answer
+	trials    *room.Places // of limits: each takes a processor for seconds
 }
 
 const (
@@ -27,6 +28,7 @@ const (
 	maxErasures  = 8
 	maxWatchers  = 100
 	maxLingering = 64
+	maxTrials    = 1
 
 	placesPart = 4 // an address has at most this part of each
 )
@@ -44,7 +46,7 @@ func newAnswerMemory(size int) *room.Room { return room.New(max(size, (leastQues
 func newPlaces(answers *room.Room) places {
 	of := func(n int) *room.Places { return room.NewPlaces(n, n/placesPart) }
 	made := answers.Size() / 4 * 3 / pageBytes // the rest is for those that are being sent
-	return places{of(min(made, maxQuestions)), of(maxAnswers), of(maxLong), of(maxErasures), of(maxWatchers), of(maxLingering)}
+	return places{of(min(made, maxQuestions)), of(maxAnswers), of(maxLong), of(maxErasures), of(maxWatchers), of(maxLingering), room.NewPlaces(maxTrials, maxTrials)}
 }
 
 // The places that routes of the pages' handler need.
@@ -52,11 +54,12 @@ func forQuestions(p *places) *room.Places { return p.questions }
 func forLong(p *places) *room.Places      { return p.long }
 func forWatchers(p *places) *room.Places  { return p.watchers }
 func forErasures(p *places) *room.Places  { return p.erasures }
+func forTrials(p *places) *room.Places    { return p.trials }
 
 // named returns all places by their names in metrics.
 func (p *places) named(bodies *body.Intake) map[string]*room.Places {
 	return map[string]*room.Places{
 		"questions": p.questions, "answers": p.answers, "long_answers": p.long, "erasures": p.erasures,
-		"watchers": p.watchers, "lingering": p.lingering, "large_bodies": bodies.Large,
+		"watchers": p.watchers, "lingering": p.lingering, "large_bodies": bodies.Large, "trials": p.trials,
 	}
 }

@@ -71,6 +71,8 @@ func (s *Server) ownRoutes() []route {
 		{method: "GET", path: "/api/limits/changes", server: true, needs: trackway.Admin, format: tracking.Own, do: s.aboutLimits((*limiting).changes)},
 		{method: "GET", path: "/api/limits/usage", server: true, needs: trackway.Admin, format: tracking.Own, do: s.aboutLimits((*limiting).limitUsage)},
 		{method: "GET", path: "/api/limits/callers", server: true, needs: trackway.Admin, format: tracking.Own, do: s.aboutLimits((*limiting).limitCallers)},
+		{method: "GET", path: "/api/limits/record", server: true, needs: trackway.Admin, format: tracking.Own, do: s.aboutLimits((*limiting).record)},
+		{method: "POST", path: "/api/limits/record", server: true, needs: trackway.Admin, format: tracking.Own, maxBody: maxSmallBody, do: s.aboutLimits((*limiting).setRecord)},
 
 		{method: "GET", path: projectPath + "customers", needs: trackway.GetCustomers, format: tracking.Own, do: s.reads((*reading).customers)},
 		{method: "GET", path: projectPath + "customers/{id}", needs: trackway.GetCustomers, format: tracking.Own, do: s.reads((*reading).customer)},
@@ -96,6 +98,10 @@ func (s *Server) ownRoutes() []route {
 		{method: "GET", path: "/grid/export", open: true, format: tracking.Own, place: forLong},
 		{method: "POST", path: "/grid/anonymize", open: true, format: tracking.Own, maxBody: maxSmallBody, place: forErasures},
 		{method: "GET", path: "/grid/limits", open: true, format: tracking.Own},
+		{method: "GET", path: "/grid/record", open: true, format: tracking.Own},
+		{method: "POST", path: "/grid/record", open: true, format: tracking.Own, maxBody: maxSmallBody},
+		{method: "GET", path: "/grid/simulate", open: true, format: tracking.Own, place: forTrials},
+		{method: "GET", path: "/grid/suggest", open: true, format: tracking.Own, place: forTrials},
 		{method: "GET", path: "/grid/destinations", open: true, format: tracking.Own},
 	}
 }

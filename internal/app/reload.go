@@ -10,7 +10,6 @@ import (
 	"trackway/internal/clientip"
 	"trackway/internal/config"
 	"trackway/internal/config/reach"
-	"trackway/internal/dashboard"
 	"trackway/internal/limit"
 )
 
@@ -66,7 +65,7 @@ func (s *server) reloadLocked() error {
 	s.limits.Reload(p.limits)
 	s.traffic.Reload(recording(next))
 	s.api.Reload(p.access)
-	s.dashboard.Reload(dashboard.Facts{Password: next.Password, Projects: p.projects})
+	s.dashboard.Reload(factsOf(next, p.projects))
 	s.fleet.Reload(fleetOf(next, s.public.Addr()))
 	s.upkeep.Reload(p.projects)
 	s.sent.Store(&p.projects)

@@ -103,6 +103,8 @@ var trackway = Rules{
 		"internal/destination/object/objecttest":     5,
 		"internal/destination/postgres/postgrestest": 4,
 
+		"internal/limit/trial": 3,
+
 		"internal/log/local":   2,
 		"internal/log/logtest": 3,
 

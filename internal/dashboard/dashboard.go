@@ -18,6 +18,8 @@ import (
 	"trackway/internal/fleet"
 	"trackway/internal/limit"
 	"trackway/internal/limit/history"
+	"trackway/internal/limit/traffic"
+	"trackway/internal/limit/trial"
 	"trackway/internal/limit/watch"
 	"trackway/internal/live"
 	"trackway/internal/query"
@@ -44,14 +46,17 @@ type Config struct {
 	Health  func() Health
 	Version string // of the program
 	Logger  *slog.Logger
+	Traffic *traffic.Recorder
+	Floors  []limit.Floor // the promises that no limit may break
 
 	Destinations func() []destination.Status
 }
 
 // Facts are what a reload can replace. They are immutable.
 type Facts struct {
-	Password [32]byte // SHA-256; zero means that nobody can sign in
-	Projects []trackway.Project
+	Password  [32]byte // SHA-256; zero means that nobody can sign in
+	Projects  []trackway.Project
+	Overrides []trackway.Override
 }
 
 // Server answers the requests of the pages. It is safe for concurrent use.
@@ -63,6 +68,7 @@ type Server struct {
 	origin  *http.CrossOriginProtection
 	process string       // part of each version, because counts start again with the process
 	streams atomic.Int32 // open ones
+	bench   trial.Bench
 }
 
 type route struct {
@@ -85,9 +91,14 @@ func New(c Config) *Server {
 		"GET /grid/export":     {false, (*request).export},
 		"POST /grid/anonymize": {false, (*request).anonymize},
 		"GET /grid/limits":     {false, (*request).limits},
+		"GET /grid/record":     {false, (*request).record},
+		"POST /grid/record":    {false, (*request).setRecord},
+		"GET /grid/simulate":   {false, (*request).simulate},
+		"GET /grid/suggest":    {false, (*request).suggest},
 
 		"GET /grid/destinations": {false, (*request).destinations},
 	}
+	s.bench.Record, s.bench.Limits = c.Traffic, s.tried
 	s.Reload(c.Facts)
 	return s
 }

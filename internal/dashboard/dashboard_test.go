@@ -99,7 +99,7 @@ func newFixture(t *testing.T) *fixture {
 		Store: st, Log: st, Live: hub, Eraser: f.eraser, Rates: rates.New(now), Limits: limit.New(set, 1024), Watch: watch.New(now),
 		History: log, Fleet: fleet.New(fleet.Server{Name: "ts1", URL: "http://ts1"}, []fleet.Server{{Name: "ts2", URL: "http://ts2"}}),
 		Health: func() Health { return Health{Reason: "the disk is full", Damaged: 2, DiskFree: 5} }, Version: "v1", Logger: slog.New(slog.DiscardHandler),
-		Destinations: func() []destination.Status { return f.destinations },
+		Destinations: func() []destination.Status { return f.destinations }, Traffic: newRecorder(t),
 	})
 	return f
 }

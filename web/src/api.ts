@@ -291,3 +291,99 @@ export interface Change {
   old: Properties | null;
   new: Properties | null;
 }
+
+/** The part of the record that an answer is about; without times: none. */
+export interface Part {
+  from?: string;
+  to?: string;
+  /** The record goes back further. */
+  cut: boolean;
+}
+
+/** GET /grid/simulate. Times are in RFC 3339. */
+export interface Tried {
+  part: Part;
+  /** null: nothing is recorded. */
+  result: TriedLimit | null;
+}
+
+export interface TriedLimit {
+  record: { calls: number; refused: number; addresses: number; gaps: { from: string; to: string }[] };
+  policy: PolicyOutcome;
+  callers: CallerOutcome[];
+  steps: { start: string; step: number; refused: number[]; was_refused: number[] };
+  /** The line for the configuration. */
+  yaml: string;
+  /** Why the configuration would refuse that line. */
+  problem?: string;
+  warnings: string[];
+}
+
+/** What a limit would have done, and what the limits in force did (was). */
+export interface PolicyOutcome {
+  name: string;
+  limit: number;
+  window: number;
+  mode: string;
+  calls: number;
+  refused: number;
+  was_refused: number;
+  callers: number;
+  callers_refused: number;
+  callers_was_refused: number;
+}
+
+export interface CallerOutcome {
+  caller: string;
+  route?: string;
+  calls: number;
+  refused: number;
+  was_refused: number;
+  /** Of the first refusal. */
+  first?: string;
+  last?: string;
+}
+
+/** GET /grid/suggest. */
+export interface Advice {
+  part: Part;
+  result: Suggestion | null;
+  warnings: string[];
+}
+
+export interface Suggestion {
+  name: string;
+  callers: number;
+  calls: number;
+  needed: number;
+  now: Effect;
+  /** null: there is no suggestion, for the reason in note. */
+  then: Effect | null;
+  note?: string;
+}
+
+export interface Effect {
+  limit: number;
+  window: number;
+  callers_refused: number;
+  refused: number;
+}
+
+/** GET and POST /grid/record. Times are in RFC 3339. */
+export interface Holding {
+  recording: boolean;
+  /** What the configuration says. */
+  configured: boolean;
+  /** When somebody chose otherwise than the configuration. */
+  switched?: string;
+  /** Seconds. */
+  keep: number;
+  max_bytes: number;
+  bytes: number;
+  from?: string;
+  to?: string;
+  /** null: not measured yet. */
+  bytes_per_minute: number | null;
+  unrecorded: number;
+  failing: boolean;
+}

@@ -79,7 +79,7 @@ export function count(n: number, one: string, many = `${one}s`): string {
 
 /** Clock formats times in a zone: the viewer's, unless a test names one. */
 export class Clock {
-  private readonly date: Intl.DateTimeFormat;
+  private readonly dayAndYear: Intl.DateTimeFormat;
   private readonly dayOfYear: Intl.DateTimeFormat;
   private readonly year: Intl.DateTimeFormat;
   private readonly hours: Intl.DateTimeFormat;
@@ -88,7 +88,7 @@ export class Clock {
 
   constructor(zone?: string, lang: string = language) {
     const options = zone === undefined ? {} : { timeZone: zone };
-    this.date = new Intl.DateTimeFormat(lang, { ...options, day: "numeric", month: "short", year: "numeric" });
+    this.dayAndYear = new Intl.DateTimeFormat(lang, { ...options, day: "numeric", month: "short", year: "numeric" });
     this.year = new Intl.DateTimeFormat("en", { ...options, year: "numeric" });
     this.dayOfYear = new Intl.DateTimeFormat(lang, { ...options, day: "numeric", month: "short" });
     this.long = new Intl.DateTimeFormat(lang, { ...options, weekday: "long", day: "numeric", month: "long", year: "numeric" });
@@ -98,7 +98,12 @@ export class Clock {
 
   /** day: 22 Nov 2026. */
   day(seconds: number): string {
-    return this.date.format(seconds * 1000);
+    return this.dayAndYear.format(seconds * 1000);
+  }
+
+  /** date: 22 Nov. */
+  date(seconds: number): string {
+    return this.dayOfYear.format(seconds * 1000);
   }
 
   /** weekday: Sunday, 22 November 2026. */

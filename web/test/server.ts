@@ -119,6 +119,14 @@ export class Server {
     await answer.text();
   }
 
+  /** call makes calls of an address, as a proxy on this machine passes them on. */
+  async call(path: string, address: string, times = 1): Promise<void> {
+    for (let n = 0; n < times; n++) {
+      const answer = await fetch(this.url + path, { headers: { "X-Forwarded-For": address } });
+      await answer.arrayBuffer();
+    }
+  }
+
   private configure(limit: Limit): void {
     writeFileSync(join(this.dir, "trackway.yaml"), config(limit), { mode: 0o600 });
   }

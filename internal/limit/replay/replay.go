@@ -67,6 +67,9 @@ func (s *shown) over(t *tally, at time.Time) {
 		s.by, s.of = t, t.callerOf(s)
 	}
 	s.of.refused.add(1, at, at)
+	if t.steps != nil {
+		t.steps.add(t.steps.Refused, at.Unix(), 1)
+	}
 }
 
 func newRun(l *Limits) (*run, error) {

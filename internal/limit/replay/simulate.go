@@ -62,9 +62,10 @@ type CallerOutcome struct {
 	Refused uint64 `json:"refused"`
 	Was     uint64 `json:"was_refused"`
 	// First is the time of the first call that would have been refused. If no
-	// call would have been refused, it is that of the first refused one.
-	First time.Time `json:"first"`
-	Last  time.Time `json:"last"`
+	// call would have been refused, it is that of the first refused one. If
+	// there is none, it is zero.
+	First time.Time `json:"first,omitzero"`
+	Last  time.Time `json:"last,omitzero"`
 }
 
 // Simulate replays a record against limits.
@@ -133,17 +134,21 @@ func (t *tally) outcome() PolicyOutcome {
 // touched returns the callers who would have been refused or were refused.
 func (t *tally) touched() (list []CallerOutcome) {
 	for w, c := range t.callers {
-		when := c.refused
-		if when.n == 0 {
-			when = c.was
+		if c.refused.n > 0 || c.was.n > 0 {
+			list = append(list, t.outcomeOf(w, c))
 		}
-		if when.n == 0 {
-			continue
-		}
-		list = append(list, CallerOutcome{
-			Caller: w.String(), Policy: t.policy.Name, Route: w.route, Calls: c.calls, Refused: c.refused.n, Was: c.was.n,
-			First: when.first.UTC(), Last: when.last.UTC(),
-		})
 	}
 	return list
+}
+
+func (t *tally) outcomeOf(w who, c *caller) CallerOutcome {
+	o := CallerOutcome{Caller: w.String(), Policy: t.policy.Name, Route: w.route, Calls: c.calls, Refused: c.refused.n, Was: c.was.n}
+	when := c.refused
+	if when.n == 0 {
+		when = c.was
+	}
+	if when.n > 0 {
+		o.First, o.Last = when.first.UTC(), when.last.UTC()
+	}
+	return o
 }

@@ -73,7 +73,7 @@ func Suggest(from Source, l Limits, wish Wish) (*Advice, error) {
 		s.sought = append(s.sought, newSought(i, p, now))
 	}
 	if !slices.ContainsFunc(s.sought, func(q *sought) bool { return wish.Policy == "" || q.policy.Name == wish.Policy }) {
-		return nil, fmt.Errorf("there is no limit %q, only %s", wish.Policy, strings.Join(names(s.policies), ", "))
+		return nil, noPolicy(wish.Policy, s.policies)
 	}
 	return s.advise()
 }

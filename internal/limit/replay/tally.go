@@ -14,6 +14,7 @@ type tally struct {
 	policy  trackway.Policy
 	gone    bool // not among the limits that are tried
 	callers map[who]*caller
+	steps   *Steps // nil: nobody asks when
 }
 
 // who is a caller in the sense of a policy.
@@ -73,6 +74,9 @@ func (t *tally) callerOf(s *shown) *caller {
 
 // recorded notes a row that the policy of this name refused in the record.
 func (t *tally) recorded(s *shown, second int64) {
+	if t.steps != nil {
+		t.steps.add(t.steps.Was, second, uint64(s.row.Calls))
+	}
 	t.callerOf(s).was.add(uint64(s.row.Calls), within(second, s.row.First), within(second, s.row.Last))
 }
 

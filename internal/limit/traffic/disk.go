@@ -46,8 +46,9 @@ type disk struct {
 	wrote      time.Time // the last frame
 	pruned     time.Time
 	total      int64 // bytes of all files at the last pruning
-	failing    bool  // the last write failed
-	stuck      bool  // the last removal of old files failed
+	written    meter
+	failing    bool // the last write failed
+	stuck      bool // the last removal of old files failed
 }
 
 // write appends a frame with the rows taken from the shards. Even if it fails,
@@ -74,6 +75,7 @@ func (d *disk) write(now time.Time) error {
 		return err
 	}
 	d.size += int64(len(b))
+	d.written.total += int64(len(b))
 	return nil
 }
 

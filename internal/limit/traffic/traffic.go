@@ -61,16 +61,19 @@ type Recorder struct {
 	shards [shards]shard
 	totals totals
 
-	mu sync.Mutex // guards the fields below; held during writes; never taken to note a call
+	mu     sync.Mutex // guards the fields below; held during writes; never taken to note a call
+	chosen *choice    // nil: the configuration decides whether calls are recorded
 	disk
 }
 
 // New returns a recorder that keeps its files in dir, which it creates at the
 // first write. roots are the first parts of the served paths, such as "/api/".
 // It keeps nothing of other paths, since callers may invent any. It records
-// nothing until [Recorder.Reload] turns recording on.
+// nothing until [Recorder.Reload] or [Recorder.Switch] turns recording on.
 func New(dir string, roots []string, log *slog.Logger) *Recorder {
-	return &Recorder{log: log, roots: roots, now: time.Now, disk: disk{dir: dir}}
+	r := &Recorder{log: log, roots: roots, now: time.Now, disk: disk{dir: dir}}
+	r.chosen = r.readChoice()
+	return r
 }
 
 // On reports whether calls are recorded. If not, [Recorder.Note] does nothing.
@@ -138,25 +141,38 @@ func (r *Recorder) pathOf(route, path string) string {
 }
 
 // Reload applies other settings. If they end recording, it writes the noted
-// calls first; existing rows are still removed when they are too old.
+// calls first; existing rows are still removed when they are too old. Whether
+// calls are recorded may have been chosen otherwise: see [Recorder.Switch].
 func (r *Recorder) Reload(s Settings) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.now()
+	if r.chosen != nil && r.chosen.Record == s.Record {
+		r.forgetLocked()
+	}
+	r.applyLocked(s)
+}
+
+// applyLocked puts settings and the operator's choice in force.
+func (r *Recorder) applyLocked(s Settings) {
+	now, on := r.now(), s.Record
+	if r.chosen != nil {
+		on = r.chosen.Record
+	}
 	if r.on.Load() {
 		_ = r.writeLocked(now) // uses the previous settings; the error has been logged
 	}
-	if s.Record && !r.on.Load() {
+	if on && !r.on.Load() {
 		r.covered = now.Unix()
+		r.written.begin(now)
 		for i := range r.shards {
 			r.shards[i].clear() // noted before recording was switched off
 		}
 	}
-	if !s.Record {
+	if !on {
 		r.closeSegment()
 	}
 	r.settings = s
-	r.on.Store(s.Record)
+	r.on.Store(on)
 }
 
 // Run writes the record from time to time and removes old rows, until ctx ends.
@@ -195,6 +211,7 @@ func (r *Recorder) tick(now time.Time) {
 	}
 	if now.Sub(r.pruned) >= pruneEvery {
 		r.pruned = now
+		r.written.minute(now)
 		err := r.prune(now, 0)
 		if err != nil && !r.stuck {
 			r.log.Warn("old recorded calls cannot be removed; this is logged once", "err", err)

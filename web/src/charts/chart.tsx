@@ -119,7 +119,7 @@ function options(props: ChartProps, element: HTMLElement, point: (index: number 
     },
     scales: { y: { range: (_plot, _min, max) => [0, Math.max(max || 0, 1) * 1.08] } },
     axes: [
-      { ...axis, grid: { show: false }, space: 70, size: 26, incrs: minutes, values: (_plot, at) => at.map((time) => clock.minute(time)) },
+      { ...axis, grid: { show: false }, space: 70, size: 26, incrs: minutes, values: (_plot, at, _axis, _space, step) => at.map((time) => moment(time, step)) },
       { ...axis, grid, space: 38, size: 56, incrs: whole, values: (_plot, at) => at.map((n) => short(n)) },
     ],
     series: [{}, ...props.lines.map((line) => series(line, colorOf(element, line.color)))],
@@ -128,7 +128,15 @@ function options(props: ChartProps, element: HTMLElement, point: (index: number 
 }
 
 /** The time axis shows minutes, so that no label comes twice. */
-const minutes = [1, 5, 10, 15, 30, 60, 120, 180, 360, 720].map((n) => n * 60);
+const minutes = [1, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10_080].map((n) => n * 60);
+
+const day = 86_400;
+
+/** moment labels a tick of the axis: midnight by its date, if the ticks are hours apart. */
+function moment(time: number, step: number): string {
+  const text = clock.minute(time);
+  return step >= day || (step >= day / 4 && text === "00:00") ? clock.date(time) : text;
+}
 
 /** Counts are whole numbers, and so are the steps of their axis. */
 const whole = Array.from({ length: 40 }, (_, index) => [1, 2, 5][index % 3]! * 10 ** Math.floor(index / 3));
@@ -165,7 +173,7 @@ function Legend({ lines, start, step, at, gauge }: ChartProps & { at: number | n
           {!gauge && at !== null && line.values[at] != null && <span>{short(line.values[at] / step)} a second</span>}
         </span>
       ))}
-      <span class="moment">{moment === null ? "" : `${span(step)} from ${clock.time(moment)}`}</span>
+      <span class="moment">{moment === null ? "" : `${span(step)} from ${step * (lines[0]?.values.length ?? 0) > day ? clock.both(moment) : clock.time(moment)}`}</span>
     </div>
   );
 }
@@ -218,7 +226,7 @@ function Figures({ label, start, step, lines, gauge }: ChartProps) {
               {sums(start, step, lines.map((line) => line.values), size, gauge ? most : total).map((row) => (
                 <tr key={row.start}>
                   <th scope="row">
-                    <Time at={row.start} as="minute" />
+                    <Time at={row.start} as={step * (lines[0]?.values.length ?? 0) > day ? "both" : "minute"} />
                   </th>
                   {row.values.map((value, index) => (
                     <td key={index} class="n">

@@ -1,7 +1,7 @@
 // The limits, how close callers come to them, whom they refuse, and how they
 // have changed.
 
-import type { Limits as Body, Policy } from "../api.ts";
+import type { Holding, Limits as Body, Policy } from "../api.ts";
 import { Chart } from "../charts/chart.tsx";
 import { total } from "../charts/series.ts";
 import { exact, percent, short, span } from "../format.ts";
@@ -11,8 +11,12 @@ import { Num, Panel, Time, Trouble, Waiting } from "../ui/parts.tsx";
 import { Callers } from "./callers.tsx";
 import { Changes, per } from "./changes.tsx";
 import { LiveMark } from "./overview.tsx";
+import { RecordPanel } from "./record.tsx";
+import { TryLimit } from "./trylimit.tsx";
 
 const every = 15;
+/** What the record holds changes slowly. */
+const recordEvery = 60;
 
 export function Limits() {
   const { answer, again } = useAnswer<Body>("/grid/limits", every);
@@ -29,9 +33,23 @@ export function Limits() {
       </div>
       {error !== null && <Trouble text={error} again={again} />}
       <Policies data={data} />
+      <Trying data={data} />
       <Refusals data={data} />
       <Callers data={data} />
       <Changes changes={data.changes} />
+    </>
+  );
+}
+
+/** Trying shows what other limits would have done, and the record that says so. */
+function Trying({ data }: { data: Body }) {
+  const { answer, again } = useAnswer<Holding>("/grid/record", recordEvery);
+  const { data: holding, error } = answer.value;
+  if (!holding) return error === null ? <div class="panel later" aria-busy="true" /> : <Trouble text={error} again={again} />;
+  return (
+    <>
+      <TryLimit policies={data.policies} holding={holding} reread={again} />
+      <RecordPanel holding={holding} switched={again} />
     </>
   );
 }

@@ -1,0 +1,127 @@
+package dashboard
+
+import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"trackway"
+	"trackway/internal/ask"
+	"trackway/internal/limit"
+	"trackway/internal/limit/replay"
+	"trackway/internal/limit/table"
+)
+
+// record answers with what the record of calls holds and costs.
+func (q *request) record() error {
+	h, err := q.Traffic.Holding()
+	if err != nil {
+		return err
+	}
+	return q.answer(h)
+}
+
+// setRecord starts or stops recording.
+func (q *request) setRecord() error {
+	var sent struct {
+		Record *bool `json:"record"`
+	}
+	if err := json.NewDecoder(q.r.Body).Decode(&sent); err != nil || sent.Record == nil {
+		return ask.Invalid("record", "true or false, in a JSON object")
+	}
+	if err := q.Traffic.Switch(*sent.Record); err != nil {
+		return err
+	}
+	return q.record()
+}
+
+const (
+	maxWindow  = 24 * 60 * 60 // seconds
+	usualShare = 99.9
+)
+
+// simulate answers with what a limit would have done to the recorded calls.
+func (q *request) simulate() error {
+	values, err := ask.Parse(q.r.URL.RawQuery, "policy", "limit", "window")
+	if err != nil {
+		return err
+	}
+	p, err := q.policy(values.Get("policy"))
+	if err != nil {
+		return err
+	}
+	n, err := ask.Number(values, "limit", int(p.Limit), table.MaxLimit)
+	if err != nil {
+		return err
+	}
+	window, err := ask.Number(values, "window", int(p.Window/time.Second), maxWindow)
+	if err != nil {
+		return err
+	}
+	tried, err := q.bench.Try(q.r.Context(), p.Name, uint32(n), time.Duration(window)*time.Second)
+	if wrong, ok := errors.AsType[limit.Problems](err); ok {
+		return ask.Invalid("limit", "a limit that can exist: "+wrong[0].Msg)
+	}
+	if err != nil {
+		return err
+	}
+	return q.answer(tried)
+}
+
+// suggest answers with the smallest limit that would not have touched a share
+// of the callers.
+func (q *request) suggest() error {
+	values, err := ask.Parse(q.r.URL.RawQuery, "policy", "window", "share")
+	if err != nil {
+		return err
+	}
+	p, err := q.policy(values.Get("policy"))
+	if err != nil {
+		return err
+	}
+	window, err := ask.Number(values, "window", int(p.Window/time.Second), maxWindow)
+	if err != nil {
+		return err
+	}
+	share := usualShare
+	if values.Has("share") {
+		if share, err = strconv.ParseFloat(values.Get("share"), 64); err != nil || !(share > 0 && share <= 100) {
+			return ask.Invalid("share", "a percentage of callers, more than 0 and at most 100")
+		}
+	}
+	wish := replay.Wish{Policy: p.Name, Share: share}
+	if w := time.Duration(window) * time.Second; w != p.Window {
+		wish.Window = w
+	}
+	advice, err := q.bench.Suggest(q.r.Context(), wish)
+	if err != nil {
+		return err
+	}
+	return q.answer(advice)
+}
+
+// policy returns the policy in force that has a name.
+func (q *request) policy(name string) (*trackway.Policy, error) {
+	all := q.Limits.Set().Policies()
+	if i := slices.IndexFunc(all, func(p trackway.Policy) bool { return p.Name == name }); i >= 0 {
+		return &all[i], nil
+	}
+	var names []string
+	for i := range all {
+		names = append(names, all[i].Name)
+	}
+	return nil, ask.Invalid("policy", "one of "+strings.Join(names, ", "))
+}
+
+// tried returns the limits in force, to be tried with changes.
+func (s *Server) tried() replay.Limits {
+	f := s.facts.Load()
+	l := replay.Limits{Policies: s.Limits.Set().Policies(), Overrides: f.Overrides, Floors: s.Floors, Tokens: make(map[string]string)}
+	for i := range f.Projects {
+		l.Tokens[f.Projects[i].Name] = f.Projects[i].Token
+	}
+	return l
+}

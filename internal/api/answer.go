@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"trackway"
+	"trackway/internal/api/rest"
 	"trackway/internal/format/tracking"
 )
 
@@ -131,5 +132,30 @@ func notAllowed(methods []string) func(*call) error {
 		c.w.Header()["Allow"] = allow
 		const code = http.StatusMethodNotAllowed
 		return c.answer(code, tracking.AppendStatus(nil, code, "This route is called by "+allow[0]+"."))
+	}
+}
+
+// answerFirst sends the answer to a call without waiting for the rest of a body
+// that is not needed. net/http would first read up to 256 KiB of the rest, so
+// that the connection can be used again. Here a small body is read after the
+// answer. If the body is large, or the client waits for permission to send it
+// (Expect), the connection is closed, but only after the client has had a
+// chance to read the answer.
+func (c *call) answerFirst(status int, body []byte) {
+	control := http.NewResponseController(c.w)
+	again := !c.sent.Broken() && c.r.ContentLength > 0 && c.r.ContentLength <= maxSmallBody && c.r.Header.Get("Expect") == "" &&
+		control.EnableFullDuplex() == nil
+	if !again && c.r.ProtoMajor == 1 {
+		c.w.Header()["Connection"] = closeConnection
+		_ = control.EnableFullDuplex() // or there is nothing to read after the answer
+	}
+	c.head(status, len(body))
+	_, _ = c.w.Write(body) // if the client has gone there is nobody to tell
+	switch {
+	case again:
+		rest.Drain(control, c.r.Body, c.rest) // at most maxSmallBody
+	case c.r.ProtoMajor == 1 && !c.sent.Broken() && c.lingering.TryEnter(c.ask.Addr): // too many would cost too much
+		defer c.lingering.Leave(c.ask.Addr)
+		rest.Linger(control, c.r, c.received)
 	}
 }

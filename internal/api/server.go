@@ -23,6 +23,7 @@ import (
 	"trackway"
 	"trackway/internal/api/body"
 	"trackway/internal/api/request"
+	"trackway/internal/api/rest"
 	"trackway/internal/api/room"
 	"trackway/internal/auth"
 	"trackway/internal/clientip"
@@ -120,7 +121,7 @@ func New(c Config) *Server {
 		front: &front{
 			bodies: body.NewIntake(cmp.Or(c.Bodies, maxBodiesInMemory), c.Registry), limits: c.Limits, traffic: c.Traffic, pace: pace.New(now, cmp.Or(c.CPUs, runtime.GOMAXPROCS(0))),
 			observer:  &observer{limits: c.Limits, live: c.Live, rates: c.Rates, watch: c.Watch, metrics: newMetrics(c.Registry)},
-			lingering: places.lingering, rest: restTime, log: c.Log,
+			lingering: places.lingering, rest: rest.Time, log: c.Log,
 		},
 		mux: http.NewServeMux(), ids: request.NewIDs(), ingest: c.Ingest, eraser: c.Eraser, dashboard: c.Dashboard, built: &c.Built,
 		reader:   &reader{store: c.Store, places: places, answers: answers, process: []byte(rand.Text()), patience: queryTime},

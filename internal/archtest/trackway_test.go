@@ -143,6 +143,7 @@ var trackway = Rules{
 		"internal/api/cors":        0,
 		"internal/api/permit":      2,
 		"internal/api/request":     0,
+		"internal/api/rest":        0,
 		"internal/api/room":        1,
 		"internal/api/table":       3,
 		"internal/control":         5,

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/api/rest"
 )
 
 // narrow accepts connections with small buffers, so that unread data soon stops
@@ -163,8 +164,8 @@ func TestRefusedIsReadInPart(t *testing.T) {
 		}
 	}
 	const buffers = 512 << 10 // of the kernel, and net/http's
-	if sent := endless(); sent < lingerBytes || sent > lingerBytes+buffers {
-		t.Errorf("%d bytes could be sent, want about %d", sent, lingerBytes)
+	if sent := endless(); sent < rest.MaxBytes || sent > rest.MaxBytes+buffers {
+		t.Errorf("%d bytes could be sent, want about %d", sent, rest.MaxBytes)
 	}
 	fill(t, f.reader.places.lingering, maxLingering)
 	if sent := endless(); sent > buffers {

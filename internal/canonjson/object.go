@@ -251,12 +251,13 @@ func (d *Decoder) sortAsBefore(order []Entry, members []Member) bool {
 		return false
 	}
 	var room [Usual]Entry
-	again := room[:len(order)]
-	for i := range again {
-		again[i] = order[d.before[i]]
-		if i > 0 && !again[i-1].beforeByName(again[i], members) {
+	again := room[:0]
+	for i, at := range d.before[:len(order)] {
+		e := order[at]
+		if i > 0 && !again[i-1].beforeByName(e, members) {
 			return false
 		}
+		again = append(again, e)
 	}
 	copy(order, again)
 	return true

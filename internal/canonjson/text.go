@@ -50,7 +50,7 @@ func appendCanonicalString(dst, raw []byte) []byte {
 // that are not UTF-8 become U+FFFD, so the result is always valid.
 func AppendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
-	b := unsafe.Slice(unsafe.StringData(s), len(s)) // which is only read
+	b := unsafe.Slice(unsafe.StringData(s), len(s)) //nolint:gosec // G103: it is only read
 	for start := 0; ; {
 		i := plainEnd(b, start)
 		dst = append(dst, b[start:i]...)

@@ -226,8 +226,8 @@ func (c *Counter) Again(e Event) {
 	c.Add([]Event{e})
 }
 
-// add counts events by one of their times. Neighbours are often of one cell, so
-// add looks up each cell once for all neighbours.
+// add counts events by one of their times. Adjacent events often have the same
+// cell, so add looks up a cell once for all of them.
 func (g *generation) add(events []Event, by query.By, at func(*Event) trackway.Micros) {
 	cellOf := func(e *Event) cell { return cell{by, e.number, query.HourOf(at(e))} }
 	for first := 0; first < len(events); {

@@ -253,9 +253,9 @@ func TestDamagedAtLoading(t *testing.T) {
 	}
 }
 
-// TestNeighbours: events that are counted together have the same counts as
+// TestAdjacentEvents: events that are counted together have the same counts as
 // events that are counted one by one.
-func TestNeighbours(t *testing.T) {
+func TestAdjacentEvents(t *testing.T) {
 	t.Parallel()
 	var events []Event
 	for i := range 300 {

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"log/slog"
 	"maps"
 	"net"
@@ -10,6 +9,7 @@ import (
 	"strings"
 
 	"trackway/internal/clientip"
+	"trackway/internal/config/scalar"
 )
 
 // clientIPHeaders are the request headers in which a proxy may name its client.
@@ -103,11 +103,7 @@ func (d *doc) checkName(name *string, thing any, what string) {
 const maxName = 64
 
 func isName(s string) bool {
-	return s != "" && len(s) <= maxName && strings.IndexFunc(s, func(c rune) bool { return !isNameRune(c) }) < 0
-}
-
-func isNameRune(c rune) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-_.", c)
+	return s != "" && len(s) <= maxName && strings.IndexFunc(s, func(c rune) bool { return !scalar.IsNameRune(c) }) < 0
 }
 
 // isToken reports whether s fits into an HTTP field as one word.
@@ -131,27 +127,4 @@ func listed[T ~string](words []T) string {
 		list[i] = string(w)
 	}
 	return strings.Join(list[:len(list)-1], ", ") + " or " + list[len(list)-1]
-}
-
-// unique reports a value that occurred before, with its first place. A missing
-// value is not a repetition.
-func unique[T ~string](d *doc, seen map[string]any, at *T) {
-	if *at == "" || !d.good(at) {
-		return
-	}
-	if before, ok := seen[string(*at)]; ok {
-		d.report(at, "is %s already", d.where(before, at))
-		return
-	}
-	seen[string(*at)] = at
-}
-
-// where describes the place of a value for a message about another one. It
-// includes the file if that differs.
-func (d *doc) where(at, other any) string {
-	p := d.places[at]
-	if p.file != d.places[other].file {
-		return fmt.Sprintf("%s (line %d of %s)", p.field, p.line, p.file)
-	}
-	return fmt.Sprintf("%s (line %d)", p.field, p.line)
 }

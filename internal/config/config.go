@@ -1,6 +1,6 @@
 // Package config reads the operator's configuration: defaults, then the YAML
-// file, then flags (and the environment variables that stand for them), then
-// the keys in the managed file. At last it checks the whole. Either the
+// file, then environment variables, then flags, then the keys in the managed
+// file. At last it checks the whole. Either the
 // configuration is right, or the package reports everything that is wrong with
 // it at once, with its place. So other packages can use a [Config] without
 // checking it again. The package is strict: it refuses settings that it does
@@ -26,13 +26,13 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"time"
 
 	"trackway"
 	"trackway/internal/certificate"
 	"trackway/internal/clientip"
 	"trackway/internal/config/membership"
+	"trackway/internal/config/secret"
 )
 
 // Config is a checked configuration. It never changes, so it may be shared; a
@@ -54,6 +54,7 @@ type Config struct {
 	Log            Log                `yaml:"log"`
 	Cluster        membership.Cluster `yaml:"cluster"`
 
+	File      string            // the operator's file; empty if everything is in the environment
 	Password  [sha256.Size]byte // SHA-256 of the password for the server's pages; zero: nobody can sign in
 	Projects  []trackway.Project
 	Policies  []trackway.Policy
@@ -96,8 +97,9 @@ func (l Log) Logger(w io.Writer, level slog.Leveler) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, opts))
 }
 
-// Flags are the settings from the command line and the environment. They
-// override the file. An empty one is not set.
+// Flags are the settings from the command line, or from the environment
+// variables that stand for them. They override the file. An empty one is not
+// set.
 type Flags struct {
 	Listen    string
 	OpsListen string
@@ -141,22 +143,26 @@ type Check func(*Config) []Problem
 // and the environment variables that it names, and the managed file in its data
 // directory. Mistakes are returned as an [InvalidError]. Things that are merely
 // unwise are returned as warnings, with or without an error. The error is
-// [fs.ErrNotExist] if there is no file at path.
+// [fs.ErrNotExist] if there is no file at path, and the environment does not
+// replace it.
 func Load(path string, flags Flags, checks ...Check) (cfg *Config, warnings []Problem, err error) {
 	d, err := load(path, flags, here, readManaged, checks)
 	if err != nil {
 		return nil, nil, err
 	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("read configuration: %w", err)
+	if d.path != "" {
+		info, err := os.Stat(d.path)
+		if err != nil {
+			return nil, nil, fmt.Errorf("read configuration: %w", err)
+		}
+		d.warnOfMode(info.Mode())
 	}
+	d.warnOfUnknown()
 	d.checkCertificate(time.Now())
-	d.warnOfMode(info.Mode())
 	d.warnOfOverlap(time.Now())
-	InvalidError(d.warnings).sort()
+	InvalidError(d.Warnings).Sort()
 	cfg, err = d.result()
-	return cfg, d.warnings, err
+	return cfg, d.Warnings, err
 }
 
 // LoadElsewhere is [Load] for commands other than the server. They may not have
@@ -174,37 +180,42 @@ func LoadElsewhere(path string, flags Flags, checks ...Check) (*Config, error) {
 // files with credentials.
 type surroundings struct {
 	lookup     func(name string) (string, bool)
-	secretFile func(path string) (string, error)
+	secretFile func(path string) (string, fs.FileMode, error) // [secret.Read]
+	environ    func() []string                                // [os.Environ], for settings
 }
 
 // here is what the server has.
-var here = surroundings{os.LookupEnv, readText}
+var here = surroundings{os.LookupEnv, secret.Read, os.Environ}
 
 // elsewhere stands in for what only the server has.
 var elsewhere = surroundings{
 	func(name string) (string, bool) {
 		return cmp.Or(os.Getenv(name), "the server's environment has it"), true
 	},
-	func(path string) (string, error) {
-		text, _ := readText(path)
-		return cmp.Or(text, "the server reads it"), nil
+	func(path string) (string, fs.FileMode, error) {
+		text, _, err := secret.Read(path)
+		if err != nil {
+			text = "the server reads it"
+		}
+		return text, 0, nil
 	},
+	os.Environ,
 }
 
-func readText(path string) (string, error) {
-	text, err := os.ReadFile(path)
-	return string(text), err
-}
-
-// Parse is [Load] for a text in memory. Problems refer to it as name, relative
-// paths start at the folder of name, and lookup replaces the environment. Parse
-// touches no file. Its only error is [InvalidError].
+// Parse is [Load] for a text in memory. Problems refer to it as name, and
+// relative paths start at the folder of name. lookup has the variables that the
+// text names. Parse reads no other variable, and no file. Its only error is
+// [InvalidError].
 func Parse(name string, src []byte, flags Flags, lookup func(string) (string, bool), checks ...Check) (*Config, error) {
 	return parse(name, src, flags, lookup, checks).result()
 }
 
 func parse(name string, src []byte, flags Flags, lookup func(string) (string, bool), checks []Check) *doc {
-	d := newDoc(name, surroundings{lookup, func(string) (string, error) { return "not read", nil }})
+	d := newDoc(name, surroundings{
+		lookup,
+		func(string) (string, fs.FileMode, error) { return "not read", 0, nil },
+		func() []string { return nil },
+	})
 	if d.readFile(src, flags) {
 		d.translate(checks)
 	}
@@ -214,11 +225,11 @@ func parse(name string, src []byte, flags Flags, lookup func(string) (string, bo
 // load reads the operator's file at path, and calls managed for the managed
 // file.
 func load(path string, flags Flags, from surroundings, managed managedReader, checks []Check) (*doc, error) {
-	src, err := os.ReadFile(path)
+	d := newDoc(path, from)
+	src, err := d.source(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	d := newDoc(path, from)
 	if d.readFile(src, flags) {
 		d.readManaged(managed)
 		d.translate(checks)
@@ -230,11 +241,12 @@ func load(path string, flags Flags, from surroundings, managed managedReader, ch
 // file contains no settings at all: otherwise everything would be reported as
 // missing.
 func (d *doc) readFile(src []byte, flags Flags) bool {
-	d.file.setDefaults()
-	if !d.read(src, &d.file) {
+	d.file.SetDefaults()
+	if !d.Read(src, &d.file, "") {
 		return false
 	}
-	d.startPathsAt(filepath.Dir(d.name))
+	d.applyVariables()
+	d.startPathsAtFile()
 	d.apply(flags)
 	return true
 }
@@ -250,47 +262,36 @@ func (d *doc) translate(checks []Check) {
 	d.file.Config.Destinations = d.destinations()
 	d.checkAlone()
 	for _, check := range checks {
-		d.reportAll(check(&d.file.Config))
+		d.ReportAll(check(&d.file.Config), d.file.ManagedPath())
 	}
 }
 
-// startPathsAt makes the paths in the file independent of the working
+// startPathsAtFile makes the paths in the file independent of the working
 // directory. Otherwise, a start from another folder would use another, empty
 // data directory.
-func (d *doc) startPathsAt(dir string) {
+func (d *doc) startPathsAtFile() {
 	f := &d.file
 	for _, path := range append(f.Cluster.Files(), &f.DataDir, &f.TLS.Cert, &f.TLS.Key) {
-		if *path != "" && !filepath.IsAbs(*path) {
-			*path = filepath.Join(dir, *path)
-		}
+		*path = d.rooted(path, *path)
 	}
 }
 
 func (d *doc) apply(flags Flags) {
 	f := &d.file
-	d.set(&f.Listen, flags.Listen, "--listen or TRACKWAY_LISTEN")
-	d.set(&f.OpsListen, flags.OpsListen, "--ops-listen or TRACKWAY_OPS_LISTEN")
-	d.set(&f.DataDir, flags.DataDir, "--data or TRACKWAY_DATA")
-	d.set(&f.Log.Level, flags.LogLevel, "--log-level or TRACKWAY_LOG_LEVEL")
-	d.set(&f.Log.Format, flags.LogFormat, "--log-format or TRACKWAY_LOG_FORMAT")
-}
-
-// warnOfMode warns if the file contains a secret and other users may read it.
-// The group may: it is the server's, if the file belongs to root.
-func (d *doc) warnOfMode(mode fs.FileMode) {
-	const others, groupWrites = 0o007, 0o020
-	if mode.Perm()&(others|groupWrites) != 0 && d.file.holdsSecret() {
-		d.warnings = append(d.warnings, Problem{File: d.name, Msg: fmt.Sprintf(
-			"holds a secret and others may read it (mode %#o): chmod 640, or use secret_sha256 or secret_env", mode.Perm())})
-	}
+	d.Set(&f.Listen, flags.Listen, "--listen or TRACKWAY_LISTEN")
+	d.Set(&f.OpsListen, flags.OpsListen, "--ops-listen or TRACKWAY_OPS_LISTEN")
+	d.Set(&f.DataDir, flags.DataDir, "--data or TRACKWAY_DATA")
+	d.Set(&f.Log.Level, flags.LogLevel, "--log-level or TRACKWAY_LOG_LEVEL")
+	d.Set(&f.Log.Format, flags.LogFormat, "--log-format or TRACKWAY_LOG_FORMAT")
 }
 
 // result returns the configuration, or all mistakes in the order of the files.
 func (d *doc) result() (*Config, error) {
-	if len(d.problems) > 0 {
-		d.problems.sort()
-		return nil, d.problems
+	if len(d.Problems) > 0 {
+		d.Problems.Sort()
+		return nil, d.Problems
 	}
 	cfg := d.file.Config // a copy, so that the secrets in the file's other fields do not stay in memory
+	cfg.File = d.path
 	return &cfg, nil
 }

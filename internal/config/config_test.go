@@ -280,7 +280,7 @@ func TestLoad(t *testing.T) {
 		{"no secret", digest, 0o644, nil},
 		{"the group's secret, too", plain, 0o640, nil},
 		{"a secret for others", plain, 0o644, []string{
-			path + ": holds a secret and others may read it (mode 0644): chmod 640, or use secret_sha256 or secret_env",
+			path + ": holds a secret and others may read it (mode 0644): chmod 640, or use secret_sha256, secret_env or secret_file",
 		}},
 		{"proxies everywhere", "trusted_proxies: [0.0.0.0/0, 10.0.0.0/8]\n" + digest, 0o644, []string{
 			path + `:1:19: trusted_proxies[0] "0.0.0.0/0": lets every caller choose the address that its calls count for`,

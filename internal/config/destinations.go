@@ -1,7 +1,6 @@
 package config
 
 import (
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -9,7 +8,9 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"trackway"
+	"trackway/internal/config/document"
 	"trackway/internal/config/scalar"
+	"trackway/internal/config/setting"
 )
 
 // The kinds of destinations.
@@ -78,18 +79,17 @@ type batch struct {
 	Every time.Duration `yaml:"every"`
 }
 
-func (s *destination) setDefaults() {
+func (s *destination) SetDefaults() {
 	*s = destination{Start: "beginning", Retention: Hold, Batch: batch{Rows: 10_000, Bytes: 16 << 20, Every: 5 * time.Second}}
 }
 
 // Bounds of a batch. Two batches of a destination are in memory at a time.
 const (
-	mostRows       = 100_000
-	leastBytes     = 1 << 10
-	mostBytes      = 16 << 20
-	leastEvery     = 10 * time.Millisecond
-	mostEvery      = time.Hour
-	mostSecretFile = 64 << 10 // bytes
+	mostRows   = 100_000
+	leastBytes = 1 << 10
+	mostBytes  = 16 << 20
+	leastEvery = 10 * time.Millisecond
+	mostEvery  = time.Hour
 )
 
 // renames maps names of properties to others. Its keys may be any text, unlike
@@ -98,10 +98,11 @@ type renames []renamed
 
 type renamed struct{ From, To string }
 
-func (d *doc) renames(at *renames, n ast.Node, field string) {
+// DecodeYAML implements [document.Decoder].
+func (at *renames) DecodeYAML(d *document.Doc, n ast.Node, field string) {
 	m, ok := n.(*ast.MappingNode)
 	if !ok {
-		d.report(at, "must hold names of properties, such as {old: new}")
+		d.Report(at, "must hold names of properties, such as {old: new}")
 		return
 	}
 	*at = make(renames, len(m.Values)) // never grows, because places are addresses
@@ -109,48 +110,60 @@ func (d *doc) renames(at *renames, n ast.Node, field string) {
 	for i, pair := range m.Values {
 		r, key := &(*at)[i], pair.Key.GetToken()
 		r.From = key.Value
-		p := place{file: d.name, line: key.Position.Line, column: key.Position.Column, field: join(field, scalar.Quoted(r.From))}
-		d.places[&r.From] = p
-		d.places[&r.To] = d.placeOf(pair.Value, p.field)
+		p := document.Place{File: d.Name, Line: key.Position.Line, Column: key.Position.Column, Field: setting.Join(field, scalar.Quoted(r.From))}
+		d.Places[&r.From] = p
+		d.Places[&r.To] = d.PlaceOf(pair.Value, p.Field)
 		var isText bool
 		if r.To, isText = scalar.Text(pair.Value); !isText {
-			d.report(&r.To, "must be text")
+			d.Report(&r.To, "must be text")
 			continue
 		}
-		d.checkProperty(&r.From)
-		d.checkProperty(&r.To)
-		unique(d, from, &r.From)
-		unique(d, to, &r.To)
+		checkProperty(d, &r.From)
+		checkProperty(d, &r.To)
+		document.Unique(d, from, &r.From)
+		document.Unique(d, to, &r.To)
 	}
 }
 
-func (d *doc) checkProperty(name *string) {
+func checkProperty(d *document.Doc, name *string) {
 	if len(*name) > trackway.MaxNameBytes {
-		d.report(name, "must be the name of a property, in at most %d bytes", trackway.MaxNameBytes)
+		d.Report(name, "must be the name of a property, in at most %d bytes", trackway.MaxNameBytes)
 	}
+}
+
+func (s *destination) url() forms {
+	return forms{"url", &s.URL, nil, &s.URLEnv, &s.URLFile}
+}
+
+func (s *destination) password() forms {
+	return forms{"password", &s.Password, nil, &s.PasswordEnv, &s.PasswordFile}
+}
+
+func (s *destination) secret() forms {
+	return forms{"secret", &s.Secret, nil, &s.SecretEnv, &s.SecretFile}
 }
 
 // settings says which kinds have a setting. All kinds have the others.
-func (s *destination) settings() []setting {
+func (s *destination) settings() []kindSetting {
 	databases := []string{Postgres, ClickHouse}
-	return []setting{
-		{"url", []any{&s.URL, &s.URLEnv, &s.URLFile}, []string{Postgres, ClickHouse, Kafka, S3, Webhook, Mirror}, true},
+	return []kindSetting{
+		{"url", s.url().all(), []string{Postgres, ClickHouse, Kafka, S3, Webhook, Mirror}, true},
 		{"path", []any{&s.Path}, []string{File}, true},
 		{"bucket", []any{&s.Bucket}, []string{S3}, true},
-		{"secret", []any{&s.Secret, &s.SecretEnv, &s.SecretFile}, []string{Webhook}, true},
+		{"secret", s.secret().all(), []string{Webhook}, true},
 		{"columns", []any{&s.Columns}, append(databases, S3, File), false},
 		{"prefix", []any{&s.Prefix}, append(databases, S3, Kafka), false},
 		{"format", []any{&s.Format}, []string{S3, File}, false},
 		{"region", []any{&s.Region}, []string{S3}, false},
 		{"user", []any{&s.User}, []string{ClickHouse, Kafka, S3, Mirror}, false},
-		{"password", []any{&s.Password, &s.PasswordEnv, &s.PasswordFile}, []string{ClickHouse, Kafka, S3, Mirror}, false},
+		{"password", s.password().all(), []string{ClickHouse, Kafka, S3, Mirror}, false},
 		{"allow", []any{&s.Allow}, []string{Webhook, Mirror}, false},
 		{"identifier", []any{&s.Identifier}, []string{Mirror}, false},
 	}
 }
 
-// setting is a setting that not all kinds have, in all of its forms.
-type setting struct {
+// kindSetting is a setting that not all kinds have, in all of its forms.
+type kindSetting struct {
 	name     string
 	forms    []any // addresses
 	kinds    []string
@@ -214,7 +227,7 @@ func (d *doc) checkContent(s *destination) {
 		}
 	}
 	for i := range s.Drop {
-		d.checkProperty(&s.Drop[i])
+		checkProperty(d.Doc, &s.Drop[i])
 	}
 	for i := range s.Rename {
 		if slices.Contains(s.Drop, s.Rename[i].From) {
@@ -255,13 +268,13 @@ func (d *doc) checkColumn(c *column) {
 // destination translates a section. Its own checks have been made.
 func (d *doc) destination(s *destination) Destination {
 	out := Destination{
-		Name: s.Name, Kind: s.Kind, URL: d.credential(&s.URL, &s.URLEnv, &s.URLFile), Path: d.fromHere(s.Path),
+		Name: s.Name, Kind: s.Kind, URL: d.credential(s.url()), Path: d.absolute(&s.Path, s.Path),
 		Projects: s.Projects, Events: s.Events, Drop: s.Drop, Start: string(s.Start),
 		Rows: int(s.Batch.Rows), Bytes: int(s.Batch.Bytes), Every: s.Batch.Every, Paused: s.Paused,
 		Retention: s.Retention, Hold: time.Duration(s.Hold),
 		Bucket: s.Bucket, Prefix: s.Prefix, Format: s.Format, Region: s.Region, User: s.User,
-		Password: d.credential(&s.Password, &s.PasswordEnv, &s.PasswordFile),
-		Secret:   d.credential(&s.Secret, &s.SecretEnv, &s.SecretFile), Allow: s.Allow,
+		Password: d.credential(s.password()),
+		Secret:   d.credential(s.secret()), Allow: s.Allow,
 		Identifier: s.Identifier,
 	}
 	for _, r := range s.Rename {
@@ -277,41 +290,4 @@ func (d *doc) destination(s *destination) Destination {
 		out.Columns = append(out.Columns, Column(c))
 	}
 	return out
-}
-
-// fromHere returns a path that does not depend on the working directory.
-func (d *doc) fromHere(path string) string {
-	if path == "" {
-		return ""
-	}
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(filepath.Dir(d.name), path)
-	}
-	if whole, err := filepath.Abs(path); err == nil {
-		path = whole
-	}
-	return path
-}
-
-// credential returns a text that is written in the file, in an environment
-// variable, or in a file of its own, which may end in a line break.
-func (d *doc) credential(text, env, file *hidden) string {
-	switch {
-	case d.given(env):
-		value, _ := d.lookup(string(*env))
-		if value == "" {
-			d.report(env, "names an environment variable that is not set, or empty")
-		}
-		return value
-	case d.given(file):
-		value, err := d.secretFile(d.fromHere(string(*file)))
-		value = strings.TrimRight(value, "\r\n")
-		if err != nil || value == "" || len(value) > mostSecretFile {
-			d.report(file, "names a file that cannot be read, is empty, or is longer than 64 KiB")
-		}
-		return value
-	case d.given(text) && *text == "":
-		d.report(text, "must not be empty")
-	}
-	return string(*text)
 }

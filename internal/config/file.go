@@ -1,8 +1,6 @@
 package config
 
 import (
-	"slices"
-	"strings"
 	"time"
 
 	"trackway"
@@ -23,8 +21,10 @@ type file struct {
 }
 
 type dashboard struct {
+	Password       hidden `yaml:"password"`
 	PasswordSHA256 hidden `yaml:"password_sha256"`
 	PasswordEnv    hidden `yaml:"password_env"` // hidden, because someone may write a password here by mistake
+	PasswordFile   hidden `yaml:"password_file"`
 }
 
 type project struct {
@@ -67,6 +67,7 @@ type key struct {
 	Secret       hidden           `yaml:"secret"`
 	SecretSHA256 hidden           `yaml:"secret_sha256"`
 	SecretEnv    hidden           `yaml:"secret_env"` // hidden, because someone may write a secret here by mistake
+	SecretFile   hidden           `yaml:"secret_file"`
 
 	PreviousToken        hidden    `yaml:"previous_token"`
 	PreviousSecretSHA256 hidden    `yaml:"previous_secret_sha256"`
@@ -96,10 +97,10 @@ type policy struct {
 	trackway.Policy `yaml:",inline"`
 }
 
-// setDefaults sets the defaults of the file's own sections. A list in the file
+// SetDefaults sets the defaults of the file's own sections. A list in the file
 // replaces its default list as a whole. The default limits are the published
 // rates.
-func (f *file) setDefaults() {
+func (f *file) SetDefaults() {
 	f.Config = defaults()
 	for _, p := range []trackway.Policy{
 		{Name: "track", Paths: []string{"/track/", "/data/v2/projects/*/consent/categories"}, Limit: 6000, Window: time.Minute},
@@ -108,13 +109,13 @@ func (f *file) setDefaults() {
 		{Name: "signin", Paths: []string{"POST /grid/session"}, Limit: 5, Window: time.Minute},
 	} {
 		limit := policy{p}
-		limit.setDefaults()
+		limit.SetDefaults()
 		f.Limits = append(f.Limits, limit)
 	}
-	f.Traffic.setDefaults()
+	f.Traffic.SetDefaults()
 }
 
-func (p *project) setDefaults() {
+func (p *project) SetDefaults() {
 	p.Identifiers = identifiers{Hard: []string{usualUser}, Soft: []string{usualDevice}, Nobody: usualNobody()}
 }
 
@@ -124,7 +125,7 @@ func usualNobody() []string {
 	return []string{"null", "undefined", "none", "nil", "nan", "(null)", "[object object]", "0"}
 }
 
-func (p *policy) setDefaults() {
+func (p *policy) SetDefaults() {
 	if p.Per == "" {
 		p.Per = trackway.PerIP
 	}
@@ -132,14 +133,4 @@ func (p *policy) setDefaults() {
 	p.Mode = trackway.Enforce
 	p.IPv6Prefix = 64
 	p.IPv6Wide = trackway.IPv6Wide{Prefix: 48, Times: 16}
-}
-
-// holdsSecret reports whether the file contains a secret. The hash of the
-// dashboard's password counts: it is enough to forge sessions.
-func (f *file) holdsSecret() bool {
-	return f.Dashboard.PasswordSHA256 != "" || slices.ContainsFunc(f.Projects, func(p project) bool {
-		return slices.ContainsFunc(p.Keys, func(k key) bool { return k.Secret != "" })
-	}) || slices.ContainsFunc(f.Destinations, func(s destination) bool {
-		return s.Password != "" || s.Secret != "" || strings.Contains(string(s.URL), "@")
-	})
 }

@@ -75,7 +75,7 @@ func TestInitIsDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	want.Projects, got.Projects = nil, nil
-	got.Password = want.Password
+	want.File, got.Password = path, want.Password
 	if diff := cmp.Diff(want, got, cmp.Comparer(comparePrefixes), cmpopts.EquateEmpty()); diff != "" {
 		t.Error("(-default +generated):\n" + diff)
 	}
@@ -168,8 +168,8 @@ func TestPassword(t *testing.T) {
 		if err != nil || cfg.Password != sha256.Sum256([]byte(password)) {
 			t.Errorf("%s: %v", password, err)
 		}
-		if (len(d.warnings) == 1) != warned {
-			t.Errorf("%d characters: got warnings %v", len(password), d.warnings)
+		if (len(d.Warnings) == 1) != warned {
+			t.Errorf("%d characters: got warnings %v", len(password), d.Warnings)
 		}
 	}
 }

@@ -11,10 +11,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"trackway"
+	"trackway/internal/config/dirlock"
 	"trackway/internal/durable"
 )
 
@@ -53,12 +53,13 @@ func ChangeKeys(path string, flags Flags, change func(*Keys) error) (*Config, er
 		return nil, err
 	}
 	target := k.doc.file.ManagedPath()
-	dir, err := lockDir(filepath.Dir(target))
+	// The managed file itself cannot be locked: each change replaces it.
+	dir, err := dirlock.Lock(filepath.Dir(target))
 	if err != nil {
 		return nil, fmt.Errorf("lock the managed keys: %w", err)
 	}
-	defer func() { _ = dir.Close() }() // this unlocks it
-	owner, err := ownerOf(dir)
+	defer func() { _ = dir.Unlock() }()
+	owner, err := dir.Owner()
 	if err != nil {
 		return nil, err
 	}
@@ -83,46 +84,14 @@ func ChangeKeys(path string, flags Flags, change func(*Keys) error) (*Config, er
 	return cfg, err
 }
 
-// lockDir locks a directory (flock(2)) until it is closed. It creates a missing
-// one. The managed file itself cannot be locked, because each change replaces
-// it.
-func lockDir(path string) (*os.File, error) {
-	const private = 0o700
-	if err := os.MkdirAll(path, private); err != nil {
-		return nil, err
-	}
-	dir, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX); err != nil {
-		return nil, errors.Join(err, dir.Close())
-	}
-	return dir, nil
-}
-
-// ownerOf returns the owner of a directory, who must own each file in it too.
-// It is an error if that is another user, whose server could not read a file of
-// this one. Root can give its file away.
-func ownerOf(dir *os.File) (*syscall.Stat_t, error) {
-	var owner syscall.Stat_t
-	if err := syscall.Fstat(int(dir.Fd()), &owner); err != nil {
-		return nil, err
-	}
-	if uid := os.Geteuid(); uid != 0 && uid != int(owner.Uid) {
-		return nil, fmt.Errorf("%s belongs to another user: run this command as that user, or as root", dir.Name())
-	}
-	return &owner, nil
-}
-
 // with returns the configuration with the given text as its managed file.
 func (d *doc) with(text []byte, flags Flags) (*Config, error) {
-	next, err := load(d.name, flags, elsewhere, func(string) ([]byte, fs.FileMode, error) { return text, 0, nil }, nil)
+	next, err := load(d.Name, flags, elsewhere, func(string) ([]byte, fs.FileMode, error) { return text, 0, nil }, nil)
 	if err != nil {
 		return nil, err
 	}
-	for i := range next.problems {
-		if p := &next.problems[i]; p.File != d.name {
+	for i := range next.Problems {
+		if p := &next.Problems[i]; p.File == next.file.ManagedPath() {
 			p.File, p.Line = "", 0 // the user never sees this text
 		}
 	}
@@ -134,8 +103,8 @@ func (k *Keys) List() []PlacedKey {
 	var list []PlacedKey
 	for _, h := range k.doc.holders {
 		for i, at := range h.keys {
-			p := k.doc.places[at]
-			list = append(list, PlacedKey{h.translated[i], h.name, p.file, p.line})
+			p := k.doc.Places[at]
+			list = append(list, PlacedKey{h.translated[i], h.name, p.File, p.Line})
 		}
 	}
 	return list
@@ -179,9 +148,9 @@ func (k *Keys) add(h *holder, added key) {
 	m.Keys = append(m.Keys, managedKey{h.token, added})
 }
 
-// errEnv explains why a key cannot be rotated.
-var errEnv = errors.New("the key's secret is in an environment variable of the server (secret_env), which this command cannot change; " +
-	"write secret_sha256, previous_secret_sha256 and previous_until by hand")
+// errElsewhere explains why a key cannot be rotated.
+var errElsewhere = errors.New("the key's secret is in an environment variable or a file of the server (secret_env, secret_file), " +
+	"which this command cannot change; write secret_sha256, previous_secret_sha256 and previous_until by hand")
 
 // Rotate gives a private key a new secret, or a public key a new token, and
 // returns it. The old secret or token works until a given time; the one before
@@ -192,8 +161,8 @@ func (k *Keys) Rotate(project, name string, until time.Time) (kind trackway.KeyK
 	if err != nil {
 		return "", "", "", err
 	}
-	if old.SecretEnv != "" {
-		return "", "", "", errEnv
+	if old.SecretEnv != "" || old.SecretFile != "" {
+		return "", "", "", errElsewhere
 	}
 	made, until = rand.Text(), until.UTC().Truncate(time.Second)
 	next := key{Name: old.Name, Kind: old.Kind, ID: old.ID, Permissions: old.Permissions, PreviousUntil: until}
@@ -238,12 +207,12 @@ func (k *Keys) managedIndex(old *key) int {
 // revoke records that a key of the operator's file, with its previous token, is
 // no longer in force. It returns the key's place in that file.
 func (k *Keys) revoke(old *key) (place string) {
-	m, at := &k.doc.managed, k.doc.places[old]
+	m, at := &k.doc.managed, k.doc.Places[old]
 	m.Revoked = append(m.Revoked, hidden(old.presented()))
 	if old.PreviousToken != "" {
 		m.Revoked = append(m.Revoked, old.PreviousToken)
 	}
-	return fmt.Sprintf("%s:%d", at.file, at.line)
+	return fmt.Sprintf("%s:%d", at.File, at.Line)
 }
 
 func digestOf(secret string) hidden {

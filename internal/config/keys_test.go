@@ -74,7 +74,7 @@ func loads(t testing.TB, path string) (*Config, string) {
 	if err != nil {
 		said.WriteString(err.Error())
 	}
-	for _, w := range d.warnings {
+	for _, w := range d.Warnings {
 		said.WriteString("warning: " + w.String() + "\n")
 	}
 	return cfg, strings.ReplaceAll(said.String(), filepath.Dir(path)+"/", "")
@@ -362,7 +362,7 @@ func TestRefusedChanges(t *testing.T) {
 			_, err := k.Revoke("demo", "web")
 			return err
 		},
-		errEnv.Error(): func(k *Keys) error {
+		errElsewhere.Error(): func(k *Keys) error {
 			_, _, _, err := k.Rotate("demo", "env", time.Now())
 			return err
 		},
@@ -507,8 +507,8 @@ func TestManagedRoundTrip(t *testing.T) {
 		var got managed
 		want.Version = managedVersion
 		d := newDoc("t.yaml", elsewhere)
-		if !d.read(encoded, &got) || len(d.problems) > 0 {
-			t.Fatalf("%v in\n%s", d.problems, encoded)
+		if !d.Read(encoded, &got, "") || len(d.Problems) > 0 {
+			t.Fatalf("%v in\n%s", d.Problems, encoded)
 		}
 		if diff := gocmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
 			t.Fatalf("(-want +got):\n%s\n%s", diff, encoded)
@@ -563,7 +563,7 @@ func FuzzManaged(f *testing.F) {
 		if (cfg == nil) == (err == nil) {
 			t.Fatalf("got %v and %v", cfg, err)
 		}
-		for _, p := range append(d.problems, d.warnings...) {
+		for _, p := range append(d.Problems, d.Warnings...) {
 			if p.Msg == "" || strings.ContainsFunc(p.String(), func(c rune) bool { return c < ' ' }) {
 				t.Errorf("got %q", p.String())
 			}

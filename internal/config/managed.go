@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/config/setting"
 )
 
 // ManagedFile is the name of the file in the data directory with the program's
@@ -66,9 +67,9 @@ func (m *managed) encode() []byte {
 	}
 	for i := range m.Keys {
 		var fields []string
-		for _, f := range fieldsOf(reflect.ValueOf(&m.Keys[i]).Elem()) {
-			if !f.value.IsZero() {
-				fields = append(fields, f.key+": "+written(f.value))
+		for _, f := range setting.Fields(reflect.ValueOf(&m.Keys[i]).Elem()) {
+			if !f.Value.IsZero() {
+				fields = append(fields, f.Key+": "+written(f.Value))
 			}
 		}
 		b = fmt.Appendf(b, "\n  - {%s}", strings.Join(fields, ", "))
@@ -138,30 +139,30 @@ func (d *doc) readManaged(read managedReader) {
 		if inner, ok := errors.AsType[*fs.PathError](err); ok {
 			err = inner.Err // without the path, which the problem has already
 		}
-		d.problems = append(d.problems, Problem{File: path, Msg: fmt.Sprintf("cannot be read: %v", err)})
+		d.Problems = append(d.Problems, Problem{File: path, Msg: fmt.Sprintf("cannot be read: %v", err)})
 		return
 	case damaged(text):
-		d.problems = append(d.problems, Problem{File: path, Msg: "was damaged or changed by hand: its checksum does not match. " +
+		d.Problems = append(d.Problems, Problem{File: path, Msg: "was damaged or changed by hand: its checksum does not match. " +
 			"Take it from a backup, or check its content, remove its last line, and run trackway check"})
 		return
 	}
-	m := doc{name: path, places: d.places}
+	m := d.Part(path)
 	const others, group = 0o007, 0o070
 	switch open := (Problem{File: path, Msg: fmt.Sprintf("others may read or write it (mode %#o): chmod 600", mode.Perm())}); {
 	case mode.Perm()&others != 0:
-		m.problems = InvalidError{open}
+		m.Problems = InvalidError{open}
 	case mode.Perm()&group != 0: // some volumes give these to every file
-		d.warnings = append(d.warnings, open)
+		d.Warnings = append(d.Warnings, open)
 	}
 	at := &d.managed.Version
-	switch ok := m.read(text, &d.managed); {
-	case ok && !m.given(at):
-		m.missing(&d.managed, "needs version: %d", managedVersion)
-	case m.good(at) && *at != managedVersion && ok:
-		m.problems = nil // they would be about what this version does not know
-		m.report(at, "must be %d: this version of the program reads only that", managedVersion)
+	switch ok := m.Read(text, &d.managed, ""); {
+	case ok && !m.Given(at):
+		m.Missing(&d.managed, "needs version: %d", managedVersion)
+	case m.Good(at) && *at != managedVersion && ok:
+		m.Problems = nil // they would be about what this version does not know
+		m.Report(at, "must be %d: this version of the program reads only that", managedVersion)
 	}
-	d.problems = append(d.problems, m.problems...)
+	d.Problems = append(d.Problems, m.Problems...)
 }
 
 // mergeKeys returns the projects with their keys from both files.
@@ -181,7 +182,7 @@ func (d *doc) mergeKeys() []holder {
 				continue
 			}
 			if at := revoked[string(k.PreviousToken)]; at != nil {
-				d.report(&k.PreviousToken, "is revoked: it is %s", d.where(at, k))
+				d.report(&k.PreviousToken, "is revoked: it is %s", d.Locate(at, k))
 			}
 			h.keys = append(h.keys, k)
 		}
@@ -189,7 +190,7 @@ func (d *doc) mergeKeys() []holder {
 	}
 	for i := range d.managed.Keys {
 		m := &d.managed.Keys[i]
-		d.places[&m.Key] = d.places[m]
+		d.Places[&m.Key] = d.Places[m]
 		if !d.given(&m.Project) {
 			d.missing(m, "needs a project: its token")
 			continue

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"errors"
-	"os"
 	"time"
 
 	"trackway"
@@ -22,7 +21,7 @@ var (
 // LoadForOperator is [LoadElsewhere] for commands that ask the running server.
 // It also finds a private key: the one with the given secret or, without a
 // secret, the first with the permission admin whose secret is in the operator's
-// file or in the environment variable that it names.
+// file, or in the environment variable or file that it names.
 func LoadForOperator(path string, flags Flags, secret string) (*Config, PrivateKey, error) {
 	d, err := load(path, flags, elsewhere, readManaged, nil)
 	if err != nil {
@@ -42,7 +41,7 @@ func (d *doc) privateKey(secret string, now time.Time) (PrivateKey, error) {
 	sum := sha256.Sum256([]byte(secret))
 	for i := range d.file.Projects {
 		for j, k := range d.holders[i].keys {
-			known := cmp.Or(secret, string(k.Secret), os.Getenv(string(k.SecretEnv)))
+			known := cmp.Or(secret, d.secretHere(k))
 			translated := &d.holders[i].translated[j]
 			fits := translated.Secret == sum || translated.PreviousSecret == sum && now.Before(translated.PreviousUntil)
 			if secret == "" {
@@ -59,13 +58,13 @@ func (d *doc) privateKey(secret string, now time.Time) (PrivateKey, error) {
 	return PrivateKey{}, errNoSecret
 }
 
-// onlyKeyOfServer returns the only key whose secret is known to the server's
-// environment alone, so that it cannot be compared here.
+// onlyKeyOfServer returns the only key whose secret only the server can read,
+// so that it cannot be compared here.
 func (d *doc) onlyKeyOfServer(secret string) (PrivateKey, error) {
 	var found []PrivateKey
 	for i := range d.file.Projects {
 		for _, k := range d.holders[i].keys {
-			if k.SecretEnv != "" && os.Getenv(string(k.SecretEnv)) == "" {
+			if (k.SecretEnv != "" || k.SecretFile != "") && d.secretHere(k) == "" {
 				found = append(found, PrivateKey{k.ID, secret})
 			}
 		}

@@ -65,6 +65,6 @@ func (d *doc) checkKeyName(name *string) {
 		d.report(name, "is not the name of a key")
 	case 1:
 	default:
-		d.report(name, "is the name of several keys: %s and %s; rename one", d.where(found[0], name), d.where(found[1], name))
+		d.report(name, "is the name of several keys: %s and %s; rename one", d.Locate(found[0], name), d.Locate(found[1], name))
 	}
 }

@@ -41,7 +41,7 @@ func (r keyring) permissions(k *key) map[trackway.Permission][]string {
 		at := &k.Permissions[i]
 		p, _, _ := splitPermission(*at)
 		if all := whole[p]; all != nil && string(p) != *at {
-			r.report(at, "is contained in %s", r.where(all, at))
+			r.report(at, "is contained in %s", r.Locate(all, at))
 		}
 	}
 	return permissions

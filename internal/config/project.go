@@ -201,7 +201,7 @@ func (r keyring) key(k *key, names map[string]any) trackway.Key {
 }
 
 func (r keyring) publicID(k *key) string {
-	for _, at := range []any{&k.ID, &k.Secret, &k.SecretSHA256, &k.SecretEnv} {
+	for _, at := range []any{&k.ID, &k.Secret, &k.SecretSHA256, &k.SecretEnv, &k.SecretFile} {
 		if r.given(at) {
 			r.conceal(at) // someone who mixes up the kinds may write anything here
 			r.report(at, "belongs to a private key; a public one has a token only")
@@ -234,24 +234,12 @@ func (r keyring) privateID(k *key) string {
 	return k.ID
 }
 
-// secret returns the SHA-256 of a private key's secret, which can be written in
-// three forms.
-func (r keyring) secret(k *key) (sum [sha256.Size]byte) {
-	forms := slices.DeleteFunc([]any{&k.Secret, &k.SecretSHA256, &k.SecretEnv}, func(at any) bool { return !r.given(at) })
-	if len(forms) != 1 {
-		r.missing(k, "needs exactly one of secret, secret_sha256 and secret_env")
-		return sum
+// secret returns the SHA-256 of a private key's secret.
+func (r keyring) secret(k *key) [sha256.Size]byte {
+	f := forms{"secret", &k.Secret, &k.SecretSHA256, &k.SecretEnv, &k.SecretFile}
+	if f.given(r.doc) != 1 {
+		r.missing(k, "needs exactly one of %s", f)
+		return [sha256.Size]byte{}
 	}
-	switch forms[0] {
-	case any(&k.Secret):
-		if k.Secret == "" {
-			r.report(&k.Secret, "must not be empty")
-		}
-		r.warnOfWeak(&k.Secret, string(k.Secret))
-		return sha256.Sum256([]byte(k.Secret))
-	case any(&k.SecretSHA256):
-		return r.digest(&k.SecretSHA256, "secret")
-	default:
-		return r.fromEnvironment(&k.SecretEnv)
-	}
+	return r.sumOf(f)
 }

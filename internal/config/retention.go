@@ -6,7 +6,9 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"trackway"
+	"trackway/internal/config/document"
 	"trackway/internal/config/scalar"
+	"trackway/internal/config/setting"
 )
 
 // byAge maps event types to how long they are kept. Its keys may be any text,
@@ -18,10 +20,11 @@ type typeAge struct {
 	Age  scalar.Age
 }
 
-func (d *doc) ages(at *byAge, n ast.Node, field string) {
+// DecodeYAML implements [document.Decoder].
+func (at *byAge) DecodeYAML(d *document.Doc, n ast.Node, field string) {
 	m, ok := n.(*ast.MappingNode)
 	if !ok {
-		d.report(at, "must hold types of events and times, such as {page_visit: 30d}")
+		d.Report(at, "must hold types of events and times, such as {page_visit: 30d}")
 		return
 	}
 	*at = make(byAge, len(m.Values)) // never grows, because places are addresses
@@ -29,19 +32,19 @@ func (d *doc) ages(at *byAge, n ast.Node, field string) {
 	for i, pair := range m.Values {
 		a, key := &(*at)[i], pair.Key.GetToken()
 		a.Type = key.Value
-		p := place{file: d.name, line: key.Position.Line, column: key.Position.Column, field: join(field, scalar.Quoted(a.Type))}
-		d.places[&a.Type] = p
+		p := document.Place{File: d.Name, Line: key.Position.Line, Column: key.Position.Column, Field: setting.Join(field, scalar.Quoted(a.Type))}
+		d.Places[&a.Type] = p
 		if first, again := lines[a.Type]; again {
-			d.report(&a.Type, "is given twice, first in line %d", first)
+			d.Report(&a.Type, "is given twice, first in line %d", first)
 			continue
 		}
-		lines[a.Type] = p.line
+		lines[a.Type] = p.Line
 		if len(a.Type) == 0 || len(a.Type) > trackway.MaxTypeBytes {
-			d.report(&a.Type, "must be a type of events, in 1 to %d bytes", trackway.MaxTypeBytes)
+			d.Report(&a.Type, "must be a type of events, in 1 to %d bytes", trackway.MaxTypeBytes)
 		}
-		d.places[&a.Age] = d.placeOf(pair.Value, p.field)
+		d.Places[&a.Age] = d.PlaceOf(pair.Value, p.Field)
 		if want := scalar.Set(&a.Age, pair.Value); want != "" {
-			d.report(&a.Age, "%s", want)
+			d.Report(&a.Age, "%s", want)
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"net/mail"
 	"net/url"
 	"strings"
+
+	"trackway/internal/config/scalar"
 )
 
 func (d *doc) checkServer(s *Server) {
@@ -65,7 +67,7 @@ func (d *doc) checkRedirectHosts() {
 // address.
 func isHost(s string) bool {
 	const most = 253
-	return s != "" && len(s) <= most && strings.IndexFunc(s, func(c rune) bool { return c == '_' || !isNameRune(c) }) < 0
+	return s != "" && len(s) <= most && strings.IndexFunc(s, func(c rune) bool { return c == '_' || !scalar.IsNameRune(c) }) < 0
 }
 
 func (d *doc) checkServerURL(at *string) {

@@ -28,16 +28,6 @@ func (d *doc) digest(at *hidden, what string) (sum [sha256.Size]byte) {
 	return sum
 }
 
-// fromEnvironment returns the SHA-256 of an environment variable's value.
-func (d *doc) fromEnvironment(name *hidden) [sha256.Size]byte {
-	value, _ := d.lookup(string(*name))
-	if value == "" {
-		d.report(name, "names an environment variable that is not set, or empty")
-	}
-	d.warnOfWeak(name, value)
-	return sha256.Sum256([]byte(value))
-}
-
 // warnOfWeak warns of a secret that is easy to guess.
 func (d *doc) warnOfWeak(at any, text string) {
 	if msg := secret.Weakness(text); msg != "" && text != "" {

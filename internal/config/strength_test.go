@@ -52,10 +52,10 @@ func TestWeakSecrets(t *testing.T) {
 			if test.refused == "" && err != nil || test.refused != "" && (err == nil || !strings.Contains(err.Error(), test.refused)) {
 				t.Errorf("got %v, want %q", err, test.refused)
 			}
-			if got := InvalidError(d.warnings).Error(); (got == "") != (test.warning == "") || !strings.Contains(got, test.warning) {
+			if got := InvalidError(d.Warnings).Error(); (got == "") != (test.warning == "") || !strings.Contains(got, test.warning) {
 				t.Errorf("got %q, want %q", got, test.warning)
 			}
-			if strings.Contains(InvalidError(d.warnings).Error(), "abcabc") {
+			if strings.Contains(InvalidError(d.Warnings).Error(), "abcabc") {
 				t.Error("the secret is in the warning")
 			}
 		})

@@ -21,7 +21,7 @@ type traffic struct {
 	MaxMB  uint32            `yaml:"max_mb"`
 }
 
-func (t *traffic) setDefaults() { *t = traffic{Keep: scalar.BoundedAge(keepCalls), MaxMB: 512} }
+func (t *traffic) SetDefaults() { *t = traffic{Keep: scalar.BoundedAge(keepCalls), MaxMB: 512} }
 
 const (
 	keepCalls   = 7 * 24 * time.Hour // by default

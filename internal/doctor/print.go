@@ -19,17 +19,19 @@ func Print(w io.Writer, findings []Finding) {
 }
 
 // Lacking returns the findings for a configuration that only lacks environment
-// variables: the server may have been started with them. It returns false if
-// something else is wrong.
+// variables, or files with secrets: the server may have them. It returns false
+// if something else is wrong.
 func Lacking(invalid config.InvalidError) (findings []Finding, ok bool) {
 	for _, p := range invalid {
-		if !strings.HasSuffix(p.Field, "_env") {
+		advice := "if the server was started with this variable, nothing is wrong; to check its value, set it for doctor, too"
+		switch {
+		case strings.HasSuffix(p.Field, "_env"):
+		case strings.HasSuffix(p.Field, "_file") && (strings.Contains(p.Msg, "cannot be read") || strings.Contains(p.Msg, "CREDENTIALS_DIRECTORY")):
+			advice = "if the server can read this file, nothing is wrong; to check its content, run doctor as the server's user"
+		default:
 			return nil, false
 		}
-		findings = append(findings, Finding{
-			Check: "config", Level: Warn, Found: p.String(),
-			Advice: "if the server was started with this variable, nothing is wrong; to check its value, set it for doctor, too",
-		})
+		findings = append(findings, Finding{Check: "config", Level: Warn, Found: p.String(), Advice: advice})
 	}
 	return findings, true
 }

@@ -58,6 +58,16 @@ func Set(dst any, n ast.Node) (want string) {
 	return setString(reflect.ValueOf(dst).Elem(), n)
 }
 
+// Node returns a text as the node of a value of type t, which must be one that
+// [Is] reports. Unlike in YAML, a text needs no quotes.
+func Node(text string, t reflect.Type) ast.Node {
+	at := token.New(text, text, new(token.Position))
+	if t.Kind() == reflect.Bool && (text == "true" || text == "false") {
+		return ast.Bool(at)
+	}
+	return ast.String(at)
+}
+
 // setString sets v, of any type whose values are strings, to the text of n.
 func setString(v reflect.Value, n ast.Node) (want string) {
 	if v.Kind() != reflect.String {
@@ -182,4 +192,10 @@ func setSize(dst *Size, n ast.Node) (want string) {
 	}
 	*dst = Size(number * unit)
 	return ""
+}
+
+// IsNameRune reports whether names may contain a character: those of servers
+// and projects, and the keys of settings.
+func IsNameRune(c rune) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("-_.", c)
 }

@@ -1,5 +1,6 @@
-// Package secret says which secrets are easy to guess. The server compares
-// hashes that are fast to compute, so only the length of a secret protects it.
+// Package secret reads secrets from files, and says which are easy to guess.
+// The server compares hashes that are fast to compute, so only the length of a
+// secret protects it.
 package secret
 
 import (

@@ -1,4 +1,4 @@
-package config
+package document
 
 import (
 	"bytes"
@@ -14,35 +14,46 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
+	"trackway/internal/config/problem"
 	"trackway/internal/config/scalar"
+	"trackway/internal/config/setting"
 )
 
-// hidden is a text that no problem ever shows: a secret, or the token of a
+// Hidden is a text that no problem ever shows: a secret, or the token of a
 // public key.
-type hidden string
+type Hidden string
 
-// read decodes src into dst, a pointer to a struct. It returns false if src
-// contains no settings at all, right or wrong.
-func (d *doc) read(src []byte, dst any) (ok bool) {
+// Defaulter is a section that sets its defaults before it is read.
+type Defaulter interface{ SetDefaults() }
+
+// Decoder is a value that reads itself from a node.
+type Decoder interface {
+	DecodeYAML(d *Doc, n ast.Node, field string)
+}
+
+// Read decodes src into dst, a pointer to the value of a field. That is a
+// struct, or may also be a list if the field has a name. Read returns false if
+// src contains no settings at all, right or wrong.
+func (d *Doc) Read(src []byte, dst any, field string) (ok bool) {
 	src = bytes.TrimPrefix(src, []byte("\ufeff")) // the byte order mark would become part of the first key
 	// mapping finds duplicate keys, and goes on after the first.
 	parsed, err := parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
-		d.problems = append(d.problems, d.syntaxProblem(err))
+		d.Problems = append(d.Problems, d.syntaxProblem(err))
 		return false
 	}
 	for i, document := range parsed.Docs {
 		if i > 0 || isDirective(document.Body) {
-			p := d.placeOf(document.Body, "")
-			p.text = ""
-			d.problems = append(d.problems, p.problem("must be one YAML document, without --- between settings and without directives"))
+			p := d.PlaceOf(document.Body, field)
+			p.Text = ""
+			d.Problems = append(d.Problems, p.Problem("must be one YAML document, without --- between settings and without directives"))
 			return false
 		}
 		if document.Body != nil {
-			d.value(reflect.ValueOf(dst).Elem(), document.Body, "")
+			d.value(reflect.ValueOf(dst).Elem(), document.Body, field)
 		}
 	}
-	return d.good(dst)
+	return d.Good(dst)
 }
 
 func isDirective(n ast.Node) bool {
@@ -67,8 +78,8 @@ func unquote(quotation string) string {
 
 // syntaxProblem reports what the parser could not read. It does not show the
 // line, which may hold a secret.
-func (d *doc) syntaxProblem(err error) Problem {
-	p := Problem{File: d.name, Msg: "not YAML"}
+func (d *Doc) syntaxProblem(err error) problem.Problem {
+	p := problem.Problem{File: d.Name, Msg: "not YAML"}
 	var e yaml.Error
 	if !errors.As(err, &e) {
 		return p
@@ -81,29 +92,27 @@ func (d *doc) syntaxProblem(err error) Problem {
 }
 
 // value decodes n into v, which is addressable, and notes its place.
-func (d *doc) value(v reflect.Value, n ast.Node, field string) {
+func (d *Doc) value(v reflect.Value, n ast.Node, field string) {
 	at := v.Addr().Interface()
-	p := d.placeOf(n, field)
-	if v.Type() == reflect.TypeFor[hidden]() {
-		p.text = ""
+	p := d.PlaceOf(n, field)
+	if v.Type() == reflect.TypeFor[Hidden]() {
+		p.Text = ""
 	}
-	d.places[at] = p
-	if x, ok := at.(interface{ setDefaults() }); ok && field != "" {
-		x.setDefaults()
+	d.Places[at] = p
+	if x, ok := at.(Defaulter); ok && field != "" {
+		x.SetDefaults()
 	}
 	switch {
 	case n.Type() == ast.NullType:
-		d.report(at, "has no value: leave it out, or give it one")
+		d.Report(at, "has no value: leave it out, or give it one")
 	case slices.Contains([]ast.NodeType{ast.AnchorType, ast.AliasType, ast.TagType}, n.Type()):
-		d.report(at, "must be written out: anchors, aliases and tags are not read")
+		d.Report(at, "must be written out: anchors, aliases and tags are not read")
 	case scalar.Is(v.Type()):
 		if want := scalar.Set(at, n); want != "" {
-			d.report(at, "%s", want)
+			d.Report(at, "%s", want)
 		}
-	case v.Type() == reflect.TypeFor[byAge]():
-		d.ages(v.Addr().Interface().(*byAge), n, field)
-	case v.Type() == reflect.TypeFor[renames]():
-		d.renames(v.Addr().Interface().(*renames), n, field)
+	case v.Addr().Type().Implements(reflect.TypeFor[Decoder]()):
+		at.(Decoder).DecodeYAML(d, n, field) //nolint:forcetypeassert // it implements it
 	case v.Kind() == reflect.Slice:
 		d.sequence(v, n, field)
 	default:
@@ -111,10 +120,10 @@ func (d *doc) value(v reflect.Value, n ast.Node, field string) {
 	}
 }
 
-func (d *doc) sequence(v reflect.Value, n ast.Node, field string) {
+func (d *Doc) sequence(v reflect.Value, n ast.Node, field string) {
 	seq, ok := n.(*ast.SequenceNode)
 	if !ok {
-		d.report(v.Addr().Interface(), "must be a list, such as [a, b]")
+		d.Report(v.Addr().Interface(), "must be a list, such as [a, b]")
 		return
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(seq.Values), len(seq.Values))) // never grown: places are addresses
@@ -123,100 +132,69 @@ func (d *doc) sequence(v reflect.Value, n ast.Node, field string) {
 	}
 }
 
-func (d *doc) mapping(v reflect.Value, n ast.Node, field string) {
+func (d *Doc) mapping(v reflect.Value, n ast.Node, field string) {
 	at := v.Addr().Interface()
 	m, ok := n.(*ast.MappingNode)
 	if !ok {
-		d.report(at, "must hold keys and values, such as {key: value}")
+		d.Report(at, "must hold keys and values, such as {key: value}")
 		return
 	}
-	fields := fieldsOf(v)
+	fields := setting.Fields(v)
 	seen := make(map[string]int, len(m.Values)) // line
 	for _, pair := range m.Values {
 		key, p := pair.Key.GetToken().Value, pair.Key.GetToken().Position
-		problem := Problem{File: d.name, Line: p.Line, Column: p.Column, Field: join(field, showKey(key))}
-		i := slices.IndexFunc(fields, func(f fieldValue) bool { return f.key == key })
+		wrong := problem.Problem{File: d.Name, Line: p.Line, Column: p.Column, Field: setting.Join(field, showKey(key))}
+		i := slices.IndexFunc(fields, func(f setting.Field) bool { return f.Key == key })
 		switch line, again := seen[key]; {
 		case i < 0 || pair.Key.Type() != ast.StringType:
-			problem.Msg = "unknown key; known here: " + keysOf(fields)
+			wrong.Msg = "unknown key; known here: " + setting.Keys(fields)
 		case again:
-			problem.Msg = fmt.Sprintf("is given twice, first in line %d", line)
+			wrong.Msg = fmt.Sprintf("is given twice, first in line %d", line)
 		default:
 			seen[key] = p.Line
-			d.pair(fields[i].value, pair, problem)
+			d.pair(fields[i].Value, pair, wrong)
 			continue
 		}
-		d.problems = append(d.problems, problem)
+		d.Problems = append(d.Problems, wrong)
 	}
 }
 
 // pair decodes the value of one key. A missing value has no place of its own,
 // so its problem is reported at the key.
-func (d *doc) pair(v reflect.Value, pair *ast.MappingValueNode, key Problem) {
+func (d *Doc) pair(v reflect.Value, pair *ast.MappingValueNode, key problem.Problem) {
 	d.value(v, pair.Value, key.Field)
 	if pair.Value.Type() == ast.NullType {
-		last := &d.problems[len(d.problems)-1]
+		last := &d.Problems[len(d.Problems)-1]
 		last.Line, last.Column, last.Text = key.Line, key.Column, ""
 	}
 }
 
-// placeOf returns the place of n. For a block of keys that is the first key
+// PlaceOf returns the place of n. For a block of keys that is the first key
 // (its token is the first colon).
-func (d *doc) placeOf(n ast.Node, field string) place {
-	p := place{file: d.name, line: 1, column: 1, field: field}
+func (d *Doc) PlaceOf(n ast.Node, field string) Place {
+	p := Place{File: d.Name, Line: 1, Column: 1, Field: field}
 	if m, ok := n.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
 		n = m.Values[0].Key
 	} else if n != nil {
-		p.text = scalar.Shown(n)
+		p.Text = scalar.Shown(n)
 	}
 	if n != nil {
 		at := n.GetToken().Position
-		p.line, p.column = at.Line, at.Column
+		p.Line, p.Column = at.Line, at.Column
 	}
 	return p
-}
-
-type fieldValue struct {
-	key   string
-	value reflect.Value
-}
-
-// fieldsOf returns the fields of a struct that have a key, in order, including
-// those of inline structs.
-func fieldsOf(v reflect.Value) []fieldValue {
-	var fields []fieldValue
-	for f, value := range v.Fields() {
-		switch key := f.Tag.Get("yaml"); key {
-		case "":
-		case ",inline":
-			fields = append(fields, fieldsOf(value)...)
-		default:
-			fields = append(fields, fieldValue{key, value})
-		}
-	}
-	return fields
-}
-
-func keysOf(fields []fieldValue) string {
-	keys := make([]string, len(fields))
-	for i, f := range fields {
-		keys[i] = f.key
-	}
-	return strings.Join(keys, ", ")
 }
 
 // showKey cuts an unknown key at the first character that none of our keys has:
 // if a colon was forgotten ({secret abc}), the rest is the value.
 func showKey(key string) string {
-	if i := strings.IndexFunc(key, func(c rune) bool { return !isNameRune(c) }); i >= 0 {
+	if i := strings.IndexFunc(key, func(c rune) bool { return !scalar.IsNameRune(c) }); i >= 0 {
 		return key[:i] + "…"
 	}
 	return key
 }
 
-func join(field, key string) string {
-	if field == "" {
-		return key
-	}
-	return field + "." + key
+// ReadText sets v, whose type [scalar.Is] reports, to a text that is not YAML.
+func (d *Doc) ReadText(text string, v reflect.Value, field string) {
+	d.value(v, scalar.Node(text, v.Type()), field)
 }

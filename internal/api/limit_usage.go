@@ -1,11 +1,10 @@
 package api
 
 import (
-	"slices"
-	"strings"
 	"time"
 
 	"trackway/internal/ask"
+	"trackway/internal/limit/trial"
 	"trackway/internal/limit/watch"
 )
 
@@ -29,7 +28,7 @@ func (c *limiting) limitCallers() error {
 	if err != nil {
 		return err
 	}
-	refused, err := c.flag("refused")
+	refused, err := ask.Flag(c.r.URL.Query(), "refused")
 	if err != nil {
 		return err
 	}
@@ -47,25 +46,16 @@ func (c *limiting) policy() (string, error) {
 	if !query.Has("policy") {
 		return "", nil
 	}
-	var names []string
-	for _, p := range c.limits.Set().Policies() {
-		names = append(names, p.Name)
-	}
-	if name := query.Get("policy"); slices.Contains(names, name) {
-		return name, nil
-	}
-	return "", ask.Invalid("policy", "one of "+strings.Join(names, ", "))
+	p, err := trial.Policy(c.limits.Set(), query.Get("policy"))
+	return p.Name, err
 }
 
-// flag returns a parameter of the query that is true or false. It is false if
-// it is absent.
-func (c *limiting) flag(name string) (bool, error) {
-	query := c.r.URL.Query()
-	switch value := query.Get(name); {
-	case value == "true":
-		return true, nil
-	case value == "false", !query.Has(name):
-		return false, nil
+// record answers with what the record of calls holds. If the call has a body,
+// that switches it on or off before.
+func (c *limiting) record() error {
+	body, err := trial.Record(c.traffic, c.body, c.route.maxBody > 0)
+	if err != nil {
+		return err
 	}
-	return false, ask.Invalid(name, "true or false")
+	return c.answerTagged("", nil, body)
 }

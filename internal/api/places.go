@@ -28,7 +28,6 @@ const (
 	maxErasures  = 8
 	maxWatchers  = 100
 	maxLingering = 64
-	maxTrials    = 1
 
 	placesPart = 4 // an address has at most this part of each
 )
@@ -46,7 +45,7 @@ func newAnswerMemory(size int) *room.Room { return room.New(max(size, (leastQues
 func newPlaces(answers *room.Room) places {
 	of := func(n int) *room.Places { return room.NewPlaces(n, n/placesPart) }
 	made := answers.Size() / 4 * 3 / pageBytes // the rest is for those that are being sent
-	return places{of(min(made, maxQuestions)), of(maxAnswers), of(maxLong), of(maxErasures), of(maxWatchers), of(maxLingering), room.NewPlaces(maxTrials, maxTrials)}
+	return places{of(min(made, maxQuestions)), of(maxAnswers), of(maxLong), of(maxErasures), of(maxWatchers), of(maxLingering), room.NewPlaces(1, 1)}
 }
 
 // The places that routes of the pages' handler need.

@@ -72,7 +72,7 @@ func (s *Server) ownRoutes() []route {
 		{method: "GET", path: "/api/limits/usage", server: true, needs: trackway.Admin, format: tracking.Own, do: s.aboutLimits((*limiting).limitUsage)},
 		{method: "GET", path: "/api/limits/callers", server: true, needs: trackway.Admin, format: tracking.Own, do: s.aboutLimits((*limiting).limitCallers)},
 		{method: "GET", path: "/api/limits/record", server: true, needs: trackway.Admin, format: tracking.Own, do: s.aboutLimits((*limiting).record)},
-		{method: "POST", path: "/api/limits/record", server: true, needs: trackway.Admin, format: tracking.Own, maxBody: maxSmallBody, do: s.aboutLimits((*limiting).setRecord)},
+		{method: "POST", path: "/api/limits/record", server: true, needs: trackway.Admin, format: tracking.Own, maxBody: maxSmallBody, do: s.aboutLimits((*limiting).record)},
 
 		{method: "GET", path: projectPath + "customers", needs: trackway.GetCustomers, format: tracking.Own, do: s.reads((*reading).customers)},
 		{method: "GET", path: projectPath + "customers/{id}", needs: trackway.GetCustomers, format: tracking.Own, do: s.reads((*reading).customer)},

@@ -85,6 +85,18 @@ func Choice(values url.Values, name string, words ...string) (string, error) {
 	return "", Invalid(name, strings.Join(words, " or "))
 }
 
+// Flag returns a parameter that must be true or false. If it is missing, Flag
+// returns false.
+func Flag(values url.Values, name string) (bool, error) {
+	switch value := values.Get(name); {
+	case value == "true":
+		return true, nil
+	case value == "false", !values.Has(name):
+		return false, nil
+	}
+	return false, Invalid(name, "true or false")
+}
+
 // Number returns a parameter that must be a whole number from 1 to most.
 func Number(values url.Values, name string, absent, most int) (int, error) {
 	if !values.Has(name) {

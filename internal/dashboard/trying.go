@@ -1,41 +1,36 @@
 package dashboard
 
 import (
-	"encoding/json"
 	"errors"
-	"slices"
+	"io"
 	"strconv"
-	"strings"
 	"time"
 
-	"trackway"
 	"trackway/internal/ask"
 	"trackway/internal/limit"
 	"trackway/internal/limit/replay"
 	"trackway/internal/limit/table"
+	"trackway/internal/limit/trial"
 )
 
 // record answers with what the record of calls holds and costs.
-func (q *request) record() error {
-	h, err := q.Traffic.Holding()
-	if err != nil {
-		return err
-	}
-	return q.answer(h)
-}
+func (q *request) record() error { return q.recorded(nil, false) }
 
 // setRecord starts or stops recording.
 func (q *request) setRecord() error {
-	var sent struct {
-		Record *bool `json:"record"`
-	}
-	if err := json.NewDecoder(q.r.Body).Decode(&sent); err != nil || sent.Record == nil {
-		return ask.Invalid("record", "true or false, in a JSON object")
-	}
-	if err := q.Traffic.Switch(*sent.Record); err != nil {
+	body, err := io.ReadAll(q.r.Body) // it is small: see the table of routes
+	if err != nil {
 		return err
 	}
-	return q.record()
+	return q.recorded(body, true)
+}
+
+func (q *request) recorded(body []byte, change bool) error {
+	answer, err := trial.Record(q.Traffic, body, change)
+	if err != nil {
+		return err
+	}
+	return q.send(answer)
 }
 
 const (
@@ -49,7 +44,7 @@ func (q *request) simulate() error {
 	if err != nil {
 		return err
 	}
-	p, err := q.policy(values.Get("policy"))
+	p, err := trial.Policy(q.Limits.Set(), values.Get("policy"))
 	if err != nil {
 		return err
 	}
@@ -78,7 +73,7 @@ func (q *request) suggest() error {
 	if err != nil {
 		return err
 	}
-	p, err := q.policy(values.Get("policy"))
+	p, err := trial.Policy(q.Limits.Set(), values.Get("policy"))
 	if err != nil {
 		return err
 	}
@@ -101,19 +96,6 @@ func (q *request) suggest() error {
 		return err
 	}
 	return q.answer(advice)
-}
-
-// policy returns the policy in force that has a name.
-func (q *request) policy(name string) (*trackway.Policy, error) {
-	all := q.Limits.Set().Policies()
-	if i := slices.IndexFunc(all, func(p trackway.Policy) bool { return p.Name == name }); i >= 0 {
-		return &all[i], nil
-	}
-	var names []string
-	for i := range all {
-		names = append(names, all[i].Name)
-	}
-	return nil, ask.Invalid("policy", "one of "+strings.Join(names, ", "))
 }
 
 // tried returns the limits in force, to be tried with changes.

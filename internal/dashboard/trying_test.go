@@ -83,7 +83,9 @@ func TestSimulate(t *testing.T) {
 	f.come(t, "192.0.2.2", 3)
 	var tried trial.Tried
 	w := f.send(t, http.MethodGet, "/grid/simulate?policy=grid&limit=4&window=60", "")
-	wantOK(t, w, `"yaml":"- {name: grid, paths: [/grid/], limit: 4, window: 60s, per: ip, candidate: 9}"`, `"calls":9,"refused":5,"was_refused":0`, `"calls":3,"refused":0,"was_refused":0}`)
+	wantOK(t, w,
+		`"yaml":"- {name: grid, paths: [/grid/], limit: 4, window: 60s, per: ip, candidate: 9`,
+		`"calls":9,"refused":5,"was_refused":0`, `"calls":3,"refused":0,"was_refused":0}`)
 	if err := json.Unmarshal(w.Body.Bytes(), &tried); err != nil || tried.Result.Policy.Refused != 5 || tried.Result.Policy.Callers != 2 {
 		t.Errorf("got %+v, %v", tried, err)
 	}

@@ -319,7 +319,7 @@ export interface TriedLimit {
   warnings: string[];
 }
 
-/** What a limit would have done, and what the limits in force did (was). */
+/** The effect of a limit, and that of the limits in force then (was). */
 export interface PolicyOutcome {
   name: string;
   limit: number;
@@ -372,7 +372,7 @@ export interface Effect {
 /** GET and POST /grid/record. Times are in RFC 3339. */
 export interface Holding {
   recording: boolean;
-  /** What the configuration says. */
+  /** Whether the configuration says so. */
   configured: boolean;
   /** When somebody chose otherwise than the configuration. */
   switched?: string;

@@ -119,7 +119,7 @@ export class Server {
     await answer.text();
   }
 
-  /** call makes calls of an address, as a proxy on this machine passes them on. */
+  /** call makes calls of an address, as a local proxy passes them on. */
   async call(path: string, address: string, times = 1): Promise<void> {
     for (let n = 0; n < times; n++) {
       const answer = await fetch(this.url + path, { headers: { "X-Forwarded-For": address } });

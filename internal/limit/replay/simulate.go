@@ -62,8 +62,8 @@ type CallerOutcome struct {
 	Refused uint64 `json:"refused"`
 	Was     uint64 `json:"was_refused"`
 	// First is the time of the first call that would have been refused. If no
-	// call would have been refused, it is that of the first refused one. If
-	// there is none, it is zero.
+	// call would have been refused, it is that of the first refused one. It
+	// is zero if nothing was refused.
 	First time.Time `json:"first,omitzero"`
 	Last  time.Time `json:"last,omitzero"`
 }

@@ -21,8 +21,8 @@ type choice struct {
 
 func (r *Recorder) choicePath() string { return r.dir + ".json" }
 
-// readChoice returns the choice of an earlier process, or nil if there is none.
-// If the file cannot be read, the configuration decides.
+// readChoice returns the choice of an earlier process, or nil without one. If
+// the file cannot be read, the configuration decides.
 func (r *Recorder) readChoice() *choice {
 	text, err := os.ReadFile(r.choicePath())
 	if errors.Is(err, fs.ErrNotExist) {

@@ -6,7 +6,7 @@ import { type ReadonlySignal, signal } from "@preact/signals";
 export interface Asked<T> {
   /** The newest answer; null before the first. */
   data: T | null;
-  /** What it answers. */
+  /** The request that it answers. */
   path: string;
   /** A newer answer is on its way. */
   busy: boolean;

@@ -3,7 +3,7 @@
 import type { Part, TriedLimit } from "../api.ts";
 import { span } from "../format.ts";
 
-/** What is tried. */
+/** A limit to try. */
 export interface Wanted {
   policy: string;
   limit: number;

@@ -71,7 +71,7 @@ test("the record is switched on in the page, stays on after a restart, and shows
     await page.keyboard.press("Home");
     await verdict.getByText("2 callers would have been refused, 33 times").waitFor();
 
-    // What cannot be is said beside the field, and not asked for.
+    // A limit that cannot be is marked in the field, and not asked for.
     await limit.fill("0");
     assert.equal(await limit.getAttribute("aria-invalid"), "true");
     await limit.blur();

@@ -1,0 +1,47 @@
+package trial
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"trackway"
+	"trackway/internal/ask"
+	"trackway/internal/limit"
+	"trackway/internal/limit/traffic"
+)
+
+// Record returns what a record holds, as JSON. If it is to be changed, the body
+// {"record":true} or {"record":false} first starts or stops recording.
+func Record(r *traffic.Recorder, body []byte, change bool) ([]byte, error) {
+	if change {
+		var sent struct {
+			Record *bool `json:"record"`
+		}
+		if err := json.Unmarshal(body, &sent); err != nil || sent.Record == nil {
+			return nil, ask.Invalid("record", "true or false, in a JSON object")
+		}
+		if err := r.Switch(*sent.Record); err != nil {
+			return nil, err
+		}
+	}
+	h, err := r.Holding()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(h)
+}
+
+// Policy returns the policy of a set that has a name. The error is about the
+// parameter "policy".
+func Policy(set *limit.Set, name string) (trackway.Policy, error) {
+	all := set.Policies()
+	if i := slices.IndexFunc(all, func(p trackway.Policy) bool { return p.Name == name }); i >= 0 {
+		return all[i], nil
+	}
+	names := make([]string, len(all))
+	for i := range all {
+		names[i] = all[i].Name
+	}
+	return trackway.Policy{}, ask.Invalid("policy", "one of "+strings.Join(names, ", "))
+}

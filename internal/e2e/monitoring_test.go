@@ -19,12 +19,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
 	"trackway/internal/prereq"
+	"trackway/openapi"
 )
 
 // The files that watch a server.
@@ -69,6 +69,15 @@ destinations:
 		_, text := get(t, s.ops, "/metrics")
 		return bytes.Contains(text, []byte("trackway_destination_rejected_rows_total{")) && bytes.Contains(text, []byte("trackway_destination_retries_total{"))
 	})
+	return s
+}
+
+// ordering starts a server that orders its certificates from an authority that
+// does not answer.
+func ordering(t *testing.T) *server {
+	t.Helper()
+	s := startFor(t, t.TempDir(), "127.0.0.1:0", "127.0.0.1:0", &authority{directory: "https://127.0.0.1:1/dir"})
+	s.log.mayHold("no certificate from the authority")
 	return s
 }
 
@@ -211,10 +220,7 @@ func TestMonitoring(t *testing.T) {
 	s := busy(t)
 	_, text := get(t, s.ops, "/metrics")
 	labelsOf(t, text, known)
-	dir := t.TempDir()
-	certify(t, dir, 1, time.Now().Add(90*24*time.Hour))
-	secure := startIn(t, dir, "tls: {cert: cert.pem, key: key.pem}\n"+strings.Replace(baseConfig, "region: test", `region: test, url: "https://localhost:8443"`, 1))
-	_, text = get(t, secure.ops, "/metrics")
+	_, text = get(t, ordering(t).ops, "/metrics")
 	labelsOf(t, text, known)
 
 	rules, board := alerts(t), panels(t)
@@ -234,6 +240,40 @@ func TestMonitoring(t *testing.T) {
 		if !bytes.Contains(text, []byte("runbook: docs/runbook.md#"+strings.ToLower(e.where)+"\n")) {
 			t.Errorf("%s does not name its section of the runbook", e.where)
 		}
+	}
+}
+
+// The queries about calls that write take those of all dialects, and no others.
+func TestRoutesOfQueries(t *testing.T) {
+	t.Parallel()
+	contract, err := openapi.Parse()
+	if err != nil {
+		t.Fatal(err)
+	}
+	writes := regexp.MustCompile(`^/(track|crm)/|^/(batch|bulk|v1/logs)$`) // of the groups that hold other routes, too
+	selected := regexp.MustCompile(`method="POST", route=~"([^"]*)"`)
+	checked := 0
+	for _, e := range slices.Concat(alerts(t), panels(t)) {
+		if !strings.Contains(e.query, "route=") {
+			continue
+		}
+		checked++
+		match := selected.FindStringSubmatch(e.query)
+		if match == nil {
+			t.Fatalf("%s does not select the calls that write:\n%s", e.where, e.query)
+		}
+		pattern := regexp.MustCompile("^(?:" + match[1] + ")$") // as Prometheus does
+		for _, g := range contract.Groups {
+			for _, r := range g.Routes {
+				want := r.Method == http.MethodPost && (g.Name == "Segment" || writes.MatchString(r.Path))
+				if got := r.Method == http.MethodPost && pattern.MatchString(r.Path); got != want {
+					t.Errorf("%s: %s %s: got %t, want %t", e.where, r.Method, r.Path, got, want)
+				}
+			}
+		}
+	}
+	if checked != 4 {
+		t.Errorf("checked %d queries, want 4", checked)
 	}
 }
 
@@ -277,10 +317,10 @@ func prometheus(t *testing.T, program string) string {
 func TestPanels(t *testing.T) {
 	t.Parallel()
 	program := prometheus(t, "prometheus")
-	s := busy(t)
+	s, secure := busy(t), ordering(t)
 	address, dir := freeAddress(t), t.TempDir()
 	config := filepath.Join(dir, "prometheus.yml")
-	text := fmt.Sprintf("global: {scrape_interval: 1s}\nscrape_configs: [{job_name: trackway, static_configs: [{targets: [%q]}]}]\n", s.ops)
+	text := fmt.Sprintf("global: {scrape_interval: 1s}\nscrape_configs: [{job_name: trackway, static_configs: [{targets: [%q, %q]}]}]\n", s.ops, secure.ops)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -41,10 +41,12 @@ imagePullSecrets: [{name: pull}]
 config: "projects: []\n"
 env: [{name: BACKEND_SECRET, valueFrom: {secretKeyRef: {name: keys, key: backend}}}]
 envFrom: [{secretRef: {name: more}}]
+extraVolumes: [{name: backup, persistentVolumeClaim: {claimName: backup}}]
+extraVolumeMounts: [{name: backup, mountPath: /backup}]
 logFormat: text
 persistence: {size: 100Gi, storageClass: fast, accessModes: [ReadWriteOncePod]}
 resources: {limits: {memory: 4Gi}}
-service: {type: LoadBalancer, port: 8080, annotations: {a: b}}
+service: {type: LoadBalancer, port: 8080, externalTrafficPolicy: Cluster, annotations: {a: b}}
 ingress: {enabled: true, className: nginx, annotations: {c: d}, host: t.example.com, tlsSecret: tls}
 networkPolicy: {opsFrom: [{namespaceSelector: {matchLabels: {name: monitoring}}}]}
 serviceMonitor: {enabled: true, interval: 10s, labels: {release: prometheus}}
@@ -154,6 +156,9 @@ func TestDefaults(t *testing.T) {
 	if *set.Spec.Replicas != 1 || !*pod.SecurityContext.RunAsNonRoot || !*server.SecurityContext.ReadOnlyRootFilesystem || len(pod.Volumes) > 0 {
 		t.Errorf("got %+v", pod)
 	}
+	if *pod.EnableServiceLinks || set.Spec.PodManagementPolicy != appsv1.ParallelPodManagement {
+		t.Error("variables of services look like the server's, or a pod that never becomes ready blocks its repair")
+	}
 	const day = 24 * 60 * 60
 	if startup := server.StartupProbe; startup.PeriodSeconds*startup.FailureThreshold < day {
 		t.Errorf("a start that takes a day is killed: %+v", startup)
@@ -174,17 +179,32 @@ func TestDefaults(t *testing.T) {
 
 func TestEverything(t *testing.T) {
 	all, text := objects(t, everything)
-	server := find[*appsv1.StatefulSet](all)[0].Spec.Template.Spec.Containers[0]
-	if server.Image != "registry.example.com/trackway:v1" || len(server.VolumeMounts) != 2 || len(server.EnvFrom) != 1 {
+	pod := find[*appsv1.StatefulSet](all)[0].Spec.Template.Spec
+	server := pod.Containers[0]
+	if server.Image != "registry.example.com/trackway:v1" || len(server.VolumeMounts) != 3 || len(pod.Volumes) != 2 || len(server.EnvFrom) != 1 {
 		t.Errorf("got %+v", server)
 	}
 	secret := find[*corev1.Secret](all)[0]
 	if got := secret.StringData["trackway.yaml"]; got != "projects: []\n" {
 		t.Errorf("got the configuration %q", got)
 	}
-	for _, want := range []string{"kind: Ingress", "kind: ServiceMonitor", "storageClassName: fast", "name: monitoring", "value: /etc/trackway/trackway.yaml"} {
+	for _, want := range []string{"kind: Ingress", "kind: ServiceMonitor", "externalTrafficPolicy: Cluster", "storageClassName: fast", "name: monitoring", "value: /etc/trackway/trackway.yaml"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("there is no %s in\n%s", want, text)
+		}
+	}
+}
+
+// A load balancer keeps the callers' addresses, by which limits count. A
+// service inside the cluster must not set the policy: Kubernetes refuses it.
+func TestTrafficPolicy(t *testing.T) {
+	for values, want := range map[string]corev1.ServiceExternalTrafficPolicy{
+		"service: {type: LoadBalancer}": corev1.ServiceExternalTrafficPolicyLocal,
+		"service: {type: ClusterIP}":    "",
+	} {
+		all, _ := objects(t, values)
+		if got := find[*corev1.Service](all)[0].Spec.ExternalTrafficPolicy; got != want {
+			t.Errorf("%s: got the policy %q, want %q", values, got, want)
 		}
 	}
 }

@@ -45,16 +45,14 @@ func withPort(host string, listener net.Addr) string {
 	return host
 }
 
-// Local returns an address at which the host itself can reach a listener.
-// For a listener on all addresses, this is the loopback address.
+// Local returns an address at which the host itself can reach a listener. For
+// a listener on all addresses, this is the loopback address of IPv4: such a
+// listener also takes IPv4 (see [net.Listen]), even if it calls itself [::],
+// and shells treat the brackets of [::1] in a URL as a pattern.
 func Local(addr net.Addr) string {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok || tcp.IP != nil && !tcp.IP.IsUnspecified() {
 		return addr.String()
 	}
-	local := &net.TCPAddr{IP: net.IPv6loopback, Port: tcp.Port}
-	if tcp.IP == nil || tcp.IP.To4() != nil { // ":8080" means all addresses
-		local.IP = net.IPv4(127, 0, 0, 1)
-	}
-	return local.String()
+	return (&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: tcp.Port}).String()
 }

@@ -30,8 +30,8 @@ const (
 )
 
 // Bench tries limits on a record. It is safe for concurrent use, but the caller
-// has to bound how many answers are made at a time: each takes a processor and
-// some ten megabytes.
+// has to bound how many answers are made at a time: each takes a processor, and
+// memory for the callers of the part.
 type Bench struct {
 	Record *traffic.Recorder
 	// Limits returns the limits in force.

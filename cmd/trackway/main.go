@@ -49,6 +49,23 @@ type configFile struct {
 	Config string `default:"trackway.yaml" env:"TRACKWAY_CONFIG" help:"Configuration file (${default})." placeholder:"FILE"`
 }
 
+// AfterApply makes the text in TRACKWAY_YAML replace the file.
+func (c *configFile) AfterApply(ctx *kong.Context) error { //nolint:unparam // kong wants an error
+	c.Config = orText(ctx, c.Config)
+	return nil
+}
+
+// orText returns the name of the variable TRACKWAY_YAML if it is set, or else
+// the path of a configuration file. A flag that names a file wins. The variable
+// TRACKWAY_CONFIG does not: an image sets it for everyone.
+func orText(ctx *kong.Context, path string) string {
+	named := slices.ContainsFunc(ctx.Path, func(p *kong.Path) bool { return p.Flag != nil && p.Flag.Name == "config" })
+	if named || os.Getenv(config.TextVariable) == "" {
+		return path
+	}
+	return config.TextVariable
+}
+
 // settings are the flags that override the configuration file. They convert to
 // [config.Flags].
 type settings struct {

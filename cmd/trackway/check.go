@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+
 	"trackway/internal/app"
 	"trackway/internal/config"
 	"trackway/internal/terminal"
@@ -21,7 +23,7 @@ func (c *checkCommand) Run(out output) error {
 		return err
 	}
 	terminal.Say(out.stdout, "%s is fine. Projects: %d, limits: %d, overrides: %d, destinations: %d.\n",
-		c.Config, len(cfg.Projects), len(cfg.Policies), len(cfg.Overrides), len(cfg.Destinations))
+		cmp.Or(cfg.File, "The environment"), len(cfg.Projects), len(cfg.Policies), len(cfg.Overrides), len(cfg.Destinations))
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"trackway/internal/config"
 	"trackway/internal/config/initial"
 	"trackway/internal/terminal"
 )
@@ -17,6 +18,9 @@ type initCommand struct {
 
 // Run creates the configuration file.
 func (c *initCommand) Run(out output) error {
+	if c.Config == config.TextVariable {
+		return errors.New("the configuration is in " + config.TextVariable + ": name a file with --config, or unset the variable")
+	}
 	made, err := makeConfig(c.Config, c.DataDir, out)
 	if err != nil {
 		return err

@@ -61,12 +61,12 @@ const (
 	installedConfig = "/etc/trackway/trackway.yaml" // of the packages in packaging/
 )
 
-// AfterApply chooses the file if the operator has named none. Commands that
-// create a file create it here. All others use the installed server's file if
-// there is no file here.
+// AfterApply chooses the configuration if the operator has named none: the text
+// in TRACKWAY_YAML, or else a file. Commands that create a file create it here.
+// All others use the installed server's file if there is no file here.
 func (c *configFile) AfterApply(ctx *kong.Context) error { //nolint:unparam // kong wants an error
 	creates := slices.Contains([]string{"serve", "init"}, ctx.Command())
-	c.Config = cmp.Or(c.Config, usualConfig(creates, localConfig, installedConfig))
+	c.Config = orText(ctx, cmp.Or(c.Config, usualConfig(creates, localConfig, installedConfig)))
 	return nil
 }
 
@@ -81,6 +81,17 @@ func usualConfig(creates bool, local, installed string) string {
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
+}
+
+// orText returns the name of the variable TRACKWAY_YAML if it is set, or else
+// the path of a configuration file. A flag that names a file wins. The variable
+// TRACKWAY_CONFIG does not: an image sets it for everyone.
+func orText(ctx *kong.Context, path string) string {
+	named := slices.ContainsFunc(ctx.Path, func(p *kong.Path) bool { return p.Flag != nil && p.Flag.Name == "config" })
+	if named || os.Getenv(config.TextVariable) == "" {
+		return path
+	}
+	return config.TextVariable
 }
 
 // settings are the flags that override the configuration file. They convert to

@@ -146,6 +146,59 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
+// The environment may have the whole configuration. A flag that names a file
+// wins over the text in TRACKWAY_YAML, and TRACKWAY_CONFIG does not.
+func TestEnvironmentAlone(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	const projects = "[{name: demo, token: 12345678-1234-1234-1234-123456789abc}]"
+	_, stderr := runs(t, failed, "check")
+	contains(t, "check of nothing", stderr, "read configuration: open trackway.yaml")
+	t.Setenv("TRACKWAY_PROJECTS", projects)
+	stdout, stderr := runs(t, fine, "check")
+	contains(t, "check of variables", stdout, "The environment is fine. Projects: 1, limits: 4, ")
+	if stderr != "" {
+		t.Errorf("got %q on stderr, want nothing", stderr)
+	}
+	t.Setenv("TRACKWAY_PROJECTS", "")
+	t.Setenv("TRACKWAY_CONFIG", filepath.Join(dir, "t.yaml"))
+	runs(t, fine, "init")
+	t.Setenv("TRACKWAY_YAML", "limits: []\nprojects: "+projects)
+	stdout, _ = runs(t, fine, "check")
+	contains(t, "check of a text", stdout, "The environment is fine. Projects: 1, limits: 0, ")
+	stdout, _ = runs(t, fine, "check", "--config", "t.yaml")
+	contains(t, "check of a named file", stdout, "t.yaml is fine. Projects: 1, limits: 4, ")
+	_, stderr = runs(t, failed, "init")
+	contains(t, "init", stderr, "the configuration is in TRACKWAY_YAML")
+}
+
+// The environment variables of all flags are known to the configuration: it
+// does not warn of them.
+func TestVariablesOfFlags(t *testing.T) {
+	t.Chdir(t.TempDir())
+	runs(t, fine, "init", "--config", "t.yaml")
+	var visit func(n *kong.Node)
+	visit = func(n *kong.Node) {
+		for _, f := range n.Flags {
+			for _, name := range f.Envs {
+				if _, set := os.LookupEnv(name); !set {
+					t.Setenv(name, map[string]string{"TRACKWAY_LOG_LEVEL": "warn", "TRACKWAY_LOG_FORMAT": "text"}[name])
+				}
+				if os.Getenv(name) == "" {
+					t.Setenv(name, "127.0.0.1:0")
+				}
+			}
+		}
+		for _, child := range n.Children {
+			visit(child)
+		}
+	}
+	visit(kong.Must(new(commands)).Model.Node)
+	if _, stderr := runs(t, fine, "check", "--config", "t.yaml"); stderr != "" {
+		t.Errorf("got %q, want no warnings", stderr)
+	}
+}
+
 // Any directory may hold the data, so no error would show that the variable is
 // read.
 func TestDataEnvironment(t *testing.T) {

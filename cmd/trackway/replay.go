@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"trackway"
 	"trackway/internal/api"
 	"trackway/internal/app"
@@ -123,6 +125,12 @@ type limitsSimulateCommand struct {
 	recordFlags
 
 	Top int `default:"20" help:"Maximum number of callers in the table (${default})." placeholder:"N"`
+}
+
+// AfterApply makes the text in TRACKWAY_YAML replace the file.
+func (c *limitsSimulateCommand) AfterApply(ctx *kong.Context) error { //nolint:unparam // kong wants an error
+	c.Config = orText(ctx, c.Config)
+	return nil
 }
 
 // Run prints which callers the limits would have refused.

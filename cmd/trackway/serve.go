@@ -76,9 +76,17 @@ func (c *serveCommand) serve(ctx context.Context, out output, run server) error 
 	setup := app.Setup{
 		Config: cfg, Version: name, Log: log, Level: level, Hangup: hangup,
 		Load: func() (*config.Config, error) {
-			cfg, warnings, err := loadConfig(c.Config, c.settings)
+			next, warnings, err := loadConfig(c.Config, c.settings)
 			warn(log, warnings)
-			return cfg, err
+			switch {
+			case err != nil:
+				return nil, err
+			case next.File == "" && cfg.File != "":
+				return nil, fmt.Errorf("%s is gone", cfg.File)
+			case next.File == "":
+				log.Warn("the configuration is in the environment, which cannot change while the server runs: only the files that it names are read again")
+			}
+			return next, nil
 		},
 		Ready: func(public, ops net.Addr) {
 			log.Info("ready", "public", public.String(), "ops", ops.String())

@@ -77,7 +77,7 @@ func main() {
 	start := time.Now()
 	s = running.Start(*binary, dir, plenty, "")
 	ready(s)
-	fmt.Printf("after kill -9, ready in %.2f s\n", time.Since(start).Seconds())
+	fmt.Printf("after kill -9, ready in %.2f s, with %.2f s of processor time\n", time.Since(start).Seconds(), s.ProcessorTime().Seconds())
 	idle(s)
 	fmt.Printf("once it is idle: %d bytes on the disk an event, %d MB of memory\n", size(store)/int64(sent), s.Memory()/1e6)
 	s.Stop()

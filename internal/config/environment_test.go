@@ -191,8 +191,10 @@ func TestProblemsOfVariables(t *testing.T) {
 		{"TRACKWAY_DASHBOARD_PASSWORD_SHA256=s3cr3t", `TRACKWAY_DASHBOARD_PASSWORD_SHA256: dashboard.password_sha256: must be the password's SHA-256 in 64 hexadecimal digits`},
 		{"TRACKWAY_DASHBOARD_PASSWORD_FILE=s3cr3t", `TRACKWAY_DASHBOARD_PASSWORD_FILE: dashboard.password_file: names a file that does not exist`},
 		{"TRACKWAY_LIMITS=[{name: a, paths: [/a], limit: 1}]", `TRACKWAY_LIMITS:1:2: limits[0]: needs a window, such as 60s`},
-		{"TRACKWAY_PROJECTS=[{name: demo, token: 12345678-1234-1234-1234-123456789abc, keys: [{name: a, kind: private, id: a, secrett: s3cr3t}]}]",
-			`TRACKWAY_PROJECTS:1:99: projects[0].keys[0].secrett: unknown key; known here: `},
+		{
+			"TRACKWAY_PROJECTS=[{name: demo, token: 12345678-1234-1234-1234-123456789abc, keys: [{name: a, kind: private, id: a, secrett: s3cr3t}]}]",
+			`TRACKWAY_PROJECTS:1:99: projects[0].keys[0].secrett: unknown key; known here: `,
+		},
 		{"TRACKWAY_PROJECTS=[s3cr3t", `TRACKWAY_PROJECTS:1:1: not YAML: sequence end token ']' not found`},
 		{"TRACKWAY_YAML=lissten: s3cr3t", `TRACKWAY_YAML:1:1: lissten: unknown key; known here: `},
 	} {
@@ -256,7 +258,7 @@ func TestNoFile(t *testing.T) {
 	}
 }
 
-// A misspelt variable leads to a warning. Those of others do not.
+// A misspelled variable leads to a warning. Those of others do not.
 func TestUnknownVariables(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{

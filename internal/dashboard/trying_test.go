@@ -90,7 +90,8 @@ func TestSimulate(t *testing.T) {
 		t.Errorf("got %+v, %v", tried, err)
 	}
 	wantOK(t, f.send(t, http.MethodGet, "/grid/simulate?policy=grid", ""), `"limit":15,"window":30`) // the limit in force
-	wantOK(t, f.send(t, http.MethodGet, "/grid/suggest?policy=grid&share=100&window=60", ""), `"then":{"limit":10,"window":60,"callers_refused":0,"refused":0},"needed":9`)
+	wantOK(t, f.send(t, http.MethodGet, "/grid/suggest?policy=grid&share=100&window=60", ""),
+		`"then":{"limit":10,"window":60,"callers_refused":0,"refused":0},"needed":9`)
 	wantOK(t, f.send(t, http.MethodGet, "/grid/suggest?policy=grid&share=50", ""), `"then":{"limit":3,"window":30,"callers_refused":1,"refused":6}`)
 }
 

@@ -23,7 +23,7 @@ func Read(path string) (text string, mode fs.FileMode, err error) {
 	if err != nil {
 		return "", 0, unreadable(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	switch {
 	case err != nil:

@@ -159,7 +159,7 @@ func TestHolding(t *testing.T) {
 func TestNewest(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
-		dir, err := os.MkdirTemp("", "newest-")
+		dir, err := os.MkdirTemp("", "newest-") //nolint:usetesting // each draw needs an empty one, and t keeps all until the end
 		if err != nil {
 			rt.Fatal(err)
 		}

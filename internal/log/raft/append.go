@@ -221,7 +221,7 @@ func (l *Log) deliver(b []byte) ([]byte, error) {
 	unanswered := false
 	for {
 		changed := l.leaders.next()
-		outcome, results := l.attempt(b)
+		outcome, results := l.attempt(b, changed)
 		switch outcome {
 		case done:
 			return results, nil
@@ -263,8 +263,9 @@ func (l *Log) await(changed <-chan struct{}, end <-chan time.Time) error {
 	return nil
 }
 
-// attempt gives an entry to the server that is the leader now.
-func (l *Log) attempt(b []byte) (outcome, []byte) {
+// attempt gives an entry to the server that is the leader now. It gives up when
+// changed is closed, because no answer comes from a leader that was cut off.
+func (l *Log) attempt(b []byte, changed <-chan struct{}) (outcome, []byte) {
 	address, id := l.raft.LeaderWithID()
 	switch {
 	case l.broken() != nil || address == "":
@@ -272,7 +273,7 @@ func (l *Log) attempt(b []byte) (outcome, []byte) {
 	case string(id) == l.ID():
 		return l.apply(b)
 	default:
-		return l.forwarder.send(string(address), b, time.Now().Add(l.patience()))
+		return l.forwarder.send(string(address), b, time.Now().Add(l.patience()), changed)
 	}
 }
 

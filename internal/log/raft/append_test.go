@@ -46,6 +46,27 @@ func TestAnswerIsLost(t *testing.T) {
 	l.check(t, c.wantEqual())
 }
 
+// TestSilentLeader: an entry does not wait for the answer of a leader that was
+// cut off without an end of its connections. It goes to the next leader.
+func TestSilentLeader(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, Options{})
+	l := ledger{became: make(map[string]error)}
+	leader := c.awaitLeader()
+	others := c.except(leader)
+	for _, s := range others {
+		s.log.o.patience = time.Hour // the test would end first
+		l.fill(t, s.log, 3)
+	}
+	c.silence(leader, true)
+	for _, s := range others {
+		l.fill(t, s.log, 2*maxFlights)
+	}
+	c.silence(leader, false)
+	c.settle()
+	l.check(t, c.wantEqual())
+}
+
 // TestUnavailable: a server that reaches no leader stores nothing and says so.
 // It goes on when it reaches the others again.
 func TestUnavailable(t *testing.T) {

@@ -130,6 +130,7 @@ type cluster struct {
 	cut   map[[2]string]bool     // links that are cut, in one direction
 	conns map[net.Conn][2]string // the open connections, from and to
 	drops int                    // so many of the next answers to forwarded entries are lost
+	mute  map[string]bool        // servers that send and receive nothing, while their connections stay
 }
 
 // server is one server of a cluster.
@@ -155,7 +156,7 @@ func newCluster(t *testing.T, n int, o Options) *cluster {
 	t.Helper()
 	o.Heartbeat, o.patience = cmp.Or(o.Heartbeat, 500*time.Millisecond), time.Minute
 	o.Log = debugLog()
-	c := &cluster{t: t, o: o, at: make(map[string]string), cut: make(map[[2]string]bool), conns: make(map[net.Conn][2]string)}
+	c := &cluster{t: t, o: o, at: make(map[string]string), cut: make(map[[2]string]bool), conns: make(map[net.Conn][2]string), mute: make(map[string]bool)}
 	for range n {
 		c.add()
 	}
@@ -232,7 +233,7 @@ func (c *cluster) connect(ctx context.Context, from, to string) (net.Conn, error
 		return nil, errors.Join(errors.New("the way is cut"), conn.Close())
 	}
 	c.conns[conn] = [2]string{from, to}
-	return &lossy{Conn: conn, c: c}, nil
+	return &lossy{Conn: conn, c: c, ends: [2]string{from, to}}, nil
 }
 
 // lossy is a connection that may lose answers.
@@ -242,6 +243,14 @@ type lossy struct {
 	c       *cluster
 	written bool
 	forward bool // it carries entries for the leader
+	ends    [2]string
+}
+
+// isMute reports whether everything on the connection gets lost.
+func (l *lossy) isMute() bool {
+	l.c.mu.Lock()
+	defer l.c.mu.Unlock()
+	return l.c.mute[l.ends[0]] || l.c.mute[l.ends[1]]
 }
 
 // Write implements [net.Conn].
@@ -249,12 +258,18 @@ func (l *lossy) Write(b []byte) (int, error) {
 	if !l.written {
 		l.written, l.forward = true, b[0] == byte(peer.Forward)
 	}
+	if l.isMute() {
+		return len(b), nil
+	}
 	return l.Conn.Write(b)
 }
 
 // Read implements [net.Conn].
 func (l *lossy) Read(b []byte) (int, error) {
 	n, err := l.Conn.Read(b) // so the leader has carried out the entry
+	for err == nil && l.isMute() {
+		n, err = l.Conn.Read(b)
+	}
 	l.c.mu.Lock()
 	defer l.c.mu.Unlock()
 	if err == nil && l.forward && l.c.drops > 0 {
@@ -269,6 +284,20 @@ func (c *cluster) lose(n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.drops = n
+}
+
+// silence has a server send and receive nothing, as if its cable was pulled:
+// connections do not end. Or it has the server speak again, over new ones.
+func (c *cluster) silence(s *server, mute bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mute[s.address] = mute
+	for conn, of := range c.conns {
+		if !mute && (of[0] == s.address || of[1] == s.address) {
+			_ = conn.Close() // bytes are missing
+			delete(c.conns, conn)
+		}
+	}
 }
 
 // sever cuts off a server from others, or reconnects it.

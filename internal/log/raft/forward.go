@@ -34,21 +34,34 @@ type forwarder struct {
 }
 
 // send sends an entry to the server at an address, and returns what became of
-// it.
-func (f *forwarder) send(address string, b []byte, deadline time.Time) (outcome, []byte) {
+// it. It waits for the answer until the deadline, or gone is closed.
+func (f *forwarder) send(address string, b []byte, deadline time.Time, gone <-chan struct{}) (outcome, []byte) {
+	ctx, cancel := context.WithDeadline(context.Background(), deadline)
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer cancel()
+	watch.Go(func() {
+		select {
+		case <-gone:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
 	conn := f.take(address)
 	if conn == nil {
 		target, err := peer.ParseTarget(address)
 		if err != nil {
 			return refused, nil
 		}
-		ctx, cancel := context.WithDeadline(context.Background(), deadline)
-		defer cancel()
 		if conn, err = f.network.Dial(ctx, target, peer.Forward, f.partition); err != nil {
 			return refused, nil // it was not sent
 		}
 	}
+	forget := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	became, results, err := exchange(conn, b, deadline)
+	if !forget() && err == nil { // there is an answer, but the connection is closed
+		return became, results
+	}
 	if err != nil {
 		_ = conn.Close()
 		f.drop(address) // the others are of the same time

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"trackway"
+	"trackway/internal/api/position"
 	"trackway/internal/api/rest"
 	"trackway/internal/format/tracking"
 )
@@ -76,6 +77,9 @@ func (c *call) head(status, length int) {
 	}
 	if length >= 0 {
 		h["Content-Length"] = []string{strconv.Itoa(length)}
+	}
+	if c.shared != nil {
+		h[position.Header] = []string{c.shared.Position()}
 	}
 	c.status = status
 	c.w.WriteHeader(status)

@@ -12,6 +12,7 @@ import (
 	"trackway/internal/api/body"
 	"trackway/internal/api/cors"
 	"trackway/internal/api/permit"
+	"trackway/internal/api/position"
 	"trackway/internal/api/request"
 	"trackway/internal/api/room"
 	"trackway/internal/auth"
@@ -32,6 +33,7 @@ type front struct {
 	lingering *room.Places  // connections that are read after the answer
 	rest      time.Duration // that the rest of a small body may take, after the answer
 	log       *slog.Logger
+	shared    position.Log // nil: the server stands alone
 
 	warnedForwarded atomic.Bool // an untrusted peer sent a forwarded address; said once
 }
@@ -98,11 +100,21 @@ func (c *call) steps(ctx context.Context) {
 	if err != nil {
 		c.observer.refused(c, err)
 	} else {
-		err = c.route.do(c)
+		err = c.carryOut(ctx)
 	}
 	if err != nil {
 		c.fail(err)
 	}
+}
+
+// carryOut does what the call asks for, once this server may answer it.
+func (c *call) carryOut(ctx context.Context) error {
+	if c.route.current {
+		if err := position.Await(ctx, c.shared, c.r); err != nil {
+			return err
+		}
+	}
+	return c.route.do(c)
 }
 
 // enter checks the key and reads the body. An error is a refusal.

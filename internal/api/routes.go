@@ -32,6 +32,7 @@ type route struct {
 	format  *format.Format             // how the callers speak
 	stream  bool                       // the answer goes on for as long as the caller stays
 	maxBody int                        // bytes; 0: there is no body
+	current bool                       // it reads what other servers of a cluster may have changed
 	place   func(*places) *room.Places // which the dashboard needs; nil: none
 	do      func(*call) error          // nil: the dashboard answers
 	dialect *dialect.Route             // nil: it is a route of this server's own API
@@ -56,13 +57,13 @@ func (s *Server) ownRoutes() []route {
 		{method: "POST", path: trackPath + tracking.Clicks, needs: trackway.SetEvents, format: tracking.Single(tracking.Clicks), maxBody: maxSingleBody, do: s.takes},
 		{method: "POST", path: trackPath + "batch", format: tracking.Batch, maxBody: maxBatchBody, do: s.takes},
 
-		{method: "POST", path: dataPath + "customers/export-one", needs: trackway.GetCustomers, format: tracking.Data, maxBody: maxSmallBody, do: s.reads((*reading).exportOne)},
-		{method: "POST", path: dataPath + "customers/events", needs: trackway.GetEvents, format: tracking.Data, maxBody: maxSmallBody, do: s.reads((*reading).events)},
-		{method: "POST", path: dataPath + "customers/attributes", needs: trackway.GetCustomers, format: tracking.Data, maxBody: maxSmallBody, do: s.reads((*reading).attributes)},
-		{method: "POST", path: dataPath + "customers/export", needs: trackway.GetCustomers, format: tracking.Data, maxBody: maxSmallBody, do: s.reads((*reading).export)},
+		{method: "POST", path: dataPath + "customers/export-one", needs: trackway.GetCustomers, format: tracking.Data, maxBody: maxSmallBody, current: true, do: s.reads((*reading).exportOne)},
+		{method: "POST", path: dataPath + "customers/events", needs: trackway.GetEvents, format: tracking.Data, maxBody: maxSmallBody, current: true, do: s.reads((*reading).events)},
+		{method: "POST", path: dataPath + "customers/attributes", needs: trackway.GetCustomers, format: tracking.Data, maxBody: maxSmallBody, current: true, do: s.reads((*reading).attributes)},
+		{method: "POST", path: dataPath + "customers/export", needs: trackway.GetCustomers, format: tracking.Data, maxBody: maxSmallBody, current: true, do: s.reads((*reading).export)},
 		{method: "POST", path: dataPath + "customers/anonymize", needs: trackway.GDPR, format: tracking.Data, maxBody: maxSmallBody, do: s.erases((*erasing).anonymize)},
 		{method: "POST", path: dataPath + "customers/anonymize_bulk", needs: trackway.GDPR, format: tracking.Data, maxBody: maxBulkBody, do: s.erases((*erasing).anonymizeBulk)},
-		{method: "GET", path: dataPath + "consent/categories", format: tracking.OpenData, do: s.reads((*reading).consentCategories)},
+		{method: "GET", path: dataPath + "consent/categories", format: tracking.OpenData, current: true, do: s.reads((*reading).consentCategories)},
 
 		{method: "GET", path: "/api/servers", open: true, format: tracking.Open, do: s.serves((*serving).serverList)},
 		{method: "GET", path: "/api/srvlist", open: true, format: tracking.Own, do: s.serves((*serving).serverNames)},
@@ -74,13 +75,13 @@ func (s *Server) ownRoutes() []route {
 		{method: "GET", path: "/api/limits/record", server: true, needs: trackway.Admin, format: tracking.Own, do: s.aboutLimits((*limiting).record)},
 		{method: "POST", path: "/api/limits/record", server: true, needs: trackway.Admin, format: tracking.Own, maxBody: maxSmallBody, do: s.aboutLimits((*limiting).record)},
 
-		{method: "GET", path: projectPath + "customers", needs: trackway.GetCustomers, format: tracking.Own, do: s.reads((*reading).customers)},
-		{method: "GET", path: projectPath + "customers/{id}", needs: trackway.GetCustomers, format: tracking.Own, do: s.reads((*reading).customer)},
-		{method: "GET", path: projectPath + "customers/{id}/events", needs: trackway.GetEvents, format: tracking.Own, do: s.reads((*reading).timeline)},
+		{method: "GET", path: projectPath + "customers", needs: trackway.GetCustomers, format: tracking.Own, current: true, do: s.reads((*reading).customers)},
+		{method: "GET", path: projectPath + "customers/{id}", needs: trackway.GetCustomers, format: tracking.Own, current: true, do: s.reads((*reading).customer)},
+		{method: "GET", path: projectPath + "customers/{id}/events", needs: trackway.GetEvents, format: tracking.Own, current: true, do: s.reads((*reading).timeline)},
 		{method: "GET", path: projectPath + "erasures", needs: trackway.GDPR, format: tracking.Own, do: s.erases((*erasing).erasures)},
-		{method: "GET", path: projectPath + "events", needs: trackway.GetEvents, format: tracking.Own, do: s.reads((*reading).projectEvents)},
-		{method: "GET", path: projectPath + "stats", needs: trackway.GetEvents, format: tracking.Own, do: s.reads((*reading).stats)},
-		{method: "GET", path: projectPath + "usage", needs: trackway.Admin, format: tracking.Own, do: s.reads((*reading).projectUsage)},
+		{method: "GET", path: projectPath + "events", needs: trackway.GetEvents, format: tracking.Own, current: true, do: s.reads((*reading).projectEvents)},
+		{method: "GET", path: projectPath + "stats", needs: trackway.GetEvents, format: tracking.Own, current: true, do: s.reads((*reading).stats)},
+		{method: "GET", path: projectPath + "usage", needs: trackway.Admin, format: tracking.Own, current: true, do: s.reads((*reading).projectUsage)},
 
 		{method: "GET", path: "/openapi.yaml", open: true, free: true, format: tracking.Own, do: document(contract)},
 		{method: "GET", path: "/about/api", open: true, free: true, format: tracking.Own, do: document(about)},

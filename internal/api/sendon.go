@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
 	"trackway"
 	"trackway/internal/api/cors"
+	"trackway/internal/api/request"
 	"trackway/internal/ask"
 )
 
@@ -45,7 +45,7 @@ func (c *serving) sendOn() error {
 		status = http.StatusFound
 	}
 	h := c.w.Header()
-	h["Location"] = []string{strings.TrimRight(to.URL, "/") + sameOf(c.r.URL)}
+	h["Location"] = []string{strings.TrimRight(to.URL, "/") + request.Same(c.r.URL)}
 	h["Cache-Control"] = noStore
 	return c.answer(status, fmt.Appendf(nil, `{"server":%q}`, to.Name)) // a name has nothing to be escaped
 }
@@ -54,23 +54,4 @@ var errNoServer = &trackway.Error{Code: trackway.Overloaded, Msg: "No such serve
 
 func unknownServer(field string) error {
 	return ask.Invalid(field, "one that /api/servers tells")
-}
-
-// sameOf returns path and query of an address, without the parameters that
-// chose the server.
-func sameOf(u *url.URL) string {
-	path := u.EscapedPath()
-	if !strings.HasPrefix(path, "/") {
-		path = "/"
-	}
-	var kept []string
-	for pair := range strings.SplitSeq(u.RawQuery, "&") {
-		if name, _, _ := strings.Cut(pair, "="); name != "server" && name != "region" && pair != "" {
-			kept = append(kept, pair)
-		}
-	}
-	if len(kept) == 0 {
-		return path
-	}
-	return path + "?" + strings.Join(kept, "&")
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/api/request"
 	"trackway/internal/fleet"
 )
 
@@ -63,7 +64,7 @@ func TestSentOn(t *testing.T) {
 	f.servers.fleet.Reload(self, []fleet.Server{{Name: "ts2.us", URL: "http://ts2.us/"}})
 	f.servers.fleet.Stop()
 	check(t, ask("GET", "/", "tracking.example.com"), 503, "No such server is up")
-	if got := sameOf(httptest.NewRequest(http.MethodGet, "http://x", nil).URL); got != "/" || strings.Contains(got, "x") {
+	if got := request.Same(httptest.NewRequest(http.MethodGet, "http://x", nil).URL); got != "/" || strings.Contains(got, "x") {
 		t.Errorf("got %q, want /", got)
 	}
 }

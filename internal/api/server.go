@@ -22,6 +22,7 @@ import (
 
 	"trackway"
 	"trackway/internal/api/body"
+	"trackway/internal/api/position"
 	"trackway/internal/api/request"
 	"trackway/internal/api/rest"
 	"trackway/internal/api/room"
@@ -58,7 +59,8 @@ type Eraser interface {
 	Erasures(project uint32) ([]query.Erasure, error)
 }
 
-// Config has the parts of a server. All fields are required.
+// Config has the parts of a server. All fields are required, unless they say
+// what nil means.
 type Config struct {
 	Access   Access
 	Limits   *limit.Limiter
@@ -74,9 +76,10 @@ type Config struct {
 	Version  string // the program's
 	Log      *slog.Logger
 	Registry prometheus.Registerer
-	Bodies   int // bytes that all bodies may take together; 0: 256 MiB
-	Answers  int // bytes that all answers that are made whole may take together; 0: 128 MiB
-	CPUs     int // processors for which refusals are paced; 0: as many as may run Go code
+	Bodies   int          // bytes that all bodies may take together; 0: 256 MiB
+	Answers  int          // bytes that all answers that are made whole may take together; 0: 128 MiB
+	CPUs     int          // processors for which refusals are paced; 0: as many as may run Go code
+	Shared   position.Log // nil: the server stands alone
 
 	Dashboard Dashboard     // answers what the dashboard's pages ask
 	Built     web.Dashboard // its files
@@ -121,7 +124,7 @@ func New(c Config) *Server {
 		front: &front{
 			bodies: body.NewIntake(cmp.Or(c.Bodies, maxBodiesInMemory), c.Registry), limits: c.Limits, traffic: c.Traffic, pace: pace.New(now, cmp.Or(c.CPUs, runtime.GOMAXPROCS(0))),
 			observer:  &observer{limits: c.Limits, live: c.Live, rates: c.Rates, watch: c.Watch, metrics: newMetrics(c.Registry)},
-			lingering: places.lingering, rest: rest.Time, log: c.Log,
+			lingering: places.lingering, rest: rest.Time, log: c.Log, shared: c.Shared,
 		},
 		mux: http.NewServeMux(), ids: request.NewIDs(), ingest: c.Ingest, eraser: c.Eraser, dashboard: c.Dashboard, built: &c.Built,
 		reader:   &reader{store: c.Store, places: places, answers: answers, process: []byte(rand.Text()), patience: queryTime},

@@ -159,7 +159,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 		Access: p.access, Limits: s.limits, Ingest: s.ingest, Store: s.store, Eraser: eraser{s.store, s.live},
 		Fleet: s.fleet, History: s.history, Watch: callers, Traffic: s.traffic, Rates: meter, Live: s.live, Dashboard: s.dashboard, Built: built,
 		Version: s.Version, Log: s.Log, Registry: reg, Bodies: s.budget.Memory.Bodies, Answers: s.budget.Memory.Answers,
-		CPUs: s.Processors,
+		CPUs: s.Processors, Shared: s.shared(),
 	})
 	return nil
 }

@@ -170,10 +170,6 @@ func (g gathering) Refused(project uint32, at trackway.Micros, n int) error {
 	return nil
 }
 
-// readTime limits how long a reader waits for this server to apply what it has
-// acknowledged.
-const readTime = time.Second
-
 // handler returns the handler of the public listener. At a member, a reader
 // sees what the same server has acknowledged before: the leader may have
 // applied it a moment earlier. Calls that only write do not wait.
@@ -189,7 +185,7 @@ func (s *server) handler(plain []string) http.Handler {
 			}
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), readTime)
-		s.member.raft.Load().Await(ctx)
+		s.member.raft.Load().Reach(ctx, 0)
 		cancel()
 		s.api.ServeHTTP(w, r)
 	})

@@ -231,3 +231,31 @@ func TestClusterAllKilled(t *testing.T) {
 	}
 	l.check(t, c.servers[0])
 }
+
+// TestClusterPosition: a client that sends a position along, or asks for strong
+// consistency, reads at one server what it has written at another.
+func TestClusterPosition(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3)
+	const rounds = 20
+	for n := 1; n <= rounds; n++ {
+		writer, reader, strong := c.servers[n%3], c.servers[(n+1)%3], c.servers[(n+2)%3]
+		wrote := writer.do(t, request{path: "/track/v2/projects/{token}/customers/events", body: encode(t, map[string]any{
+			"customer_ids": map[string]any{"registered": "person-1"}, "event_type": "visit", "properties": map[string]any{"n": n},
+		})})
+		position := wrote.header.Get("Trackway-Position")
+		if !wrote.success() || position == "" {
+			t.Fatalf("got %v, position %q", wrote, position)
+		}
+		const path = "/api/projects/{token}/customers/registered=person-1/events"
+		if got := strings.Count(string(reader.do(t, request{path: path, header: map[string]string{"Trackway-Position": position}}).body), `"visit"`); got != n {
+			t.Errorf("after %d events, another server shows %d at position %s", n, got, position)
+		}
+		if got := strings.Count(string(strong.do(t, request{path: path + "?consistency=strong"}).body), `"visit"`); got != n {
+			t.Errorf("after %d events, a strong reader sees %d", n, got)
+		}
+	}
+	if got := c.servers[0].do(t, request{path: "/api/projects/{token}/customers", header: map[string]string{"Trackway-Position": "0.99999999"}}); got.status != 400 {
+		t.Errorf("a position that no server has: got %v", got)
+	}
+}

@@ -12,7 +12,7 @@ var (
 	anyOrigin = []string{"*"}
 	byOrigin  = []string{"Origin"}
 	byAsked   = []string{"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"}
-	exposed   = []string{"X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, X-Served-By"}
+	exposed   = []string{"X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id, X-Served-By, Trackway-Position"}
 	usual     = []string{"Authorization, Content-Type, Content-Encoding, X-Request-Id"} // if a page does not ask
 	aDay      = []string{"86400"}
 )

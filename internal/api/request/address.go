@@ -53,3 +53,22 @@ func Parameter(query, name string) string {
 	}
 	return values.Get(name)
 }
+
+// Same returns path and query of an address, without the parameters that choose
+// a server.
+func Same(u *url.URL) string {
+	path := u.EscapedPath()
+	if !strings.HasPrefix(path, "/") {
+		path = "/"
+	}
+	var kept []string
+	for pair := range strings.SplitSeq(u.RawQuery, "&") {
+		if name, _, _ := strings.Cut(pair, "="); name != "server" && name != "region" && pair != "" {
+			kept = append(kept, pair)
+		}
+	}
+	if len(kept) == 0 {
+		return path
+	}
+	return path + "?" + strings.Join(kept, "&")
+}

@@ -27,7 +27,7 @@ const (
 
 // Append has the servers agree on an entry, and applies it. Then the entry is
 // on the disks of most of them and holds its results. This server may apply
-// commands a little later than the leader: see [Log.Await]. All other entries
+// commands a little later than the leader: see [Log.Reach]. All other entries
 // are applied here, too.
 //
 // If it is not known what became of the entry, Append sends it again, and it

@@ -103,12 +103,6 @@ func (l *Log) CatchUp(ctx context.Context) error {
 	return l.Append(ctx, new(entry.Register)) // registers nothing
 }
 
-// Await waits until this server has applied everything that was acknowledged to
-// its own appenders, or ctx ends.
-func (l *Log) Await(ctx context.Context) {
-	l.progress.await(l.acknowledged.Load(), ctx.Done(), l.closing)
-}
-
 // Clean removes from the files of this server's log everything that was applied
 // before the call, by appending something that it can keep. It waits a while
 // until the others have these entries, too: a server that lacks them gets the
@@ -143,7 +137,7 @@ func (l *Log) awaitOthers(ctx context.Context, index uint64) {
 	for _, address := range l.addresses() {
 		for address != l.o.Network.Advertise() {
 			got, err := l.askAt(ctx, change{Cluster: l.o.Name, Do: "progress"}, address)
-			if err == nil && got.Applied >= index || sleep.For(ctx, pause) != nil {
+			if err == nil && got.Index >= index || sleep.For(ctx, pause) != nil {
 				break
 			}
 		}
@@ -160,7 +154,7 @@ const changeTime = 15 * time.Second
 // connection of its own, and so is the answer.
 type change struct {
 	Cluster string // name of the cluster
-	Do      string // add, promote, remove or transfer; progress asks how far a server is
+	Do      string // add, promote, remove or transfer; progress and latest are questions
 	ID      string // of the server that is meant
 	Address string // host:port at which it is reached
 	Applied uint64 // how far its state goes
@@ -168,10 +162,10 @@ type change struct {
 
 // changed is the answer.
 type changed struct {
-	Error   string `json:",omitempty"`
-	Leader  string `json:",omitempty"` // host:port: ask this server instead
-	Behind  bool   `json:",omitempty"` // the server has too little of the log to get a vote
-	Applied uint64 `json:",omitempty"` // the last entry in the state of the server that answers
+	Error  string `json:",omitempty"`
+	Leader string `json:",omitempty"` // host:port: ask this server instead
+	Behind bool   `json:",omitempty"` // the server has too little of the log to get a vote
+	Index  uint64 `json:",omitempty"` // for progress, of the last entry in the state; for latest, of the last entry
 }
 
 const maxChange = 4 << 10 // bytes
@@ -198,7 +192,7 @@ func (l *Log) change(c change) changed {
 		return changed{Error: fmt.Sprintf("this cluster is %q, not %q: see cluster.name in the configuration", l.o.Name, c.Cluster)}
 	}
 	if c.Do == "progress" {
-		return changed{Applied: l.progress.reached()}
+		return changed{Index: l.progress.reached()}
 	}
 	if l.raft.State() != hraft.Leader {
 		if at, _ := l.raft.LeaderWithID(); at != "" {
@@ -206,8 +200,11 @@ func (l *Log) change(c change) changed {
 		}
 		return changed{Error: "no server leads the cluster at the moment"}
 	}
+	var index uint64
 	var err error
 	switch c.Do {
+	case "latest":
+		index, err = l.lastCommand()
 	case "add":
 		err = l.admit(c)
 	case "promote":
@@ -225,7 +222,7 @@ func (l *Log) change(c change) changed {
 	if err != nil {
 		return changed{Error: err.Error()}
 	}
-	return changed{}
+	return changed{Index: index}
 }
 
 // admit makes a server a member without a vote. If the address belonged to

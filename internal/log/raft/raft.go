@@ -138,6 +138,7 @@ type Log struct {
 
 	acknowledged atomic.Uint64 // index of the last entry that was acknowledged to an appender here
 	progress     progress      // of the machine
+	latest       questions
 
 	gathering gathering
 	flights   chan struct{} // holds a value for each group under way

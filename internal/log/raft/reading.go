@@ -1,0 +1,96 @@
+package raft
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	hraft "github.com/hashicorp/raft"
+)
+
+// Position returns the index of an entry. Whatever this server has acknowledged
+// or applied so far is not after it.
+func (l *Log) Position() uint64 { return max(l.acknowledged.Load(), l.progress.reached()) }
+
+// Reach waits until this server has applied an entry and everything that was
+// acknowledged to its own appenders, or ctx ends. It reports whether that is
+// so.
+func (l *Log) Reach(ctx context.Context, index uint64) bool {
+	return l.progress.await(max(index, l.acknowledged.Load()), ctx.Done(), l.closing)
+}
+
+// Latest returns the index of an entry. Whatever any server has acknowledged
+// before the call is not after it. It asks the leader, and the leader asks most
+// of the others whether it still leads. Callers that come meanwhile share the
+// next question.
+func (l *Log) Latest(ctx context.Context) (uint64, error) {
+	l.latest.mu.Lock()
+	a := l.latest.next
+	if a == nil {
+		end, ok := l.begin()
+		if !ok {
+			l.latest.mu.Unlock()
+			return 0, ErrClosed
+		}
+		a = &answer{done: make(chan struct{})}
+		l.latest.next = a
+		go func() { //nolint:contextcheck // it answers all who wait
+			defer end()
+			l.askLatest(a)
+		}()
+	}
+	l.latest.mu.Unlock()
+	select {
+	case <-a.done:
+		return a.index, a.err
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+}
+
+// questions are the questions for the latest index. One is under way at a time.
+type questions struct {
+	one sync.Mutex // held by the question that is under way
+
+	mu   sync.Mutex
+	next *answer // of a question that was not asked yet; nil: nobody waits
+}
+
+type answer struct {
+	done  chan struct{} // closed when index and err are there
+	index uint64
+	err   error
+}
+
+func (l *Log) askLatest(a *answer) {
+	l.latest.one.Lock()
+	defer l.latest.one.Unlock()
+	l.latest.mu.Lock()
+	l.latest.next = nil // who comes from now on needs another answer
+	l.latest.mu.Unlock()
+	defer close(a.done)
+	ctx, cancel := context.WithTimeout(context.Background(), l.patience())
+	defer cancel()
+	var got changed
+	got, a.err = l.ask(ctx, change{Do: "latest"}, l.addresses())
+	a.index = got.Index
+}
+
+// lastCommand returns the index of the last entry in this server's log that
+// machines apply. If this server does not lead any more, it returns an error.
+func (l *Log) lastCommand() (uint64, error) {
+	if err := l.raft.VerifyLeader().Error(); err != nil {
+		return 0, err
+	}
+	for index := l.raft.LastIndex(); ; index-- {
+		var e hraft.Log
+		switch err := l.store.GetLog(index, &e); {
+		case errors.Is(err, hraft.ErrLogNotFound):
+			return l.progress.reached(), nil // the snapshot covers the rest
+		case err != nil:
+			return 0, err
+		case e.Type == hraft.LogCommand:
+			return index, nil
+		}
+	}
+}

@@ -12,6 +12,10 @@ func TestLatest(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3, Options{})
 	l := ledger{became: make(map[string]error)}
+	l.fill(t, c.servers[0].log, 1)
+	for _, s := range c.servers { // each knows the others now
+		s.machine.await(c.servers[0].log.Position())
+	}
 	for i := range 20 {
 		writer, reader := c.servers[i%3].log, c.servers[(i+1)%3].log
 		l.fill(t, writer, 1)
@@ -34,8 +38,8 @@ func TestLatest(t *testing.T) {
 	l.check(t, c.wantEqual())
 }
 
-// TestLatestOfOldLeader: a leader that is cut off does not name an entry: the
-// others may have acknowledged more.
+// TestLatestOfOldLeader: a leader that is cut off does not name an entry, once
+// the others have acknowledged more.
 func TestLatestOfOldLeader(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3, Options{})
@@ -43,6 +47,7 @@ func TestLatestOfOldLeader(t *testing.T) {
 	old := c.awaitLeader()
 	l.fill(t, old.log, 5)
 	c.sever(old, true, c.except(old)...)
+	l.fill(t, c.except(old)[0].log, 5)
 	if index, err := old.log.lastCommand(); err == nil {
 		t.Errorf("it names %d", index)
 	}
@@ -51,7 +56,6 @@ func TestLatestOfOldLeader(t *testing.T) {
 	if index, err := old.log.Latest(ctx); err == nil {
 		t.Errorf("got %d", index)
 	}
-	l.fill(t, c.except(old)[0].log, 5)
 	c.sever(old, false, c.except(old)...)
 	c.settle()
 	l.check(t, c.wantEqual())

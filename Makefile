@@ -90,8 +90,8 @@ TWICE := internal/\(store\|api\)$$
 
 .PHONY: test
 test: test-deps test-js $(if $(PYTHON),python,no-python) $(if $(NPM),test-web,no-web) ## install what the tests need and run them all, with the race detector
-	TRACKWAY_REQUIRE='$(TRACKWAY_REQUIRE)' $(GO) test -race -timeout 40m $$($(GO) list $(PKG) | grep -v -e $(HEAVY) -e '$(TWICE)')
-	@packages=$$($(GO) list $(PKG) | grep -e $(HEAVY) -e '$(TWICE)'); [ -z "$$packages" ] || $(GO) test -race -short -timeout 40m $$packages
+	TRACKWAY_REQUIRE='$(TRACKWAY_REQUIRE)' $(GO) test -race -timeout 40m $$($(GO) list $(PKG) | grep -v $(HEAVY) -e '$(TWICE)')
+	@packages=$$($(GO) list $(PKG) | grep $(HEAVY) -e '$(TWICE)'); [ -z "$$packages" ] || $(GO) test -race -short -timeout 40m $$packages
 	@packages=$$($(GO) list $(PKG) | grep -e '$(TWICE)'); [ -z "$$packages" ] || $(GO) test -timeout 40m $$packages
 
 # A test that lacks something skips and says so (`-v` shows it). Slow tests do

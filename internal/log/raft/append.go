@@ -12,6 +12,7 @@ import (
 
 	hraft "github.com/hashicorp/raft"
 
+	"trackway"
 	"trackway/internal/entry"
 )
 
@@ -19,6 +20,7 @@ import (
 const (
 	maxCommands = 1024      // of a group of requests
 	maxBytes    = 256 << 10 // of a group; one request alone may have more
+	maxRequest  = 4 << 20   // of a request; what it has more of goes into another entry
 	maxEntry    = 8 << 20   // of any entry
 
 	maxFlights = 4  // groups of this server that are under way
@@ -99,22 +101,33 @@ func (g *gathering) close(gr *group) {
 	}
 }
 
+// Upper bounds of encoded numbers, and of the fields of a command that have a
+// fixed size.
+const (
+	numberBytes = 10
+	fixedBytes  = 64
+)
+
 // size returns an upper bound of the bytes of an encoded request.
 func size(q *entry.Request) int {
-	const number, fixed = 10, 64
-	n := number
+	n := numberBytes
 	for i := range q.Commands {
-		c := &q.Commands[i]
-		n += fixed + len(c.Type)
-		for _, id := range c.IDs {
-			n += number + len(id.Name) + len(id.Value)
-		}
-		if id := c.Unheld; id != nil {
-			n += number + len(id.Name) + len(id.Value)
-		}
-		for _, p := range c.Properties {
-			n += number + len(p.Name) + len(p.Value)
-		}
+		n += sizeOf(&q.Commands[i])
+	}
+	return n
+}
+
+// sizeOf returns an upper bound of the bytes of an encoded command.
+func sizeOf(c *trackway.Command) int {
+	n := fixedBytes + len(c.Type)
+	for _, id := range c.IDs {
+		n += numberBytes + len(id.Name) + len(id.Value)
+	}
+	if id := c.Unheld; id != nil {
+		n += numberBytes + len(id.Name) + len(id.Value)
+	}
+	for _, p := range c.Properties {
+		n += numberBytes + len(p.Name) + len(p.Value)
 	}
 	return n
 }
@@ -123,6 +136,9 @@ func size(q *entry.Request) int {
 func (l *Log) commands(c *entry.Commands) error {
 	if len(c.Requests) == 0 {
 		return nil
+	}
+	for i := range c.Requests {
+		shorten(&c.Requests[i])
 	}
 	g, place := l.gathering.join(c.Requests)
 	if place == 0 {
@@ -136,6 +152,23 @@ func (l *Log) commands(c *entry.Commands) error {
 		err = cmp.Or(err, c.Requests[i].Err)
 	}
 	return err
+}
+
+// shorten leaves out the last commands of a request that is too large for one
+// entry. Its appender sees in Done that they were not carried out.
+func shorten(q *entry.Request) {
+	bytes := 0
+	for i := range q.Commands {
+		bytes += sizeOf(&q.Commands[i])
+		if i == 0 || bytes <= maxRequest {
+			continue
+		}
+		q.Commands, q.Results = q.Commands[:i], q.Results[:i]
+		if q.Contents != nil {
+			q.Contents = q.Contents[:i]
+		}
+		return
+	}
 }
 
 // lead sends a group, once fewer groups are under way. Meanwhile, others join

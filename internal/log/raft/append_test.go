@@ -101,6 +101,40 @@ func TestErrorsAreAnswered(t *testing.T) {
 	}
 }
 
+// TestLargeRequest: a request that is too large for an entry is carried out in
+// several.
+func TestLargeRequest(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, Options{})
+	log := c.servers[0].log
+	const n = 14 // of a megabyte each
+	large := &entry.Commands{Requests: make([]entry.Request, 1)}
+	q := &large.Requests[0]
+	for i := range n {
+		one := visit(fmt.Sprintf("large%d", i)).Requests[0]
+		one.Commands[0].Properties = append(one.Commands[0].Properties, trackway.Property{Name: "p", Value: []byte(`"` + strings.Repeat("x", 1<<20) + `"`)})
+		q.Commands, q.Results = append(q.Commands, one.Commands...), append(q.Results, one.Results...)
+	}
+	done, entries := 0, 0
+	for rest := *q; len(rest.Commands) > 0; entries++ {
+		e := &entry.Commands{Requests: []entry.Request{rest}}
+		if err := log.Append(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+		more := e.Requests[0].Done
+		rest.Commands, rest.Results = rest.Commands[more:], rest.Results[more:]
+		done += more
+	}
+	for i, r := range q.Results {
+		if r.Seq == 0 {
+			t.Errorf("command %d was not carried out", i)
+		}
+	}
+	if done != n || entries < 2 {
+		t.Errorf("%d commands in %d entries", done, entries)
+	}
+}
+
 // TestRefusals: an entry that cannot be sent is refused at once.
 func TestRefusals(t *testing.T) {
 	t.Parallel()
@@ -173,5 +207,20 @@ func TestGroupsAreBounded(t *testing.T) {
 	}
 	if len(all) < 10 {
 		t.Errorf("%d groups only", len(all))
+	}
+}
+
+// TestFaultBeforeRestart: a fault is reported, even if the server has to be
+// opened again for another reason.
+func TestFaultBeforeRestart(t *testing.T) {
+	t.Parallel()
+	var got []error
+	l := Log{o: Options{Fatal: func(err error) { got = append(got, err) }}, failed: make(chan struct{})}
+	fault := errors.New("the disk has failed")
+	for _, err := range []error{ErrRestart, ErrRestart, fault} {
+		l.fatal(err)
+	}
+	if len(got) != 2 || !errors.Is(got[0], ErrRestart) || !errors.Is(got[1], fault) {
+		t.Errorf("got %v", got)
 	}
 }

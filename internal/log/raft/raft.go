@@ -266,15 +266,19 @@ func (l *Log) identify() (string, error) {
 // ID returns this server's id.
 func (l *Log) ID() string { return hex.EncodeToString(l.origin[:]) }
 
-// fatal says that this server cannot go on.
+// fatal says that this server cannot go on. A fault is reported even if the
+// server was to be opened again anyway: it must not go on with such a disk.
 func (l *Log) fatal(err error) {
+	report := false
 	l.once.Do(func() {
 		l.failure.Store(&err)
 		close(l.failed)
-		if l.o.Fatal != nil {
-			l.o.Fatal(err)
-		}
+		report = true
 	})
+	report = report || errors.Is(l.broken(), ErrRestart) && !errors.Is(err, ErrRestart)
+	if report && l.o.Fatal != nil {
+		l.o.Fatal(err)
+	}
 }
 
 // broken returns why this server cannot go on, or nil.

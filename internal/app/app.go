@@ -8,9 +8,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,8 +48,10 @@ var errAgain = errors.New("the server starts again")
 // store, and returns nil if everything has stopped cleanly. A member of a
 // cluster whose data was replaced begins again.
 func Run(ctx context.Context, setup Setup) error {
+	ready, first := setup.Ready, new(sync.Once)
+	setup.Ready = func(public, ops net.Addr) { first.Do(func() { ready(public, ops) }) }
 	for {
-		err := run(ctx, setup)
+		err := run(ctx, &setup)
 		if !errors.Is(err, errAgain) {
 			return err
 		}
@@ -55,9 +59,10 @@ func Run(ctx context.Context, setup Setup) error {
 	}
 }
 
-func run(ctx context.Context, setup Setup) (err error) {
+func run(ctx context.Context, setup *Setup) (err error) {
 	cfg, log, reg := setup.Config, setup.Log, newRegistry()
-	s := &server{Setup: setup}
+	s := &server{Setup: *setup}
+	defer func() { setup.Config = s.Config }() // a reload may have replaced it
 	closing := func(f func() error) { err = errors.Join(err, f()) }
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer func() {

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trackway/internal/config/membership"
@@ -43,30 +44,13 @@ type member struct {
 // openMember opens the store of a member, and the log over it. From then on,
 // the server takes part in the cluster.
 func (s *server) openMember(ctx context.Context, reg *prometheus.Registry, again func()) error {
-	dir, err := memberDir(s.Config.DataDir, s.Log)
-	if err != nil {
-		return err
-	}
-	state := filepath.Join(dir, datadir.State)
-	if err := raft.Settle(nil, state); err != nil {
-		return fmt.Errorf("put the state of another server in its place: %w", err)
-	}
 	m := &member{cfg: s.Config.Cluster, log: s.Log, again: again}
-	if err := m.connect(ctx); err != nil {
+	// First, so that a wrong configuration leaves the data as it is.
+	err := m.connect(ctx)
+	if err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
-	o := s.storeOptions(reg)
-	o.Open = func(r store.Replica) (store.Log, error) { //nolint:contextcheck // the log works until it is closed
-		opened, err := raft.Open(machine{r, state}, raft.Options{
-			Dir: filepath.Join(dir, datadir.Log), Network: m.network, Name: m.cfg.Name, Heartbeat: m.cfg.Heartbeat, Log: s.Log, Fatal: m.fatal,
-		})
-		if err != nil {
-			return nil, err
-		}
-		m.raft.Store(opened)
-		return memberLog{opened, s.Log}, nil
-	}
-	s.store, err = store.Open(state, o) //nolint:contextcheck // the store works until it is closed
+	s.store, err = m.openStore(s.Config.DataDir, s.storeOptions(reg)) //nolint:contextcheck // the store works until it is closed
 	// Not before the log is open: it would turn others away, and they would not
 	// know what became of their entries.
 	m.serve(ctx)
@@ -77,6 +61,30 @@ func (s *server) openMember(ctx context.Context, reg *prometheus.Registry, again
 	s.member = m
 	reg.MustRegister(clusterCollector{m})
 	return nil
+}
+
+// openStore opens the store of a member in a data directory, and the log over
+// it.
+func (m *member) openStore(dataDir string, o store.Options) (*store.Store, error) {
+	dir, err := memberDir(dataDir, m.log)
+	if err != nil {
+		return nil, err
+	}
+	state := filepath.Join(dir, datadir.State)
+	if err := raft.Settle(nil, state); err != nil {
+		return nil, fmt.Errorf("put the state of another server in its place: %w", err)
+	}
+	o.Open = func(r store.Replica) (store.Log, error) {
+		opened, err := raft.Open(machine{r, state}, raft.Options{
+			Dir: filepath.Join(dir, datadir.Log), Network: m.network, Name: m.cfg.Name, Heartbeat: m.cfg.Heartbeat, Log: m.log, Fatal: m.fatal,
+		})
+		if err != nil {
+			return nil, err
+		}
+		m.raft.Store(opened)
+		return memberLog{opened, m.log}, nil
+	}
+	return store.Open(state, o)
 }
 
 // connect opens the port for the other servers.
@@ -307,10 +315,12 @@ func memberDir(dataDir string, log *slog.Logger) (string, error) {
 		return "", fmt.Errorf("%s holds the store of a server that stands alone (%s) and that of a member of a cluster (%s): move one of them away",
 			dataDir, datadir.Store, datadir.Partition)
 	}
-	if err := os.Rename(alone, state); err != nil {
-		return "", err
+	lock, err := vfs.Default.Lock(filepath.Join(alone, "LOCK")) // Pebble's
+	if err != nil {
+		return "", fmt.Errorf("%s: %w: %w", alone, store.ErrInUse, err)
 	}
-	return dir, errors.Join(syncDir(dir), syncDir(dataDir))
+	err = os.Rename(alone, state)
+	return dir, errors.Join(err, lock.Close(), syncDir(dir), syncDir(dataDir))
 }
 
 func syncDir(dir string) error {

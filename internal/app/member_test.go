@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -41,6 +42,29 @@ func TestMemberDir(t *testing.T) {
 	}
 	if _, err := memberDir(data, log); err == nil || !strings.Contains(err.Error(), "move one of them away") {
 		t.Errorf("got %v for two stores", err)
+	}
+}
+
+// TestMemberDirInUse: the store of a server that runs stays where it is.
+func TestMemberDirInUse(t *testing.T) {
+	t.Parallel()
+	data, log := t.TempDir(), slog.New(slog.DiscardHandler)
+	alone := filepath.Join(data, datadir.Store)
+	s, err := store.Open(alone, store.Options{Fatal: func(err error) { t.Error(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := memberDir(data, log); !errors.Is(err, store.ErrInUse) {
+		t.Errorf("got %v, want %v", err, store.ErrInUse)
+	}
+	if _, err := os.Stat(alone); err != nil {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := memberDir(data, log); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -226,6 +226,7 @@ func parse(name string, src []byte, flags Flags, lookup func(string) (string, bo
 // file.
 func load(path string, flags Flags, from surroundings, managed managedReader, checks []Check) (*doc, error) {
 	d := newDoc(path, from)
+	d.asked = path
 	src, err := d.source(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)

@@ -8,7 +8,8 @@ type doc struct {
 	surroundings
 
 	variables map[string]string // those of the environment with our prefix
-	path      string            // of the operator's file; empty if no file was read
+	asked     string            // the path of the operator's file, whether or not there is one
+	path      string            // the same; empty if no file was read
 	file      file
 	managed   managed
 	holders   []holder // the projects of file in its order, then those that only managed has

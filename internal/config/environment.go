@@ -68,8 +68,11 @@ func (d *doc) applyVariables() {
 		v := d.Part(s.Variable)
 		if at := s.Value.Addr().Interface(); scalar.Is(s.Value.Type()) {
 			v.ReadText(text, s.Value, s.Path)
-		} else if v.Read([]byte(text), at, s.Path); !v.Given(at) { // it is not YAML
-			d.Places[at] = document.Place{File: s.Variable, Field: s.Path, Bad: true}
+		} else if v.Read([]byte(text), at, s.Path); !v.Given(at) { // it is not YAML, or only white space and comments
+			p := document.Place{File: s.Variable, Field: s.Path, Bad: true}
+			if d.Places[at] = p; len(v.Problems) == 0 {
+				v.Problems = append(v.Problems, p.Problem("has no value: unset the variable, or give it one"))
+			}
 		}
 		d.Problems = append(d.Problems, v.Problems...)
 	}

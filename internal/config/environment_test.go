@@ -196,6 +196,15 @@ func TestProblemsOfVariables(t *testing.T) {
 			`TRACKWAY_PROJECTS:1:99: projects[0].keys[0].secrett: unknown key; known here: `,
 		},
 		{"TRACKWAY_PROJECTS=[s3cr3t", `TRACKWAY_PROJECTS:1:1: not YAML: sequence end token ']' not found`},
+		// Without these problems, there would be no project at all, or the limits of the file.
+		{"TRACKWAY_PROJECTS= \n", `TRACKWAY_PROJECTS: projects: has no value: unset the variable, or give it one`},
+		{"TRACKWAY_LIMITS=# - {name: a, paths: [/a], limit: 1, window: 1s}", `TRACKWAY_LIMITS: limits: has no value: unset the variable, or give it one`},
+		// A secret in the wrong place.
+		{"TRACKWAY_DESTINATIONS=postgres://u:s3cr3t@db/x", `TRACKWAY_DESTINATIONS:1:1: destinations: must be a list`},
+		{"TRACKWAY_DESTINATIONS=[postgres://u:s3cr3t@db/x]", `TRACKWAY_DESTINATIONS:1:2: destinations[0]: must hold keys and values`},
+		{"TRACKWAY_YAML=dashboard: s3cr3t", `TRACKWAY_YAML:1:12: dashboard: must hold keys and values`},
+		{"TRACKWAY_TLS_KEY=-----BEGIN PRIVATE KEY-----\ns3cr3t\n-----END PRIVATE KEY-----\n", `TRACKWAY_TLS_KEY: tls.key: must be the path of a PEM file, not the text in it`},
+		{"TRACKWAY_CLUSTER_TLS_KEY=-----BEGIN EC PRIVATE KEY-----\ns3cr3t", `TRACKWAY_CLUSTER_TLS_KEY: cluster.tls.key: must be the path of a PEM file, not the text in it`},
 		{"TRACKWAY_YAML=lissten: s3cr3t", `TRACKWAY_YAML:1:1: lissten: unknown key; known here: `},
 	} {
 		environ := []string{projects, c.environ}

@@ -86,7 +86,7 @@ func ChangeKeys(path string, flags Flags, change func(*Keys) error) (*Config, er
 
 // with returns the configuration with the given text as its managed file.
 func (d *doc) with(text []byte, flags Flags) (*Config, error) {
-	next, err := load(d.Name, flags, elsewhere, func(string) ([]byte, fs.FileMode, error) { return text, 0, nil }, nil)
+	next, err := load(d.asked, flags, elsewhere, func(string) ([]byte, fs.FileMode, error) { return text, 0, nil }, nil)
 	if err != nil {
 		return nil, err
 	}

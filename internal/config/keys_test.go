@@ -132,7 +132,7 @@ func TestManagedProblems(t *testing.T) {
 		},
 		"both are wrong": {
 			"listen: x\n" + operators, "version: 1\nkeys: x\n",
-			"data/managed.yaml:2:7: keys \"x\": must be a list, such as [a, b]\n" + `t.yaml:1:9: listen "x": must be host:port, such as 127.0.0.1:8080`,
+			"data/managed.yaml:2:7: keys: must be a list, such as [a, b]\n" + `t.yaml:1:9: listen "x": must be host:port, such as 127.0.0.1:8080`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -416,6 +416,21 @@ func TestOldFile(t *testing.T) {
 	}
 	if keys := cfg.Projects[0].Keys; len(keys) != 1 || keys[0].Name != "env" {
 		t.Errorf("got %+v, want key env alone", keys)
+	}
+}
+
+// TestChangeWithoutFile: without an operator's file, a change reads the
+// environment again, whatever files are in the working directory.
+func TestChangeWithoutFile(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("TRACKWAY_PROJECTS", demo)
+	write(t, "environment", "nonsense", 0o600) // as messages call what replaces the file
+	cfg, err := ChangeKeys("t.yaml", Flags{}, func(k *Keys) error {
+		_, _, err := k.Add("demo", "web", trackway.PublicKey, nil)
+		return err
+	})
+	if err != nil || len(cfg.Projects[0].Keys) != 1 {
+		t.Errorf("got %+v, %v", cfg, err)
 	}
 }
 

@@ -47,6 +47,12 @@ func (c *Config) CertificateFolder() string {
 // checkTLS checks where the certificate comes from.
 func (d *doc) checkTLS() {
 	t := &d.file.TLS
+	for _, path := range append(d.file.Cluster.Files(), &t.Cert, &t.Key) {
+		if strings.Contains(*path, "-----BEGIN ") { // perhaps a key, which no message may show
+			d.conceal(path)
+			d.report(path, "must be the path of a PEM file, not the text in it")
+		}
+	}
 	if (t.Cert == "") != (t.Key == "") {
 		d.report(t, "needs both cert and key, or neither")
 	}
@@ -94,7 +100,7 @@ func (d *doc) checkACME(a *ACME) {
 // soon.
 func (d *doc) checkCertificate(now time.Time) {
 	t := &d.file.TLS
-	if t.Cert == "" || t.Key == "" {
+	if t.Cert == "" || t.Key == "" || !d.good(&t.Cert, &t.Key) {
 		return
 	}
 	pair, err := certificate.Load(t.Cert, t.Key)

@@ -123,7 +123,7 @@ func (d *Doc) value(v reflect.Value, n ast.Node, field string) {
 func (d *Doc) sequence(v reflect.Value, n ast.Node, field string) {
 	seq, ok := n.(*ast.SequenceNode)
 	if !ok {
-		d.Report(v.Addr().Interface(), "must be a list, such as [a, b]")
+		d.misplaced(v, "must be a list, such as [a, b]")
 		return
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(seq.Values), len(seq.Values))) // never grown: places are addresses
@@ -133,10 +133,9 @@ func (d *Doc) sequence(v reflect.Value, n ast.Node, field string) {
 }
 
 func (d *Doc) mapping(v reflect.Value, n ast.Node, field string) {
-	at := v.Addr().Interface()
 	m, ok := n.(*ast.MappingNode)
 	if !ok {
-		d.Report(at, "must hold keys and values, such as {key: value}")
+		d.misplaced(v, "must hold keys and values, such as {key: value}")
 		return
 	}
 	fields := setting.Fields(v)
@@ -157,6 +156,34 @@ func (d *Doc) mapping(v reflect.Value, n ast.Node, field string) {
 		}
 		d.Problems = append(d.Problems, wrong)
 	}
+}
+
+// misplaced reports a text in place of a list or a section. If a secret belongs
+// into that, the text may be the secret, and is not shown.
+func (d *Doc) misplaced(v reflect.Value, msg string) {
+	at := v.Addr().Interface()
+	if holdsHidden(v.Type()) {
+		d.Conceal(at)
+	}
+	d.Report(at, "%s", msg)
+}
+
+// holdsHidden reports whether a value of type t, or a part of it, is hidden.
+func holdsHidden(t reflect.Type) bool {
+	switch {
+	case t == reflect.TypeFor[Hidden]():
+		return true
+	case scalar.Is(t):
+		return false
+	case t.Kind() == reflect.Slice:
+		return holdsHidden(t.Elem())
+	}
+	for f := range t.Fields() {
+		if f.Tag.Get("yaml") != "" && holdsHidden(f.Type) {
+			return true
+		}
+	}
+	return false
 }
 
 // pair decodes the value of one key. A missing value has no place of its own,

@@ -40,9 +40,9 @@ func (r *Recorder) readChoice() *choice {
 }
 
 // Switch starts or stops recording, whatever the configuration says. The choice
-// holds across restarts, until a configuration comes into force that says the
-// same: from then on the configuration decides again. When Switch returns nil,
-// the choice is on the disk. After an error nothing has changed.
+// holds across restarts, until the configuration in force says the same, perhaps
+// at once: from then on the configuration decides again. When Switch returns
+// nil, the choice is on the disk. After an error nothing has changed.
 func (r *Recorder) Switch(on bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -55,7 +55,9 @@ func (r *Recorder) Switch(on bool) error {
 	if err := durable.Replace(r.choicePath(), append(text, '\n'), ownerOnly); err != nil {
 		return fmt.Errorf("keep the choice whether to record calls: %w", err)
 	}
-	r.chosen = c
+	if r.chosen = c; on == r.settings.Record {
+		r.forgetLocked()
+	}
 	r.applyLocked(r.settings)
 	r.log.Info("recording of calls was switched", "on", on)
 	return nil

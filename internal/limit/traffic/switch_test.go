@@ -70,6 +70,12 @@ func TestSwitch(t *testing.T) {
 			if err := errors.Join(r.Switch(other.Record), r.Switch(configured.Record)); err != nil {
 				t.Fatal(err)
 			}
+			if _, err := os.Stat(r.choicePath()); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("got %v, want that the configuration decides again", err)
+			}
+			r.Reload(other)
+			says("when it was switched back, and then the configuration changed", other.Record)
+			r.Reload(configured)
 			r = r.again(t, configured)
 			says("when it was switched and switched back", configured.Record)
 			if h, err := r.Holding(); err != nil || !h.Switched.IsZero() {

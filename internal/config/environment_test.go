@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"trackway"
 	"trackway/internal/config/scalar"
 	"trackway/internal/config/setting"
 )
@@ -196,7 +197,7 @@ func TestProblemsOfVariables(t *testing.T) {
 			`TRACKWAY_PROJECTS:1:99: projects[0].keys[0].secrett: unknown key; known here: `,
 		},
 		{"TRACKWAY_PROJECTS=[s3cr3t", `TRACKWAY_PROJECTS:1:1: not YAML: sequence end token ']' not found`},
-		// Without these problems, there would be no project at all, or the limits of the file.
+		// Otherwise there would be no project at all, or the file's limits.
 		{"TRACKWAY_PROJECTS= \n", `TRACKWAY_PROJECTS: projects: has no value: unset the variable, or give it one`},
 		{"TRACKWAY_LIMITS=# - {name: a, paths: [/a], limit: 1, window: 1s}", `TRACKWAY_LIMITS: limits: has no value: unset the variable, or give it one`},
 		// A secret in the wrong place.
@@ -264,6 +265,21 @@ func TestNoFile(t *testing.T) {
 	}
 	if d.warnOfMode(0o644); len(d.Warnings) > 0 {
 		t.Errorf("got %v", d.Warnings)
+	}
+}
+
+// TestChangeWithoutFile: without an operator's file, a change reads the
+// environment again, whatever files are in the working directory.
+func TestChangeWithoutFile(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("TRACKWAY_PROJECTS", demo)
+	write(t, "environment", "nonsense", 0o600) // as messages call what replaces the file
+	cfg, err := ChangeKeys("t.yaml", Flags{}, func(k *Keys) error {
+		_, _, err := k.Add("demo", "web", trackway.PublicKey, nil)
+		return err
+	})
+	if err != nil || len(cfg.Projects[0].Keys) != 1 {
+		t.Errorf("got %+v, %v", cfg, err)
 	}
 }
 

@@ -419,21 +419,6 @@ func TestOldFile(t *testing.T) {
 	}
 }
 
-// TestChangeWithoutFile: without an operator's file, a change reads the
-// environment again, whatever files are in the working directory.
-func TestChangeWithoutFile(t *testing.T) {
-	t.Chdir(t.TempDir())
-	t.Setenv("TRACKWAY_PROJECTS", demo)
-	write(t, "environment", "nonsense", 0o600) // as messages call what replaces the file
-	cfg, err := ChangeKeys("t.yaml", Flags{}, func(k *Keys) error {
-		_, _, err := k.Add("demo", "web", trackway.PublicKey, nil)
-		return err
-	})
-	if err != nil || len(cfg.Projects[0].Keys) != 1 {
-		t.Errorf("got %+v, %v", cfg, err)
-	}
-}
-
 // If a check finds something missing, its place is in the operator's file,
 // whatever the managed file contains.
 func TestCheckBesideManaged(t *testing.T) {

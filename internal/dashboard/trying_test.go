@@ -89,7 +89,7 @@ func TestSimulate(t *testing.T) {
 	if err := json.Unmarshal(w.Body.Bytes(), &tried); err != nil || tried.Result.Policy.Refused != 5 || tried.Result.Policy.Callers != 2 {
 		t.Errorf("got %+v, %v", tried, err)
 	}
-	// the limit in force
+	// The limit in force.
 	wantOK(t, f.send(t, http.MethodGet, "/grid/simulate?policy=grid", ""), `"limit":15,"window":30`)
 	wantOK(t, f.send(t, http.MethodGet, "/grid/suggest?policy=grid&share=100&window=60", ""),
 		`"then":{"limit":10,"window":60,"callers_refused":0,"refused":0},"needed":9`)

@@ -40,9 +40,9 @@ func (r *Recorder) readChoice() *choice {
 }
 
 // Switch starts or stops recording, whatever the configuration says. The choice
-// holds across restarts, until the configuration in force says the same, perhaps
-// at once: from then on the configuration decides again. When Switch returns
-// nil, the choice is on the disk. After an error nothing has changed.
+// holds across restarts, until the configuration in force says the same,
+// perhaps at once: from then on the configuration decides again. When Switch
+// returns nil, the choice is on the disk. After an error nothing has changed.
 func (r *Recorder) Switch(on bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

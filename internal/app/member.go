@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trackway/internal/config/membership"
@@ -23,6 +22,7 @@ import (
 	"trackway/internal/log/raft/peer"
 	"trackway/internal/sleep"
 	"trackway/internal/store"
+	"trackway/internal/store/engine"
 )
 
 // member is this server's part in a cluster: the log, and the connections to
@@ -315,7 +315,7 @@ func memberDir(dataDir string, log *slog.Logger) (string, error) {
 		return "", fmt.Errorf("%s holds the store of a server that stands alone (%s) and that of a member of a cluster (%s): move one of them away",
 			dataDir, datadir.Store, datadir.Partition)
 	}
-	lock, err := vfs.Default.Lock(filepath.Join(alone, "LOCK")) // Pebble's
+	lock, err := engine.Lock(alone)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w: %w", alone, store.ErrInUse, err)
 	}

@@ -77,6 +77,27 @@ func TestFaults(t *testing.T) {
 	l.check(t, c.wantEqual())
 }
 
+// TestStopOfLeader: if the leader is stopped in order, another server leads
+// when it has stopped, even after restarts of the others.
+func TestStopOfLeader(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, Options{Heartbeat: 2 * time.Second})
+	l := ledger{became: make(map[string]error)}
+	for range 3 {
+		leader := c.awaitLeader()
+		for _, s := range c.servers {
+			l.fill(t, s.log, 2)
+		}
+		leader.stop()
+		if c.leader() == nil {
+			t.Error("no server leads")
+		}
+		leader.start()
+	}
+	c.settle()
+	l.check(t, c.wantEqual())
+}
+
 // TestSlowFollower: a server whose machine stands still does not hold up the
 // others, and catches up.
 func TestSlowFollower(t *testing.T) {

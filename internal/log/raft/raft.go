@@ -326,6 +326,8 @@ func (l *Log) Close() error {
 	if l.raft.State() == hraft.Leader && l.broken() == nil {
 		if err := l.raft.LeadershipTransfer().Error(); err != nil {
 			l.o.Log.Info("leadership was not handed over", "error", err)
+		} else {
+			l.awaitSuccessor()
 		}
 	}
 	l.o.Network.Handle(peer.Forward, l.o.Partition, l.origin, nil)
@@ -335,6 +337,27 @@ func (l *Log) Close() error {
 	l.leaders.stop()
 	l.forwarder.close()
 	return errors.Join(err, l.store.Close())
+}
+
+// awaitSuccessor waits a while until another server leads. It may need the vote
+// of this one: its connections to others may have ended since it used them
+// last.
+func (l *Log) awaitSuccessor() {
+	end := time.NewTimer(l.o.Heartbeat)
+	defer end.Stop()
+	for {
+		changed := l.leaders.next()
+		if address, id := l.raft.LeaderWithID(); address != "" && string(id) != l.ID() {
+			return
+		}
+		select {
+		case <-changed:
+		case <-end.C:
+			return
+		case <-l.failed:
+			return
+		}
+	}
 }
 
 // begin notes that something uses the log, until end is called. It returns

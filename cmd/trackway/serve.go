@@ -67,6 +67,9 @@ func (c *serveCommand) serve(ctx context.Context, out output, run server) error 
 	level.Set(cfg.Log.SlogLevel())
 	log := cfg.Log.Logger(out.stderr, level)
 	warn(log, warnings)
+	if cfg.File == "" && c.Config != config.TextVariable {
+		log.Info("there is no configuration file: the environment has the configuration", "file", c.Config)
+	}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
@@ -75,19 +78,7 @@ func (c *serveCommand) serve(ctx context.Context, out output, run server) error 
 	var told atomic.Bool
 	setup := app.Setup{
 		Config: cfg, Version: name, Log: log, Level: level, Hangup: hangup,
-		Load: func() (*config.Config, error) {
-			next, warnings, err := loadConfig(c.Config, c.settings)
-			warn(log, warnings)
-			switch {
-			case err != nil:
-				return nil, err
-			case next.File == "" && cfg.File != "":
-				return nil, fmt.Errorf("%s is gone", cfg.File)
-			case next.File == "":
-				log.Warn("the configuration is in the environment, which cannot change while the server runs: only the files that it names are read again")
-			}
-			return next, nil
-		},
+		Load: c.again(cfg.File, log),
 		Ready: func(public, ops net.Addr) {
 			log.Info("ready", "public", public.String(), "ops", ops.String())
 			if made != nil {
@@ -127,6 +118,26 @@ func (c *serveCommand) load(out output) (cfg *config.Config, warnings []config.P
 	}
 	cfg, warnings, err = loadConfig(c.Config, c.settings)
 	return cfg, warnings, &credentials, err
+}
+
+// again returns a function that reads the configuration for a reload. file is
+// the one that was read before, or empty. The server does not go on without a
+// file that it has read, even if the environment would do.
+func (c *serveCommand) again(file string, log *slog.Logger) func() (*config.Config, error) {
+	return func() (*config.Config, error) {
+		next, warnings, err := loadConfig(c.Config, c.settings)
+		warn(log, warnings)
+		switch {
+		case err != nil:
+			return nil, err
+		case next.File == "" && file != "":
+			return nil, fmt.Errorf("%s is gone", file)
+		case next.File == "":
+			log.Warn("the configuration is in the environment, which cannot change while the server runs: only the files that it names are read again")
+		}
+		file = next.File
+		return next, nil
+	}
 }
 
 // await returns what run returns. Once ctx has ended, it waits for at most

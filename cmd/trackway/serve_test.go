@@ -34,6 +34,36 @@ func serves(t *testing.T, c serveCommand, s server) (stdout, stderr string, err 
 	return out.String(), errs.String(), err
 }
 
+// TestFileComesAndGoes: the log says if there is no configuration file, since
+// its path may be misspelled. A file that was made later is read at a reload.
+// From then on it must be there.
+func TestFileComesAndGoes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "t.yaml")
+	t.Setenv("TRACKWAY_PROJECTS", "[{name: demo, token: 12345678-1234-1234-1234-123456789abc}]")
+	_, stderr, err := serves(t, serveCommand{configFile{path}, settings{}}, func(_ context.Context, setup app.Setup) error {
+		if cfg, err := setup.Load(); err != nil || cfg.File != "" {
+			t.Errorf("without a file: got %+v, %v", cfg, err)
+		}
+		if err := os.WriteFile(path, []byte("limits: []\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if cfg, err := setup.Load(); err != nil || cfg.File != path || len(cfg.Policies) > 0 {
+			t.Errorf("with a file: got %+v, %v", cfg, err)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := setup.Load(); err == nil || !strings.Contains(err.Error(), path+" is gone") {
+			t.Errorf("the file is gone: got %v", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	contains(t, "log", stderr, "there is no configuration file: the environment has the configuration")
+}
+
 func TestFirstServe(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "t.yaml")

@@ -283,6 +283,40 @@ func TestChangeWithoutFile(t *testing.T) {
 	}
 }
 
+// The variables that Kubernetes sets for a service of any likely name are no
+// settings, and lead to no warning.
+func TestServiceVariables(t *testing.T) {
+	t.Parallel()
+	services := []string{"TRACKWAY_"}
+	for _, s := range setting.All(reflect.ValueOf(new(file)).Elem()) {
+		services = append(services, s.Variable+"_")
+		for _, section := range s.Sections {
+			services = append(services, setting.Prefix+strings.ToUpper(strings.ReplaceAll(section.Path, ".", "_"))+"_")
+		}
+	}
+	var environ []string
+	for _, service := range services {
+		for name, value := range map[string]string{
+			"SERVICE_HOST": "10.0.0.1", "SERVICE_PORT": "8080", "SERVICE_PORT_HTTP": "8080", "PORT": "tcp://10.0.0.1:8080", "PORT_8080_TCP": "tcp://10.0.0.1:8080",
+			"PORT_8080_TCP_PROTO": "tcp", "PORT_8080_TCP_PORT": "8080", "PORT_8080_TCP_ADDR": "10.0.0.1",
+		} {
+			environ = append(environ, service+name+"="+value)
+		}
+	}
+	want, _, err := loadText(t, minimal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, warnings, err := loadText(t, minimal, environ...)
+	if err != nil || len(warnings) > 0 {
+		t.Fatalf("got %v, %v", warnings, err)
+	}
+	got.File, got.DataDir = want.File, want.DataDir
+	if diff := cmp.Diff(want, got, cmp.Comparer(comparePrefixes)); diff != "" {
+		t.Errorf("(-without +with the variables):\n%s", diff)
+	}
+}
+
 // A misspelled variable leads to a warning. Those of others do not.
 func TestUnknownVariables(t *testing.T) {
 	t.Parallel()

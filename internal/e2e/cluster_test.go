@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -24,6 +27,7 @@ var clusterRounds = flag.Int("cluster-rounds", 2, "how many `rounds` TestCluster
 type cluster struct {
 	t       *testing.T
 	dirs    []string
+	public  []string  // host:port for clients; a server that starts again keeps it
 	members []string  // host:port for the other servers
 	servers []*server // nil: it is down
 }
@@ -33,7 +37,7 @@ func newCluster(t *testing.T, n int) *cluster {
 	t.Helper()
 	c := &cluster{t: t, servers: make([]*server, n)}
 	for range n {
-		c.dirs, c.members = append(c.dirs, t.TempDir()), append(c.members, freeAddress(t))
+		c.dirs, c.public, c.members = append(c.dirs, t.TempDir()), append(c.public, freeAddress(t)), append(c.members, freeAddress(t))
 	}
 	for i := range n {
 		c.start(i)
@@ -62,7 +66,7 @@ func (c *cluster) start(i int) {
 	if err := os.WriteFile(c.config(i), []byte(config), 0o600); err != nil {
 		c.t.Fatal(err)
 	}
-	s := launch(c.t, c.dirs[i], "--config", c.config(i), "--data", filepath.Join(c.dirs[i], "data"))
+	s := launch(c.t, c.dirs[i], "--config", c.config(i), "--data", filepath.Join(c.dirs[i], "data"), "--listen", c.public[i])
 	s.log.private("person-", "visit-")
 	s.config = c.config(i)
 	c.servers[i] = s
@@ -257,5 +261,39 @@ func TestClusterPosition(t *testing.T) {
 	}
 	if got := c.servers[0].do(t, request{path: "/api/projects/{token}/customers", header: map[string]string{"Trackway-Position": "0.99999999"}}); got.status != 400 {
 		t.Errorf("a position that no server has: got %v", got)
+	}
+}
+
+// TestClusterRecover: a server that becomes the only member starts again within
+// its process. A reload that it had before stays in force, and systemd is told
+// once that it is ready.
+func TestClusterRecover(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "notify")
+	notified, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = notified.Close() }()
+	t.Setenv("NOTIFY_SOCKET", socket)
+	c := newCluster(t, 2)
+	leader := c.leader()
+	s := c.servers[1-leader]
+	config, err := os.ReadFile(s.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rotated = "public-key-rotated"
+	s.log.private(rotated)
+	s.configure(t, strings.ReplaceAll(string(config), publicKey, rotated))
+	s.reload(t, http.StatusOK, "reloaded")
+	c.servers[leader].kill(t)
+	c.command(1-leader, "recover", "--others-are-lost")
+	for key, want := range map[string]int{publicKey: http.StatusUnauthorized, rotated: http.StatusOK} {
+		if got := s.status(t, "/track/v2/projects/{token}/system/time", "Token "+key); got != want {
+			t.Errorf("a call with %s gets %d, want %d", key, got, want)
+		}
+	}
+	if err := s.cmd.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Errorf("the server has ended: %v", err)
 	}
 }

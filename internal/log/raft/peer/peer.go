@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -68,13 +69,14 @@ type Network struct {
 	o        Options
 	listener net.Listener
 
-	conns, unopened chan struct{} // hold a value for each such connection
-	serving         sync.WaitGroup
+	conns   chan struct{} // holds a value for each accepted connection
+	serving sync.WaitGroup
 
 	// mu guards the fields below. No connection is used under it.
 	mu       sync.Mutex
 	closed   bool
 	open     map[net.Conn]struct{} // accepted
+	silent   []net.Conn            // of them, those that have not said what they are for, the oldest first
 	warned   map[string]time.Time  // when a message was logged last
 	handlers map[use]handler
 }
@@ -139,7 +141,7 @@ func New(l net.Listener, o Options) (*Network, error) {
 		}
 	}
 	return &Network{
-		o: o, listener: l, conns: make(chan struct{}, maxConns), unopened: make(chan struct{}, maxOpening),
+		o: o, listener: l, conns: make(chan struct{}, maxConns),
 		open: make(map[net.Conn]struct{}), warned: make(map[string]time.Time), handlers: make(map[use]handler),
 	}, nil
 }
@@ -204,7 +206,9 @@ func (n *Network) close() {
 	}
 }
 
-// accept serves a connection, or closes it if there are too many.
+// accept serves a connection, or closes it if there are too many. If too many
+// have not said what they are for, it closes the oldest of those: the other
+// servers say it at once.
 func (n *Network) accept(conn net.Conn) {
 	select {
 	case n.conns <- struct{}{}:
@@ -213,21 +217,22 @@ func (n *Network) accept(conn net.Conn) {
 		_ = conn.Close()
 		return
 	}
-	select {
-	case n.unopened <- struct{}{}:
-	default:
-		<-n.conns
-		n.warn("too many connections that have not said what they are for", "most", maxOpening)
-		_ = conn.Close()
-		return
-	}
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	if n.closed {
 		_ = conn.Close()
 	}
 	n.open[conn] = struct{}{}
+	n.silent = append(n.silent, conn)
+	full := len(n.silent) > maxOpening
+	if full {
+		_ = n.silent[0].Close()
+		n.silent = slices.Delete(n.silent, 0, 1)
+	}
 	n.serving.Go(func() { n.serve(conn) })
+	n.mu.Unlock()
+	if full {
+		n.warn("too many connections that have not said what they are for", "most", maxOpening)
+	}
 }
 
 func (n *Network) serve(conn net.Conn) {
@@ -239,7 +244,9 @@ func (n *Network) serve(conn net.Conn) {
 		<-n.conns
 	}()
 	opened, use, id, err := n.begin(conn)
-	<-n.unopened
+	n.mu.Lock()
+	n.silent = slices.DeleteFunc(n.silent, func(c net.Conn) bool { return c == conn })
+	n.mu.Unlock()
 	if err != nil {
 		if !errors.Is(err, io.EOF) {
 			n.warn("a connection of another server failed before it said what it is for", "from", conn.RemoteAddr().String(), "error", err)

@@ -260,8 +260,8 @@ func (s *server) openStore(ctx context.Context, reg *prometheus.Registry, again 
 	if s.Config.Cluster.Member() {
 		return s.openMember(ctx, reg, again)
 	}
-	if _, err := os.Stat(filepath.Join(s.Config.DataDir, datadir.Partition)); err == nil {
-		return fmt.Errorf("%s holds the data of a member of a cluster, and the configuration has no cluster: see docs/cluster.md", s.Config.DataDir)
+	if err := checkAlone(s.Config.DataDir); err != nil {
+		return err
 	}
 	dir, err := privateDir(s.Config.DataDir, datadir.Store, s.Log)
 	if err != nil {
@@ -269,6 +269,15 @@ func (s *server) openStore(ctx context.Context, reg *prometheus.Registry, again 
 	}
 	s.store, err = store.Open(dir, s.storeOptions(reg)) //nolint:contextcheck // the store works until it is closed
 	return err
+}
+
+// checkAlone returns an error if a data directory is that of a member. An empty
+// directory in it does no harm: a start that failed has left it.
+func checkAlone(dataDir string) error {
+	if _, err := os.Stat(filepath.Join(dataDir, datadir.Partition, datadir.State)); err != nil {
+		return nil //nolint:nilerr // there is no such state
+	}
+	return fmt.Errorf("%s holds the data of a member of a cluster, and the configuration has no cluster: see docs/cluster.md", dataDir)
 }
 
 func (s *server) storeOptions(reg *prometheus.Registry) store.Options {

@@ -60,11 +60,17 @@ func TestMemberDirInUse(t *testing.T) {
 	if _, err := os.Stat(alone); err != nil {
 		t.Error(err)
 	}
+	if err := checkAlone(data); err != nil {
+		t.Errorf("the server cannot start any more: %v", err)
+	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
 	if _, err := memberDir(data, log); err != nil {
 		t.Error(err)
+	}
+	if err := checkAlone(data); err == nil {
+		t.Error("a server that stands alone would start without its data")
 	}
 }
 

@@ -290,10 +290,11 @@ func (l *Log) await(changed <-chan struct{}, end <-chan time.Time) error {
 		return ErrClosed
 	case <-l.failed:
 	}
-	if err := l.broken(); err != nil {
-		return err
+	err := l.broken()
+	if errors.Is(err, ErrRestart) {
+		return ErrUnavailable // another server can take it, or this one when it was opened again
 	}
-	return nil
+	return err
 }
 
 // attempt gives an entry to the server that is the leader now. It gives up when

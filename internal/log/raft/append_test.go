@@ -90,6 +90,19 @@ func TestUnavailable(t *testing.T) {
 	l.check(t, c.wantEqual())
 }
 
+// TestAppendBeforeRestart: a caller of a server that has to be opened again may
+// try again.
+func TestAppendBeforeRestart(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, Options{})
+	log := c.servers[0].log
+	log.failure.Store(&ErrRestart)
+	close(log.failed)
+	if err := log.Append(t.Context(), visit("never")); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("got %v, want %v", err, ErrUnavailable)
+	}
+}
+
 // TestErrorsAreAnswered: the caller of the API learns that the call may be
 // repeated.
 func TestErrorsAreAnswered(t *testing.T) {

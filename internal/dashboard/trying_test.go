@@ -102,7 +102,7 @@ func TestSimulateRefuses(t *testing.T) {
 	f := newFixture(t).signedIn()
 	for query, want := range map[string]string{
 		"":                           "Field 'policy': expected one of grid.",
-		"?policy=track":              "Field 'policy': expected one of grid.",
+		"?policy=track":              "There is no such policy, only grid.",
 		"?policy=grid&limit=0":       "Field 'limit': expected a whole number from 1 to 4194303.",
 		"?policy=grid&limit=4194304": "Field 'limit': expected a whole number from 1 to 4194303.",
 		"?policy=grid&window=86401":  "Field 'window': expected a whole number from 1 to 86400.",

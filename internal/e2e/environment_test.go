@@ -53,16 +53,16 @@ func TestEnvironmentAlone(t *testing.T) {
 	s.awaitLog(t, "a warning", func(text string) bool { return strings.Contains(text, "did you mean TRACKWAY_LISTEN?") })
 
 	write("backend", second)
-	status(second, http.StatusUnauthorized)
+	status(second, http.StatusForbidden)
 	s.reload(t, http.StatusOK, "reloaded")
 	status(second, http.StatusOK)
-	status(secretKey, http.StatusUnauthorized)
+	status(secretKey, http.StatusForbidden)
 	s.awaitLog(t, "a word on the environment", func(text string) bool { return strings.Contains(text, "only the files that it names are read again") })
 
 	if err := os.Rename(filepath.Join(dir, "backend"), filepath.Join(dir, "away")); err != nil {
 		t.Fatal(err)
 	}
-	s.reload(t, http.StatusBadRequest, "TRACKWAY_PROJECTS:7:70: projects[0].keys[1].secret_file: names a file that does not exist")
+	s.reload(t, http.StatusBadRequest, "TRACKWAY_PROJECTS:7:80: projects[0].keys[1].secret_file: names a file that does not exist")
 	status(second, http.StatusOK)
 	s.checkHidden(t, second, password)
 

@@ -104,6 +104,71 @@ runpy.run_path(sys.argv[4])`, projectToken, privateID, secretKey}, name)
 	}
 }
 
+// TestHowtoLimit runs the command of the guide.
+func TestHowtoLimit(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("curl"); err != nil {
+		prereq.Missing(t, prereq.Curl, err.Error())
+	}
+	page, err := os.ReadFile(filepath.Join(howtos, "choose-a-limit.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, baseConfig)
+	command := regexp.MustCompile(`(?m)^ *(curl .*)$`).FindSubmatch(page)
+	if command == nil {
+		t.Fatal("the guide has no command")
+	}
+	line := strings.NewReplacer("ID:SECRET", privateID+":"+secretKey, "https://HOST", "http://"+s.public).Replace(string(command[1]))
+	out, err := exec.Command("sh", "-c", line).Output()
+	if err != nil || !bytes.Contains(out, []byte(`"recording":true`)) {
+		t.Errorf("%s: got %s, %v", line, out, err)
+	}
+}
+
+// TestHowtoSecrets starts servers with the configurations of the guide, the
+// file and the environment.
+func TestHowtoSecrets(t *testing.T) {
+	t.Parallel()
+	all := blocks(t, "keep-secrets-out-of-the-configuration.md")
+	compose := regexp.MustCompile(`(?s)TRACKWAY_PROJECTS: \|\n(.*?)\nsecrets:`)
+	var projects string
+	for _, b := range all {
+		if found := compose.FindStringSubmatch(b.text); found != nil {
+			projects = found[1]
+		}
+	}
+	if projects == "" {
+		t.Fatal("the guide has no TRACKWAY_PROJECTS")
+	}
+	for name, begin := range map[string]func(dir string) *server{
+		"file": func(dir string) *server {
+			return startIn(t, dir, strings.ReplaceAll(file(t, all, "trackway.yaml"), "/run/secrets", dir))
+		},
+		"environment": func(dir string) *server {
+			s := launchUnder(t, "export TRACKWAY_DASHBOARD_PASSWORD_FILE="+dir+"/dashboard TRACKWAY_PROJECTS='"+
+				strings.ReplaceAll(projects, "/run/secrets", dir)+"'", dir)
+			s.awaitReady(t)
+			return s
+		},
+	} {
+		dir := t.TempDir()
+		for _, secret := range []string{"dashboard", "backend"} {
+			if err := os.WriteFile(filepath.Join(dir, secret), []byte("secret-of-"+secret+"-8f1c\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := begin(dir)
+		s.log.private("secret-of-backend-8f1c", "secret-of-dashboard-8f1c")
+		for secret, want := range map[string]int{"secret-of-backend-8f1c": 200, "another": 403} {
+			res := s.do(t, request{path: "/api/projects/" + projectToken + "/stats", auth: "none", header: map[string]string{"Authorization": basic("Basic", "backend", secret)}})
+			if res.status != want {
+				t.Errorf("%s: got %v, want %d", name, res, want)
+			}
+		}
+	}
+}
+
 // TestSDKsOfPostHogInTheGuide runs the program of the guide with the SDK that
 // it names.
 func TestSDKsOfPostHogInTheGuide(t *testing.T) {

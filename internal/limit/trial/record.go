@@ -43,5 +43,9 @@ func Policy(set *limit.Set, name string) (trackway.Policy, error) {
 	for i := range all {
 		names[i] = all[i].Name
 	}
-	return trackway.Policy{}, ask.Invalid("policy", "one of "+strings.Join(names, ", "))
+	known := strings.Join(names, ", ")
+	if name == "" {
+		return trackway.Policy{}, ask.Invalid("policy", "one of "+known)
+	}
+	return trackway.Policy{}, &trackway.Error{Code: trackway.NotFound, Field: "policy", Msg: "There is no such policy, only " + known + "."}
 }

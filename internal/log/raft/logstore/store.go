@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -110,9 +111,9 @@ func Open(dir string, o Options) (*Store, error) {
 		FS: o.FS, Log: o.Log, Cache: blockCache, MemTable: memTable, Files: o.Files, Fatal: o.Fatal,
 		Plain: true, // entries leave the log soon: compressing them costs more than it saves
 	}
-	opening := true
-	eo.Damaged = func(path string, err error) {
-		if !opening { // Open returns what it finds
+	var opened atomic.Bool
+	eo.Damaged = func(path string, err error) { // in a goroutine of Pebble's, too
+		if opened.Load() { // Open returns what it finds
 			o.Fatal(damaged(fmt.Errorf("%s: %w", path, err)))
 		}
 	}
@@ -128,7 +129,7 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s.db = db
 	err = s.load()
-	opening = false
+	opened.Store(true)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the Raft log in %s: %w", dir, err), db.Close())
 	}

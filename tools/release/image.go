@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"io"
 	"os"
@@ -26,15 +27,18 @@ import (
 const user = 65532
 
 // image writes an image for all platforms, as an archive of an OCI layout:
-// `docker load`, `podman load` and `skopeo copy oci-archive:` read it. The
-// image has the program, certificates of authorities, time zones, and nothing
-// else.
+// `podman load`, `skopeo copy oci-archive:` and containerd read it. A
+// manifest.json, as `docker save` writes it, leads to the same blobs:
+// `docker load` reads that, unless Docker uses containerd's store. The image
+// has the program, certificates of authorities, time zones, and nothing else.
 func (r *release) image() error {
 	base, err := r.base()
 	if err != nil {
 		return err
 	}
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	tag := strings.ReplaceAll(r.version, "+", "_")
+	var classic tarball.Manifest
 	for _, p := range r.platforms("linux") {
 		img, err := r.platformImage(p, base)
 		if err != nil {
@@ -43,16 +47,31 @@ func (r *release) image() error {
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{
 			Add: plainImage{img}, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: p.os, Architecture: p.arch}},
 		})
+		// Docker's own store has no tag for more than one platform.
+		d, err := descriptor(img, "trackway:"+tag+"-"+p.arch)
+		if err != nil {
+			return err
+		}
+		if len(classic) == 0 {
+			d.RepoTags = append(d.RepoTags, "trackway:"+tag)
+		}
+		classic = append(classic, d)
 	}
 	dir := filepath.Join(r.work, "oci")
 	to, err := layout.Write(dir, empty.Index)
 	if err != nil {
 		return err
 	}
-	tag := strings.ReplaceAll(r.version, "+", "_")
 	if err := to.AppendIndex(index, layout.WithAnnotations(map[string]string{
 		"org.opencontainers.image.ref.name": tag, "io.containerd.image.name": "docker.io/library/trackway:" + tag,
 	})); err != nil {
+		return err
+	}
+	body, err := json.Marshal(classic)
+	if err != nil {
+		return err
+	}
+	if err := put(filepath.Join(dir, "manifest.json"), body); err != nil {
 		return err
 	}
 	files, err := tree(dir, "")
@@ -64,6 +83,29 @@ func (r *release) image() error {
 		return err
 	}
 	return r.write("trackway_"+r.version+"_image.tar", b.Bytes())
+}
+
+// descriptor returns what manifest.json says of an image whose blobs are in the
+// layout.
+func descriptor(img v1.Image, tag string) (d tarball.Descriptor, err error) {
+	config, err := img.ConfigName()
+	if err != nil {
+		return d, err
+	}
+	layers, err := img.Layers()
+	if err != nil {
+		return d, err
+	}
+	blob := func(h v1.Hash) string { return path.Join("blobs", h.Algorithm, h.Hex) }
+	d = tarball.Descriptor{Config: blob(config), RepoTags: []string{tag}}
+	for _, layer := range layers {
+		digest, err := layer.Digest()
+		if err != nil {
+			return d, err
+		}
+		d.Layers = append(d.Layers, blob(digest))
+	}
+	return d, nil
 }
 
 // plainImage is an image that is not an artifact of another type. The library

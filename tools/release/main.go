@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"debug/buildinfo"
 	"errors"
 	"flag"
 	"fmt"
@@ -43,10 +44,11 @@ var platforms = []platform{{"linux", "amd64"}, {"linux", "arm64"}, {"darwin", "a
 // release is a release that is being built.
 type release struct {
 	ctx     context.Context //nolint:containedctx // a release is one call of run
-	root    string          // of the repository
+	root    string          // of the repository; once source has run, of its clone
 	out     string          // the directory of the result
 	work    string          // the directory of what lies between, removed at the end
 	version string          // v1.2.3
+	commit  string          // that the release is built from
 	at      time.Time       // the time of every file
 	only    platform        // build for this platform only; zero: for all
 }
@@ -79,13 +81,16 @@ func run(ctx context.Context, args []string) (err error) {
 	if !filepath.IsAbs(r.out) {
 		r.out = filepath.Join(r.root, r.out)
 	}
-	if r.at, err = r.time(); err != nil {
-		return err
-	}
 	if r.work, err = os.MkdirTemp("", "trackway-release-"); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(r.work)) }()
+	if err := r.source(); err != nil {
+		return err
+	}
+	if r.at, err = r.time(); err != nil {
+		return err
+	}
 	if err := errors.Join(os.RemoveAll(r.out), os.MkdirAll(r.out, 0o755)); err != nil { //nolint:gosec // to be read by all
 		return err
 	}
@@ -94,9 +99,6 @@ func run(ctx context.Context, args []string) (err error) {
 
 // build builds the parts, each from those before it.
 func (r *release) build() error {
-	if _, err := os.Stat(filepath.Join(r.root, "web/dist/index.html")); err != nil {
-		return fmt.Errorf("the pages are not built: %w", err)
-	}
 	for _, step := range []struct {
 		name string
 		do   func() error
@@ -115,6 +117,49 @@ func (r *release) build() error {
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
+	return nil
+}
+
+// source makes a clone of the commit, with the pages that were built. The
+// release is built there, because Go does not find the commit in a work tree of
+// `git worktree`. A release names its commit, so source refuses changes that
+// are in no commit.
+func (r *release) source() error {
+	changes, err := r.output(r.root, "git", "status", "--porcelain")
+	if err != nil {
+		return fmt.Errorf("a release names its commit, and git finds none: %w", err)
+	}
+	if changes != "" {
+		return fmt.Errorf("a release names its commit, and these changes are in none: commit or remove them\n%s", changes)
+	}
+	commit, err := r.output(r.root, "git", "rev-parse", "--verify", "HEAD")
+	if err != nil {
+		return fmt.Errorf("a release names its commit: %w", err)
+	}
+	r.commit = strings.TrimSpace(commit)
+	const built = "web/dist"
+	pages, err := tree(filepath.Join(r.root, built), built)
+	if err == nil {
+		_, err = os.Stat(filepath.Join(r.root, built, "index.html"))
+	}
+	if err != nil {
+		return fmt.Errorf("the pages are not built: %w", err)
+	}
+	clone := filepath.Join(r.work, "source")
+	for _, args := range [][]string{
+		{"clone", "--quiet", "--shared", "--no-checkout", r.root, clone},
+		{"-C", clone, "checkout", "--quiet", "--detach", r.commit},
+	} {
+		if err := r.do(r.root, exec.CommandContext(r.ctx, "git", args...)); err != nil {
+			return err
+		}
+	}
+	for _, page := range pages {
+		if err := put(filepath.Join(clone, page.name), page.body); err != nil {
+			return err
+		}
+	}
+	r.root = clone
 	return nil
 }
 
@@ -150,16 +195,34 @@ func (r *release) binary(p platform) string { return filepath.Join(r.work, p.Str
 
 // binaries builds the program for all platforms.
 func (r *release) binaries() error {
-	vcs := "-buildvcs=true"
-	if _, err := r.output(r.root, "git", "rev-parse", "--verify", "HEAD"); err != nil {
-		vcs = "-buildvcs=false" // the source is not in a repository, or belongs to somebody else
-	}
 	for _, p := range r.platforms("") {
-		cmd := exec.CommandContext(r.ctx, "go", "build", "-trimpath", vcs, "-ldflags", "-s -w -X main.version="+r.version, "-o", r.binary(p), "./cmd/trackway")
+		cmd := exec.CommandContext(r.ctx, "go", "build", "-trimpath", "-buildvcs=true", "-ldflags", "-s -w -X main.version="+r.version, "-o", r.binary(p), "./cmd/trackway")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+p.os, "GOARCH="+p.arch)
-		if err := r.do(r.root, cmd); err != nil {
+		if err := errors.Join(r.do(r.root, cmd), r.named(r.binary(p))); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// named fails unless a binary names the release's commit, without changes. Go
+// says nothing if it finds no commit.
+func (r *release) named(binary string) error {
+	info, err := buildinfo.ReadFile(binary)
+	if err != nil {
+		return err
+	}
+	var commit, changed string
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			commit = s.Value
+		case "vcs.modified":
+			changed = s.Value
+		}
+	}
+	if commit != r.commit || changed != "false" {
+		return fmt.Errorf("the binary was built from the commit %q (with changes: %q), but the release is %s", commit, changed, r.commit)
 	}
 	return nil
 }
@@ -216,6 +279,10 @@ func (r *release) output(dir string, args ...string) (string, error) {
 	cmd.Dir = dir
 	text, err := cmd.Output()
 	if err != nil {
+		var failed *exec.ExitError
+		if errors.As(err, &failed) {
+			return "", fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, failed.Stderr)
+		}
 		return "", fmt.Errorf("%s: %w", strings.Join(args, " "), err)
 	}
 	return string(text), nil

@@ -56,7 +56,8 @@ func (r *release) makePackage(p platform, format string) error {
 	return r.write(info.Target, b.Bytes())
 }
 
-// compressed compresses the man pages and the changelog, as packages have them.
+// compressed compresses the man pages and the changelog, as packages have them,
+// and copies the documents, because packages take over the modes.
 func (r *release) compressed() error {
 	pages, err := filepath.Glob(filepath.Join(r.work, "man", "*.1"))
 	if err != nil {
@@ -64,6 +65,15 @@ func (r *release) compressed() error {
 	}
 	for _, page := range pages {
 		if err := r.compress(page, filepath.Join("gz/man1", filepath.Base(page)+".gz")); err != nil {
+			return err
+		}
+	}
+	documents, err := tree(filepath.Join(r.root, "docs"), "gz/doc/docs")
+	if err != nil {
+		return err
+	}
+	for _, e := range documents {
+		if err := put(filepath.Join(r.work, e.name), e.body); err != nil {
 			return err
 		}
 	}

@@ -279,8 +279,7 @@ func (r *release) output(dir string, args ...string) (string, error) {
 	cmd.Dir = dir
 	text, err := cmd.Output()
 	if err != nil {
-		var failed *exec.ExitError
-		if errors.As(err, &failed) {
+		if failed, ok := errors.AsType[*exec.ExitError](err); ok {
 			return "", fmt.Errorf("%s: %w\n%s", strings.Join(args, " "), err, failed.Stderr)
 		}
 		return "", fmt.Errorf("%s: %w", strings.Join(args, " "), err)

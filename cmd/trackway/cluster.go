@@ -14,7 +14,7 @@ func clusterTools(stdout, stderr io.Writer) cluster.Tools {
 }
 
 func askServer(ctx context.Context, config, data, method, route string, query url.Values, into any) error {
-	_, client, err := (&dataFlags{configFile{config}, data}).running(ctx)
+	_, client, err := (&dataFlags{configFile{Config: config}, data}).running(ctx)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func TestDoctor(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "t.yaml")
 	runs(t, fine, "init", "--config", path)
-	c := doctorCommand{configFile: configFile{path}, settings: settings{Listen: "127.0.0.1:1"}}
+	c := doctorCommand{configFile: configFile{Config: path}, settings: settings{Listen: "127.0.0.1:1"}}
 	stdout, err := examines(t, c)
 	if err != nil {
 		t.Errorf("got %v, want a warning to be no failure", err)
@@ -57,7 +57,7 @@ func TestDoctorBeforeTheCertificate(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "t.yaml")
 	write(t, path, "projects: [{name: demo, token: 12345678-1234-1234-1234-123456789abc}]\ntls: {acme: {hosts: [track.example.com]}}\n")
-	stdout, err := examines(t, doctorCommand{configFile: configFile{path}, settings: settings{Listen: "127.0.0.1:1", DataDir: filepath.Join(dir, "data")}})
+	stdout, err := examines(t, doctorCommand{configFile: configFile{Config: path}, settings: settings{Listen: "127.0.0.1:1", DataDir: filepath.Join(dir, "data")}})
 	if !errors.Is(err, errUnwell) {
 		t.Errorf("got %v", err)
 	}
@@ -80,7 +80,7 @@ func TestDoctorFails(t *testing.T) {
 	if err := os.WriteFile(path+"3", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	stdout, err := examines(t, doctorCommand{configFile: configFile{path + "2"}, settings: settings{
+	stdout, err := examines(t, doctorCommand{configFile: configFile{Config: path + "2"}, settings: settings{
 		DataDir: path + "3",
 		Listen:  "127.0.0.1:1",
 	}})
@@ -102,7 +102,7 @@ func TestDoctorWithoutEnvironment(t *testing.T) {
 	}
 	section := "\ndestinations: [{name: warehouse, kind: postgres, url_env: TRACKWAY_TEST_NO_SUCH_VARIABLE}]\n"
 	write(t, path, string(text)+section)
-	c := doctorCommand{configFile: configFile{path}, settings: settings{Listen: "127.0.0.1:1"}}
+	c := doctorCommand{configFile: configFile{Config: path}, settings: settings{Listen: "127.0.0.1:1"}}
 	stdout, err := examines(t, c)
 	if err != nil {
 		t.Errorf("got %v, want a warning", err)

@@ -5,7 +5,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"io"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"trackway/cmd/trackway/cluster"
+	"trackway/cmd/trackway/configfile"
 	"trackway/internal/config"
 	"trackway/internal/terminal"
 )
@@ -51,48 +51,7 @@ type commands struct {
 }
 
 // configFile is the flag of every command that needs a configuration.
-type configFile struct {
-	Config string `env:"TRACKWAY_CONFIG" help:"Configuration file (trackway.yaml, or the installed server's /etc/trackway/trackway.yaml)." placeholder:"FILE"`
-}
-
-// The configuration files that are used if the operator names none.
-const (
-	localConfig     = "trackway.yaml"
-	installedConfig = "/etc/trackway/trackway.yaml" // of the packages in packaging/
-)
-
-// AfterApply chooses the configuration if the operator has named none: the text
-// in TRACKWAY_YAML, or else a file. Commands that create a file create it here.
-// All others use the installed server's file if there is no file here.
-func (c *configFile) AfterApply(ctx *kong.Context) error { //nolint:unparam // kong wants an error
-	creates := slices.Contains([]string{"serve", "init"}, ctx.Command())
-	c.Config = orText(ctx, cmp.Or(c.Config, usualConfig(creates, localConfig, installedConfig)))
-	return nil
-}
-
-// usualConfig returns local, or installed if only that exists.
-func usualConfig(creates bool, local, installed string) string {
-	if creates || exists(local) || !exists(installed) {
-		return local
-	}
-	return installed
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
-// orText returns the name of the variable TRACKWAY_YAML if it is set, or else
-// the path of a configuration file. A flag that names a file wins. The variable
-// TRACKWAY_CONFIG does not: an image sets it for everyone.
-func orText(ctx *kong.Context, path string) string {
-	named := slices.ContainsFunc(ctx.Path, func(p *kong.Path) bool { return p.Flag != nil && p.Flag.Name == "config" })
-	if named || os.Getenv(config.TextVariable) == "" {
-		return path
-	}
-	return config.TextVariable
-}
+type configFile = configfile.Flag
 
 // settings are the flags that override the configuration file. They convert to
 // [config.Flags].

@@ -8,11 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/alecthomas/kong"
 
+	"trackway/cmd/trackway/configfile"
 	"trackway/internal/app"
 	"trackway/internal/systemd"
 )
@@ -248,29 +250,34 @@ func TestWeakSecretIsSaid(t *testing.T) {
 	contains(t, "check", stdout, "is fine")
 	const weak = ":5:61: projects[0].keys[0].secret: has fewer than 16 characters"
 	contains(t, "check", stderr, "warning: "+path+weak)
-	_, stderr, err := serves(t, serveCommand{configFile{path}, settings{}}, readyServer)
+	_, stderr, err := serves(t, serveCommand{configFile{Config: path}, settings{}}, readyServer)
 	if n := strings.Count(stderr, weak); n != 1 || err != nil {
 		t.Errorf("serve says it %d times, want once (%v)\n%s", n, err, stderr)
 	}
 }
 
-func TestUsualConfig(t *testing.T) {
+// Every command chooses its configuration in the same way, which a default of
+// its own would prevent.
+func TestConfigIsChosen(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	there, absent := filepath.Join(dir, "there.yaml"), filepath.Join(dir, "absent.yaml")
-	write(t, there, "")
-	for _, c := range []struct {
-		creates                bool
-		local, installed, want string
-	}{
-		{false, there, there + "2", there},
-		{false, absent, there, there},
-		{false, absent, absent + "2", absent},
-		{true, absent, there, absent},
-	} {
-		if got := usualConfig(c.creates, c.local, c.installed); got != c.want {
-			t.Errorf("%v: got %s", c, got)
+	commands := 0
+	_ = kong.Visit(newParser().Model, func(node kong.Visitable, next kong.Next) error {
+		if flag, ok := node.(*kong.Flag); ok && flag.Name == "config" {
+			if commands++; flag.HasDefault || !slices.Equal(flag.Envs, []string{"TRACKWAY_CONFIG"}) {
+				t.Errorf("%s has the default %q, and the variables %v", flag.Summary(), flag.Default, flag.Envs)
+			}
 		}
+		return next(nil)
+	})
+	if commands < 20 {
+		t.Errorf("%d commands were looked at", commands)
+	}
+	var c struct {
+		Status struct{ configFile } `cmd:""`
+	}
+	ctx, err := kong.Must(&c).Parse([]string{"status"})
+	if err != nil || ctx.Command() != "status" || c.Status.Config != configfile.Choose(ctx, "") {
+		t.Errorf("got %q, %v", c.Status.Config, err)
 	}
 }
 
@@ -302,7 +309,7 @@ func TestSupervised(t *testing.T) {
 	t.Parallel()
 	var heard []string
 	unit := systemd.Unit{Send: func(state string) { heard = append(heard, strings.TrimRight(state, "0123456789")) }}
-	_, _, err := serves(t, serveCommand{configFile{filepath.Join(t.TempDir(), "t.yaml")}, settings{}}, supervised(
+	_, _, err := serves(t, serveCommand{configFile{Config: filepath.Join(t.TempDir(), "t.yaml")}, settings{}}, supervised(
 		func(ctx context.Context, s app.Setup) error {
 			s.Ready(&net.TCPAddr{IP: net.IPv4zero, Port: 8080}, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 8081})
 			<-ctx.Done()

@@ -17,6 +17,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"trackway"
+	"trackway/cmd/trackway/configfile"
 	"trackway/internal/api"
 	"trackway/internal/app"
 	"trackway/internal/budget"
@@ -120,16 +121,16 @@ func recorded(cfg *config.Config, file string) error {
 }
 
 type limitsSimulateCommand struct {
-	Config string `default:"trackway.yaml" env:"TRACKWAY_CONFIG" help:"Configuration file whose limits to try (${default})." placeholder:"FILE"`
+	Config string `env:"TRACKWAY_CONFIG" help:"Configuration file whose limits to try (that of the server)." placeholder:"FILE"`
 
 	recordFlags
 
 	Top int `default:"20" help:"Maximum number of callers in the table (${default})." placeholder:"N"`
 }
 
-// AfterApply makes the text in TRACKWAY_YAML replace the file.
+// AfterApply chooses the configuration as for all commands.
 func (c *limitsSimulateCommand) AfterApply(ctx *kong.Context) error { //nolint:unparam // kong wants an error
-	c.Config = orText(ctx, c.Config)
+	c.Config = configfile.Choose(ctx, c.Config)
 	return nil
 }
 

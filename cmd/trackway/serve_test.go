@@ -40,7 +40,7 @@ func serves(t *testing.T, c serveCommand, s server) (stdout, stderr string, err 
 func TestFileComesAndGoes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "t.yaml")
 	t.Setenv("TRACKWAY_PROJECTS", "[{name: demo, token: 12345678-1234-1234-1234-123456789abc}]")
-	_, stderr, err := serves(t, serveCommand{configFile{path}, settings{}}, func(_ context.Context, setup app.Setup) error {
+	_, stderr, err := serves(t, serveCommand{configFile{Config: path}, settings{}}, func(_ context.Context, setup app.Setup) error {
 		if cfg, err := setup.Load(); err != nil || cfg.File != "" {
 			t.Errorf("without a file: got %+v, %v", cfg, err)
 		}
@@ -67,7 +67,7 @@ func TestFileComesAndGoes(t *testing.T) {
 func TestFirstServe(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "t.yaml")
-	c := serveCommand{configFile{path}, settings{LogFormat: "json"}}
+	c := serveCommand{configFile{Config: path}, settings{LogFormat: "json"}}
 	stdout, stderr, err := serves(t, c, readyServer)
 	if err != nil {
 		t.Fatal(err)
@@ -97,12 +97,12 @@ func TestServeFails(t *testing.T) {
 		t.Error("a server was started")
 		return nil
 	}
-	_, _, err := serves(t, serveCommand{configFile{filepath.Join(dir, "absent", "t.yaml")}, settings{}}, never)
+	_, _, err := serves(t, serveCommand{configFile{Config: filepath.Join(dir, "absent", "t.yaml")}, settings{}}, never)
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no directory: got %v, want fs.ErrNotExist", err)
 	}
 	errTaken := errors.New("address in use")
-	stdout, _, err := serves(t, serveCommand{configFile{filepath.Join(dir, "t.yaml")}, settings{}},
+	stdout, _, err := serves(t, serveCommand{configFile{Config: filepath.Join(dir, "t.yaml")}, settings{}},
 		func(context.Context, app.Setup) error { return errTaken })
 	if !errors.Is(err, errTaken) {
 		t.Errorf("a server that fails: got %v, want %v", err, errTaken)
@@ -117,7 +117,7 @@ func TestServeWarns(t *testing.T) {
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	_, stderr, err := serves(t, serveCommand{configFile{path}, settings{}}, readyServer)
+	_, stderr, err := serves(t, serveCommand{configFile{Config: path}, settings{}}, readyServer)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -162,8 +162,9 @@ var trackway = Rules{
 		"internal/feed":    6,
 		"internal/running": 6,
 
-		"cmd/trackway":         7,
-		"cmd/trackway/cluster": 6,
+		"cmd/trackway":            7,
+		"cmd/trackway/cluster":    6,
+		"cmd/trackway/configfile": 5,
 
 		"internal/archtest": 7,
 		"internal/e2e":      7,

@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"trackway/cmd/trackway/configfile"
 	"trackway/internal/control"
 	"trackway/internal/control/members"
 	"trackway/internal/sleep"
@@ -47,7 +48,8 @@ type Command struct {
 // flags are the flags of each command. The server of the configuration must be
 // running.
 type flags struct {
-	Config  string `default:"trackway.yaml" env:"TRACKWAY_CONFIG" help:"Configuration file (${default})." placeholder:"FILE"`
+	configfile.Flag
+
 	DataDir string `env:"TRACKWAY_DATA" help:"Data directory; overrides the configuration." name:"data" placeholder:"DIR"`
 }
 

@@ -7,8 +7,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"trackway"
 	"trackway/internal/entry"
 	"trackway/internal/identity"
@@ -139,19 +137,9 @@ func spansOf(pending map[uint64]erased.Record) []scrub.Span {
 	return spans
 }
 
-// touch rewrites a record in the middle of r without changing it. If r has no
-// record, touch deletes a missing key again and returns true.
+// touch implements [scrub.Scrubber.Touch].
 func (s *Store) touch(r scrub.Span) (deleted bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: r.Start, UpperBound: r.End})
-	if err != nil {
-		return false, err
-	}
-	if it.First() {
-		err = s.db.Set(it.Key(), it.Value(), pebble.NoSync)
-	} else if err = it.Error(); err == nil {
-		deleted, err = true, s.db.Delete(r.Start, pebble.NoSync)
-	}
-	return deleted, errors.Join(err, it.Close())
+	return scrub.Touch(s.db, r)
 }

@@ -40,8 +40,7 @@ type Scrubber struct {
 	// for reuse; 0: 8.
 	Recycled int
 
-	// Touch rewrites a record within the span without changing it. If there is
-	// no record, Touch deletes the span's first key again and returns true.
+	// Touch is [Touch], while nobody else writes to the database.
 	Touch func(Span) (deleted bool, err error)
 
 	// Alone is held while files that no compaction touches are replaced. It
@@ -91,6 +90,21 @@ func (s *Scrubber) Clean(ctx context.Context, spans []Span) error {
 		return fmt.Errorf("manifest: %w", err)
 	}
 	return s.waitForTables(ctx)
+}
+
+// Touch rewrites the first record within the span without changing it. If there
+// is no record, Touch deletes the span's first key again and returns true.
+func Touch(db *pebble.DB, r Span) (deleted bool, err error) {
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: r.Start, UpperBound: r.End})
+	if err != nil {
+		return false, err
+	}
+	if it.First() {
+		err = db.Set(it.Key(), it.Value(), pebble.NoSync)
+	} else if err = it.Error(); err == nil {
+		deleted, err = true, db.Delete(r.Start, pebble.NoSync)
+	}
+	return deleted, errors.Join(err, it.Close())
 }
 
 // rounds is how often tables are rewritten at most. After each round there is a

@@ -2,9 +2,6 @@ package logstore
 
 import (
 	"context"
-	"errors"
-
-	"github.com/cockroachdb/pebble/v2"
 
 	"trackway/internal/store/scrub"
 )
@@ -37,14 +34,5 @@ func (s *Store) Clean(ctx context.Context, through uint64) error {
 func (s *Store) touch(r scrub.Span) (deleted bool, err error) {
 	s.writing.Lock() // so that an entry does not come back
 	defer s.writing.Unlock()
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: r.Start, UpperBound: r.End})
-	if err != nil {
-		return false, err
-	}
-	if it.First() {
-		err = s.db.Set(it.Key(), it.Value(), pebble.NoSync)
-	} else if err = it.Error(); err == nil {
-		deleted, err = true, s.db.Delete(r.Start, pebble.NoSync)
-	}
-	return deleted, errors.Join(err, it.Close())
+	return scrub.Touch(s.db.DB, r)
 }

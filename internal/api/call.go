@@ -57,7 +57,7 @@ type call struct {
 	fields   limit.Fields
 	watched  *watch.Call   // nil: the sample does not hold it
 	observed bool          // it is in the metrics
-	making   *room.Holding // what the answer takes; nil: it is no question's
+	making   *room.Holding // what the answer takes; nil: for all but questions
 }
 
 // serve takes a request of a route through the steps.

@@ -103,7 +103,7 @@ type refusals struct {
 	counts map[refusedOn]refused
 }
 
-// refusedOn is what is counted apart: usage is by project and day.
+// refusedOn is a project and a day. Usage counts each pair by itself.
 type refusedOn struct {
 	project uint32
 	day     trackway.Micros

@@ -17,7 +17,7 @@ func Files(paths []string) ([]string, error) {
 	var all []string
 	for _, path := range paths {
 		if info, err := os.Stat(path); path == Stdin || err != nil || !info.IsDir() {
-			all = append(all, path) // opening it will tell what is wrong
+			all = append(all, path) // open reports what is wrong
 			continue
 		}
 		before := len(all)

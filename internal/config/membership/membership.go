@@ -18,7 +18,7 @@ type Cluster struct {
 	Advertise string        `yaml:"advertise"` // host:port at which they reach this one
 	Peers     []string      `yaml:"peers"`     // host:port of servers that a new one asks
 	TLS       TLS           `yaml:"tls"`
-	Heartbeat time.Duration `yaml:"heartbeat"` // without one for so long, a server wants to lead
+	Heartbeat time.Duration `yaml:"heartbeat"` // a server that gets none for this long starts an election
 }
 
 // TLS names the PEM files for connections between servers: the

@@ -11,8 +11,8 @@ import (
 
 var success = []byte(`{"success":true}`)
 
-// singleResult answers a message that was sent alone. If the message was
-// refused, so is the call.
+// singleResult answers a message that was sent alone. The call is refused if
+// the message was.
 func singleResult(b *format.Batch, _ trackway.Micros) (int, []byte, *trackway.Error) {
 	return http.StatusOK, success, b.Results[0].Err
 }

@@ -115,7 +115,7 @@ func TestSlow(t *testing.T) {
 	}
 }
 
-// Nothing is tried for somebody who has gone.
+// A trial ends when its caller has gone.
 func TestGone(t *testing.T) {
 	t.Parallel()
 	b := bench(t, 3)

@@ -414,8 +414,8 @@ func (s *server) stop() {
 	}
 }
 
-// kill cuts the power of a server. Of what was not synced, some is there when
-// it is started again.
+// kill cuts the power of a server. Some of what was not synced is there when
+// the server starts again.
 func (s *server) kill(random *rand.Rand) {
 	others := s.c.except(s)
 	s.c.sever(s, true, others...) // so that it promises nothing from now on

@@ -150,8 +150,8 @@ func (l *Log) Transfer() error { return l.raft.LeadershipTransfer().Error() }
 // changeTime limits how long a server waits for the answer to a [change].
 const changeTime = 15 * time.Second
 
-// change is what a server asks the leader to do. It is one line of JSON on a
-// connection of its own, and so is the answer.
+// change is what a server asks the leader to do. The change and its answer are
+// one line of JSON each, on a connection of their own.
 type change struct {
 	Cluster string // name of the cluster
 	Do      string // add, promote, remove or transfer; progress and latest are questions

@@ -103,8 +103,8 @@ type Options struct {
 	// the log and its machine must be closed and opened again.
 	Fatal func(error)
 
-	// For tests: after so many entries a snapshot is noted, and so many stay in
-	// the log; 0: the usual number.
+	// For tests: how many entries lie between two snapshots, and how many stay
+	// in the log; 0: the usual number.
 	snapshotAfter, trailing uint64
 	// how long an entry waits for a leader; 0: the usual time
 	patience time.Duration

@@ -66,7 +66,7 @@ func (l *Log) askLatest(a *answer) {
 	l.latest.one.Lock()
 	defer l.latest.one.Unlock()
 	l.latest.mu.Lock()
-	l.latest.next = nil // who comes from now on needs another answer
+	l.latest.next = nil // later callers need another answer
 	l.latest.mu.Unlock()
 	defer close(a.done)
 	ctx, cancel := context.WithTimeout(context.Background(), l.patience())

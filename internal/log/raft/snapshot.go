@@ -212,8 +212,8 @@ func (s *sink) Close() error {
 	return nil
 }
 
-// check reads what was received. The checksum of the stream only says that it
-// is what the sender has read, whose disk may be damaged.
+// check reads what was received. The checksum of the stream only covers what
+// the sender has read, and the sender's disk may be damaged.
 func (s *sink) check() error {
 	index, err := s.snapshots.log.machine.Check(s.snapshots.incoming)
 	if err != nil {

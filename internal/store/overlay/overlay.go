@@ -324,7 +324,7 @@ func (o *Overlay) finish() error {
 }
 
 // compare sorts the entries of timelines before all other items. It reads the
-// keys only if the items do not tell.
+// keys only if the items' own fields are equal.
 func (o *Overlay) compare(a, b item) int {
 	if a.table != b.table {
 		return cmp.Compare(a.table, b.table)

@@ -48,7 +48,7 @@ export class Asker<T> {
     this.timer = setTimeout(() => void this.send(path), data === null ? 0 : this.pause);
   }
 
-  /** again asks once more for what is wanted. */
+  /** again repeats the last question. */
   again(): void {
     const path = this.wanted;
     this.wanted = null;
@@ -56,7 +56,7 @@ export class Asker<T> {
     this.want(path);
   }
 
-  /** stop sends nothing more, and aborts what is on its way. */
+  /** stop aborts the question under way, and sends no more. */
   stop(): void {
     clearTimeout(this.timer);
     this.running.abort();

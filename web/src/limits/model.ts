@@ -91,8 +91,8 @@ export interface Timeline {
 }
 
 /**
- * timeline returns the refusals over time. Of a step that lies within a gap of
- * the record nothing is known.
+ * timeline returns the refusals over time. Nothing is known of a step within a
+ * gap of the record.
  */
 export function timeline({ steps, record }: TriedLimit): Timeline {
   const start = seconds(steps.start);

@@ -62,7 +62,7 @@ test("the record is switched on in the page, stays on after a restart, and shows
     await panel(page).getByLabel("Command").getByText("limit: 10, window: 30s, per: ip+path").waitFor();
     await panel(page).getByRole("img", { name: /would be refused 20 in all/ }).waitFor();
 
-    // With the keyboard: each key is one stop.
+    // An arrow key moves the slider by one stop.
     const slider = panel(page).getByRole("slider", { name: "Limit" });
     await slider.focus();
     await page.keyboard.press("ArrowRight");

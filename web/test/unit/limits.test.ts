@@ -49,7 +49,7 @@ test("nothing is known of steps that lie within a gap", () => {
   assert.deepEqual(timeline(result), { start: at, step: 60, refused: [1, null, 3, 4], was: [0, null, 0, 1] });
 });
 
-/** An asker whose answers come when the test says so. */
+/** asked returns an asker, and lets the test answer it. */
 function asked() {
   const sent: { path: string; abort: AbortSignal; answer: (text: string) => void; fail: (reason: Error) => void }[] = [];
   const asker = new Asker<string>((path, abort) => new Promise((answer, fail) => sent.push({ path, abort, answer, fail })), 250);

@@ -115,7 +115,7 @@ func ParseTarget(text string) (t Target, err error) {
 	return Target{address, ID(b)}, nil
 }
 
-// use is what a connection is for.
+// use is the purpose of a connection.
 type use struct {
 	kind      Kind
 	partition byte

@@ -113,11 +113,12 @@ func TestLimitCallers(t *testing.T) {
 
 	f = newFixture(t, trackPolicy)
 	for query, want := range map[string]string{
-		"rows=0": "expected a whole number", "policy=none": "expected one of track", "policy=": "expected one of track",
+		"rows=0": "expected a whole number", "policy=": "expected one of track",
 		"refused=yes": "expected true or false", "refused=": "expected true or false",
 	} {
 		check(t, f.get("/api/limits/callers?"+query, byKey()...), 400, want)
 	}
+	check(t, f.get("/api/limits/callers?policy=none", byKey()...), 404, "There is no such policy, only track.")
 	check(t, f.get("/api/limits/callers"), 403, "the permission admin")
 }
 

@@ -91,7 +91,9 @@ func TestFollowIsDurable(t *testing.T) {
 				followed <- some
 			}
 		}()
+		applied := make(chan struct{})
 		go func() {
+			defer close(applied)
 			_ = s.Apply([]trackway.Command{event("held", 2, map[string]string{"p": "1"}, r)}, make([]trackway.Result, 1))
 		}()
 		<-held
@@ -116,6 +118,7 @@ func TestFollowIsDurable(t *testing.T) {
 		if more, ok := <-followed; ok {
 			t.Errorf("got %v after the end", more)
 		}
+		<-applied // before the store is closed
 	})
 }
 

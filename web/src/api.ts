@@ -68,7 +68,7 @@ export interface Cluster {
   leader: string;
   term: number;
   level: "good" | "warn" | "bad";
-  /** What is wrong, and what follows from it; empty: nothing is. */
+  /** The fault, and what follows from it; empty: all is well. */
   trouble: string;
   members: Member[];
 }

@@ -25,7 +25,7 @@ type Watch struct {
 // answers is what a member has answered.
 type answers struct {
 	applied uint64
-	at      time.Time // of the last answer; zero: there was none
+	at      time.Time // of the last answer; zero: never
 	failed  int       // questions since
 }
 

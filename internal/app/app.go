@@ -110,7 +110,7 @@ func run(ctx context.Context, setup *Setup) (err error) {
 		return err
 	}
 	defer closing(private.Close)
-	private.Handle(ops.Handler(ops.Config{Gatherer: reg, Reload: s.reload, Ready: s.ready, Listen: cfg.OpsListen}))
+	private.Handle(ops.Handler(ops.Config{Gatherer: reg, Reload: s.reload, Ready: s.ready, Listen: cfg.OpsListen, Cluster: s.clusterStatus()}))
 	if cfg.ProxyProtocol {
 		s.public.BehindProxies(s.api.Clients)
 	}
@@ -189,6 +189,7 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 	}
 	if s.member != nil {
 		g.Go(func() error { return s.member.run(ctx) })
+		g.Go(func() error { return s.member.watching(ctx) })
 		g.Go(func() error { return s.refusals.run(ctx, s.store, s.member.ready) })
 	}
 	g.Go(func() error {

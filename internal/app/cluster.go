@@ -35,6 +35,7 @@ func (s *server) awaitCluster(ctx context.Context, reg *prometheus.Registry) err
 	}
 	private.Handle(ops.Handler(ops.Config{
 		Gatherer: reg, Reload: func() error { return errWaiting }, Ready: s.member.ready, Listen: s.Config.OpsListen,
+		Cluster: s.member.Status,
 	}))
 	ln, err := control.Listen(ctx, s.Config.DataDir)
 	if err != nil {
@@ -59,6 +60,15 @@ func (s *server) cluster() members.Cluster {
 		return nil
 	}
 	return s.member
+}
+
+// clusterStatus returns what tells of the cluster, or nil if the server stands
+// alone.
+func (s *server) clusterStatus() func() members.Status {
+	if s.member == nil {
+		return nil
+	}
+	return s.member.Status
 }
 
 // taking returns where ingest stores commands.

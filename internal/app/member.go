@@ -36,6 +36,7 @@ type member struct {
 	credentials *peer.Credentials        // nil: plain text
 	raft        atomic.Pointer[raft.Log] // nil until the log is open
 	caughtUp    atomic.Bool              // had what the others had, since this start
+	watch       members.Watch            // of the other servers
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -264,9 +265,17 @@ func (m *member) Status() members.Status {
 		c.Ready = err.Error()
 	}
 	for _, other := range s.Members {
-		c.Members = append(c.Members, members.Member(other))
+		c.Members = append(c.Members, members.Member{ID: other.ID, Address: other.Address, Voter: other.Voter})
 	}
+	m.watch.Complete(&c, time.Now())
 	return c
+}
+
+// watching asks the other members how far they are, until ctx ends.
+func (m *member) watching(ctx context.Context) error {
+	return m.watch.Run(ctx, m.Status, func(ctx context.Context, address string) (uint64, error) {
+		return m.raft.Load().Progress(ctx, address)
+	})
 }
 
 // Init implements [members.Cluster].

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/control/members"
 	"trackway/internal/destination"
 	"trackway/internal/fleet"
 	"trackway/internal/limit"
@@ -31,7 +32,7 @@ type Eraser interface {
 	Erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (query.Erasure, error)
 }
 
-// Config is what a dashboard needs. All fields are required.
+// Config is what a dashboard needs. All fields but Cluster are required.
 type Config struct {
 	Facts   Facts
 	Store   query.Store
@@ -50,6 +51,7 @@ type Config struct {
 	Floors  []limit.Floor // the promises that no limit may break
 
 	Destinations func() []destination.Status
+	Cluster      func() members.Status // nil: the server stands alone
 }
 
 // Facts are what a reload can replace. They are immutable.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/control/members"
 	"trackway/internal/fleet"
 	"trackway/internal/query"
 	"trackway/internal/query/page"
@@ -192,11 +193,12 @@ func (q *request) overview() error {
 		servers = append(servers, serverRow{s, s.Name == q.Fleet.Self().Name})
 	}
 	slices.SortFunc(servers, func(a, b serverRow) int { return cmp.Compare(a.Name, b.Name) })
-	body := overviewBody{secondsOf(q.now), all, q.rates(), types[:min(len(types), mostTypes)], usage, servers, q.Health()}
+	body := overviewBody{secondsOf(q.now), all, q.rates(), types[:min(len(types), mostTypes)], usage, servers, q.Health(), q.cluster()}
 	steady := body
 	// The health's other values always differ; the rates change every 10
 	// seconds.
 	steady.Now, steady.Health = 0, Health{Ready: body.Health.Ready}
+	steady.Cluster = steadyCluster(body.Cluster)
 	return q.versioned(steady, body)
 }
 
@@ -208,6 +210,8 @@ type overviewBody struct {
 	Usage   []monthRow  `json:"usage"`
 	Servers []serverRow `json:"servers"`
 	Health  Health      `json:"health"`
+
+	Cluster *members.Status `json:"cluster"` // null: the server stands alone
 }
 
 func (q *request) typeRows(p *trackway.Project) ([]typeRow, error) {

@@ -39,6 +39,8 @@ type stream struct {
 	dropped uint64    // since the watcher was last told
 	leftOut uint64    // version of what was sent of it
 	ticks   int
+	events  bool   // the watcher gets events
+	told    []byte // of the cluster
 	b       []byte
 }
 
@@ -62,7 +64,7 @@ func (q *request) live() error {
 		return err
 	}
 	defer w.Close()
-	st := &stream{request: q, watcher: w, control: http.NewResponseController(q.w), project: filter.Project}
+	st := &stream{request: q, watcher: w, control: http.NewResponseController(q.w), project: filter.Project, events: filter.Events}
 	if after != nil {
 		st.mark = *after
 	}
@@ -274,6 +276,7 @@ func (st *stream) tick(now time.Time) {
 		st.b = append(st.b, ": alive\n\n"...)
 	}
 	st.leftOuts(now)
+	st.cluster()
 	dropped := st.dropped
 	st.dropped = 0
 	st.b = append(st.b, "event: stats\ndata: "...)

@@ -4,19 +4,24 @@
 package ops
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/pprof"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"trackway/internal/control/members"
 )
 
-// Config is what the handler needs. All fields are required.
+// Config is what the handler needs. All fields but Cluster are required.
 type Config struct {
 	Gatherer prometheus.Gatherer
 	Ready    func() error // nil while the server accepts requests; otherwise the reason
 	Listen   string       // host:port, as configured
 	Reload   func() error // puts the present configuration in force; an error says why nothing was changed
+
+	Cluster func() members.Status // nil: the server stands alone
 }
 
 // Handler returns the routes of the ops listener.
@@ -26,6 +31,7 @@ type Config struct {
 //	                otherwise (from the moment a stop begins)
 //	POST /-/reload  200 once the configuration is in force; 400 with the reason
 //	                if it is wrong, and nothing was changed
+//	/-/cluster      a [members.Status]; 404 if the server stands alone
 //	/metrics        Prometheus text or OpenMetrics
 //	/debug/pprof/   profiles (net/http/pprof)
 //
@@ -40,6 +46,12 @@ func Handler(c Config) http.Handler {
 	mux.HandleFunc("POST /-/reload", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, c.Reload(), http.StatusBadRequest, "reloaded")
 	})
+	if c.Cluster != nil {
+		mux.HandleFunc("GET /-/cluster", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			_ = json.NewEncoder(w).Encode(c.Cluster()) // an error means that the caller has gone
+		})
+	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(c.Gatherer, promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)

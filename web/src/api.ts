@@ -56,6 +56,34 @@ export interface Overview {
   usage: { project: string; month: string; processed: number; stored: number; duplicate: number; refused: number }[];
   servers: { name: string; region: string; url: string; state: string; self: boolean }[];
   health: { ready: boolean; reason: string; damaged: number; disk_free: number; store_bytes: number; memory: number; goroutines: number };
+  /** null: the server stands alone. */
+  cluster: Cluster | null;
+}
+
+/** Part of GET /grid/overview, and GET /grid/live, `event: cluster`. */
+export interface Cluster {
+  name: string;
+  id: string;
+  /** The address of the leader; empty: none is known. */
+  leader: string;
+  term: number;
+  level: "good" | "warn" | "bad";
+  /** The fault, and what follows from it; empty: all is well. */
+  trouble: string;
+  members: Member[];
+}
+
+export interface Member {
+  id: string;
+  address: string;
+  voter: boolean;
+  /** Entries that it lacked when it answered last. */
+  behind: number;
+  /** null: unknown. */
+  behind_seconds: number | null;
+  /** null: it has not answered since this server started. */
+  heard: string | null;
+  silent: boolean;
 }
 
 /** GET /grid/live, `event: event`. */

@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 
 /** The tests are compiled into web/.test/test. */
 const root = join(import.meta.dirname, "..", "..", "..");
@@ -30,13 +31,15 @@ export interface Limit {
   shop?: boolean;
   /** The section destinations. */
   destinations?: string;
+  /** The section cluster. */
+  cluster?: string;
 }
 
 /**
  * config writes a configuration. Limits are wide if the test is about something
  * else.
  */
-function config({ track = 4_000_000, grid = 100_000, shop = false, destinations = "[]" }: Limit): string {
+function config({ track = 4_000_000, grid = 100_000, shop = false, destinations = "[]", cluster = "{}" }: Limit): string {
   return `
 server: {name: ts1.test, region: test}
 projects:
@@ -52,6 +55,7 @@ ${shop ? second : ""}limits:
   - {name: grid, paths: [/grid/], limit: ${grid}, window: 30s, per: ip}
   - {name: signin, paths: [POST /grid/session], limit: 1000, window: 60s, per: ip}
 destinations: ${destinations}
+cluster: ${cluster}
 dashboard: {password_sha256: "${createHash("sha256").update(password).digest("hex")}"}
 `;
 }
@@ -75,6 +79,36 @@ export class Server {
     return server;
   }
 
+  /**
+   * member starts a server of a cluster. It is ready once it was made a member
+   * by command.
+   */
+  static member(limit: Limit): { server: Server; ready: Promise<void> } {
+    const server = new Server();
+    server.configure(limit);
+    return { server, ready: server.run("127.0.0.1:0") };
+  }
+
+  /** command runs a command for the server until it succeeds. */
+  async command(...words: string[]): Promise<void> {
+    for (let tries = 0; ; tries++) {
+      const running = spawn(binary, [...words, "--config", "trackway.yaml", "--data", "data"], { cwd: this.dir, stdio: ["ignore", "ignore", "pipe"] });
+      let told = "";
+      running.stderr.setEncoding("utf8").on("data", (text) => (told += text));
+      await once(running, "close");
+      if (running.exitCode === 0) return;
+      if (tries === 100) throw new Error(`trackway ${words.join(" ")}: ${told}`);
+      await setTimeout(100); // the server has only begun to start
+    }
+  }
+
+  /** kill ends the server as a power cut does. */
+  async kill(): Promise<void> {
+    const running = this.process!;
+    running.kill("SIGKILL");
+    if (running.exitCode === null && running.signalCode === null) await once(running, "exit");
+  }
+
   /** again restarts the server at the same address, with its data. */
   async again(): Promise<void> {
     await this.run(new URL(this.url).host);
@@ -88,7 +122,7 @@ export class Server {
 
   async end(): Promise<void> {
     const running = this.process;
-    if (running && running.exitCode === null) {
+    if (running && running.exitCode === null && running.signalCode === null) {
       running.kill("SIGTERM");
       await once(running, "exit");
     }

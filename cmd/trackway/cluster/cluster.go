@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -182,8 +183,11 @@ func printStatus(w io.Writer, s *members.Status) error {
 		contact = fmt.Sprintf("it heard the leader %v ago", time.Duration(s.ContactMS)*time.Millisecond)
 	}
 	terminal.Say(w, "Cluster %s, term %d. This server has applied entry %d of %d that most servers have; %s.\n\n", s.Name, s.Term, s.Applied, s.Commit, contact)
+	if s.Trouble != "" {
+		terminal.Say(w, "%s\n\n", s.Trouble)
+	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "ADDRESS\tROLE\tID\t") // errors come with Flush
+	_, _ = fmt.Fprintln(table, "ADDRESS\tROLE\tBEHIND\tID\t") // errors come with Flush
 	for _, m := range s.Members {
 		role, self := "votes", ""
 		if !m.Voter {
@@ -192,10 +196,19 @@ func printStatus(w io.Writer, s *members.Status) error {
 		if m.Address == s.Leader {
 			role = "leads"
 		}
-		if m.ID == s.ID {
+		switch {
+		case m.ID == s.ID:
 			self = "this server"
+		case m.Silent && m.Heard == nil:
+			self = "does not answer"
+		case m.Silent:
+			self = "silent since " + m.Heard.UTC().Format(time.RFC3339)
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", m.Address, role, m.ID, self)
+		behind := "-"
+		if m.Heard != nil {
+			behind = strconv.FormatUint(m.Behind, 10)
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", m.Address, role, behind, m.ID, self)
 	}
 	return table.Flush()
 }

@@ -1,7 +1,10 @@
 // Package members describes to operators the cluster that a server belongs to.
 package members
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Cluster is what operators do with the cluster that this server belongs to.
 type Cluster interface {
@@ -26,7 +29,8 @@ type Cluster interface {
 	Recover() error
 }
 
-// Status is what a server knows of its cluster.
+// Status is what a server knows of its cluster. [Watch.Complete] fills in the
+// last fields of it and of the members.
 type Status struct {
 	Name      string   `json:"name"`
 	ID        string   `json:"id"`      // of this server
@@ -40,6 +44,8 @@ type Status struct {
 	Applied   uint64   `json:"applied"`    // of the last one in this server's data
 	ContactMS int64    `json:"contact_ms"` // since the leader was heard; 0 at the leader
 	Members   []Member `json:"members"`    // empty: this server is not a member yet
+	Level     Level    `json:"level"`      // how bad the trouble is
+	Trouble   string   `json:"trouble"`    // what is wrong, and what follows from it; empty: nothing is
 }
 
 // Member is a server of the cluster.
@@ -47,4 +53,20 @@ type Member struct {
 	ID      string `json:"id"`
 	Address string `json:"address"`
 	Voter   bool   `json:"voter"`
+
+	Applied uint64     `json:"applied"`        // the last entry in its data, when it answered last
+	Behind  uint64     `json:"behind"`         // how many entries that another member has applied it lacked then
+	Seconds *float64   `json:"behind_seconds"` // how long ago the first of them was applied; null: unknown
+	Heard   *time.Time `json:"heard"`          // when it answered last; null: never, since this server started
+	Silent  bool       `json:"silent"`         // it does not answer this server
 }
+
+// Level says how bad something is.
+type Level string
+
+// The levels.
+const (
+	Good Level = "good"
+	Warn Level = "warn" // nothing is refused, but an operator should act
+	Bad  Level = "bad"  // this server refuses commands
+)

@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
-import type { LeftOut, LiveEvent, Rejected, Stats } from "../api.ts";
+import type { Cluster, LeftOut, LiveEvent, Rejected, Stats } from "../api.ts";
 import { link, session, visible } from "../state.ts";
 import { backoff } from "./backoff.ts";
 import { readJson, refusal, send, sleep } from "./client.ts";
@@ -15,6 +15,7 @@ export interface Handlers {
   rejected?: (rejected: Rejected) => void;
   leftOut?: (all: LeftOut[]) => void;
   stats?: (stats: Stats) => void;
+  cluster?: (cluster: Cluster) => void;
 }
 
 /**
@@ -120,5 +121,6 @@ class Watcher {
     else if (event.name === "rejected") this.handlers.rejected?.(data as Rejected);
     else if (event.name === "leftout") this.handlers.leftOut?.(data as LeftOut[]);
     else if (event.name === "stats") this.handlers.stats?.(data as Stats);
+    else if (event.name === "cluster") this.handlers.cluster?.(data as Cluster);
   }
 }

@@ -3,7 +3,7 @@
 
 import { useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
-import type { Outcome, Overview as Body, Rejected, Series, Stats } from "../api.ts";
+import type { Cluster, Outcome, Overview as Body, Rejected, Series, Stats } from "../api.ts";
 import { Chart } from "../charts/chart.tsx";
 import { extend, finished, total } from "../charts/series.ts";
 import { span } from "../format.ts";
@@ -12,6 +12,7 @@ import { useStream } from "../net/stream.ts";
 import { href } from "../route.ts";
 import { announcement, projects } from "../state.ts";
 import { Choice, Num, Panel, Time, Trouble, Waiting } from "../ui/parts.tsx";
+import { ClusterPanel, ClusterTrouble } from "./cluster.tsx";
 import { FirstEvent } from "./empty.tsx";
 import { Health, Recent, Servers, Types, Usage } from "./panels.tsx";
 
@@ -28,9 +29,11 @@ export function Overview() {
   const latest = useSignal<Stats | null>(null);
   const hour = useSignal<Series | null>(null);
   const rejected = useSignal<Rejected[]>([]);
+  const cluster = useSignal<Cluster | null>(null);
   const { data, error } = answer.value;
   useEffect(() => {
     if (data) hour.value = data.rates.hour;
+    if (data) cluster.value = data.cluster;
   }, [data]);
   const { open } = useStream("/grid/live?rejected=only", {
     stats: (stats) => {
@@ -39,6 +42,7 @@ export function Overview() {
       announce(stats);
       if (data && awaited(data, stats)) again();
     },
+    cluster: (now) => (cluster.value = now),
     rejected: (one) => (rejected.value = [one, ...rejected.value].slice(0, recently)),
   });
   const fresh = data !== null && data.totals.events + data.totals.customers === 0;
@@ -53,6 +57,7 @@ export function Overview() {
         <LiveMark open={open.value} at={answer.value.at} />
       </div>
       {error !== null && <Trouble text={error} again={again} />}
+      {cluster.value && <ClusterTrouble cluster={cluster.value} />}
       <Tiles data={data} latest={latest.value} />
       {fresh ? (
         <div class="panel">
@@ -68,6 +73,7 @@ export function Overview() {
           <Recent rejected={rejected.value} open={open.value} />
         </div>
         <div class="stack">
+          {cluster.value && <ClusterPanel cluster={cluster.value} />}
           <Health data={data} />
           <Servers data={data} />
         </div>

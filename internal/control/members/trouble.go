@@ -1,0 +1,78 @@
+package members
+
+import (
+	"fmt"
+	"strings"
+)
+
+// farBehind is how many entries a member may lack without being named, if it
+// lacks them for less than longBehind seconds.
+const (
+	farBehind  = 10_000
+	longBehind = 30
+)
+
+// judge says in plain words what is wrong with a cluster, as this server sees
+// it, and what follows from that.
+func judge(s *Status) (Level, string) {
+	voters, silent, leaderSilent := 0, 0, false
+	var names []string
+	for _, m := range s.Members {
+		if m.Voter {
+			voters++
+		}
+		if m.Voter && m.Silent {
+			silent++
+			names = append(names, m.Address)
+			leaderSilent = leaderSilent || m.Address == s.Leader
+		}
+	}
+	spare := (voters - 1) / 2
+	switch {
+	case len(s.Members) == 0:
+		return Bad, "This server is not a member yet: " + s.Ready + "."
+	case (s.Leader == "" || leaderSilent) && silent > spare:
+		return Bad, fmt.Sprintf("%d of %d servers %s not answer: commands are refused with 503, and reads go on. The cluster works again once %d of them answer.",
+			silent, voters, verb(silent, "does", "do"), voters/2+1)
+	case s.Leader == "" || leaderSilent:
+		return Bad, "No server leads at the moment. Commands wait for an election, and are refused with 503 if that takes long. Reads go on."
+	case silent > spare:
+		return Warn, fmt.Sprintf("%s %s not answer this server. The leader does, so commands are stored.", list(names), verb(silent, "does", "do"))
+	case silent > 0:
+		return Warn, fmt.Sprintf("%s %s not answer. Nothing is lost, and commands are stored. %s", list(names), verb(silent, "does", "do"), next(spare-silent))
+	case voters == 1:
+		return Warn, "This cluster has one server with a vote. Nothing survives the loss of its disk: two others should join."
+	case voters == 2:
+		return Warn, "Two servers with a vote are no better than one: if either fails, commands are refused. A third one should join."
+	}
+	for _, m := range s.Members {
+		if m.Voter && (m.Behind > farBehind || m.Seconds != nil && *m.Seconds > longBehind) {
+			return Warn, fmt.Sprintf("%s lacks %d entries. Reads there are old, and it may have to get the whole state. Its processor, disk or network may be too slow.",
+				m.Address, m.Behind)
+		}
+	}
+	return Good, ""
+}
+
+// next says what happens if more servers fail than those that have.
+func next(spare int) string {
+	if spare == 0 {
+		return "If one more server fails, commands are refused."
+	}
+	return fmt.Sprintf("%d more may fail.", spare)
+}
+
+func verb(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
+
+func list(names []string) string {
+	if len(names) == 1 {
+		return names[0]
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " and " + names[last]
+}

@@ -1,0 +1,58 @@
+package dashboard
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	"trackway/internal/control/members"
+)
+
+// cluster returns what this server knows of its cluster, or nil if it stands
+// alone.
+func (s *Server) cluster() *members.Status {
+	if s.Cluster == nil {
+		return nil
+	}
+	status := s.Cluster()
+	for i := range status.Members {
+		if m := &status.Members[i]; m.Heard != nil {
+			at := m.Heard.UTC().Truncate(time.Second)
+			m.Heard = &at
+		}
+	}
+	return &status
+}
+
+// steadyCluster returns a status without what changes all the time.
+func steadyCluster(s *members.Status) *members.Status {
+	if s == nil {
+		return nil
+	}
+	steady := *s
+	steady.Last, steady.Commit, steady.Applied, steady.ContactMS = 0, 0, 0, 0
+	steady.Members = slices.Clone(s.Members)
+	for i := range steady.Members {
+		m := &steady.Members[i]
+		m.Applied, m.Behind, m.Seconds, m.Heard = 0, 0, nil, nil
+	}
+	return &steady
+}
+
+// clusterEvery is how many ticks lie between two looks at the cluster: this
+// server asks the others at that pace.
+const clusterEvery = 2
+
+// cluster writes what is known of the cluster, if that has changed. Only the
+// overview shows it, which does not get events.
+func (st *stream) cluster() {
+	if st.Cluster == nil || st.events || st.ticks%clusterEvery != 0 {
+		return
+	}
+	data, err := json.Marshal(st.Server.cluster())
+	if err != nil || string(data) == string(st.told) {
+		return // it cannot fail
+	}
+	st.told = data
+	st.b = append(append(append(st.b, "event: cluster\ndata: "...), data...), "\n\n"...)
+}

@@ -1,0 +1,66 @@
+// The other servers of the cluster, as this one sees them.
+
+import type { Cluster, Member } from "../api.ts";
+import { count, span } from "../format.ts";
+import { Check, Warning } from "../ui/icons.tsx";
+import { Num, Panel, Time } from "../ui/parts.tsx";
+
+/** ClusterTrouble says what is wrong, and what follows from it. */
+export function ClusterTrouble({ cluster: { level, trouble } }: { cluster: Cluster }) {
+  if (trouble === "") return null;
+  return (
+    <div class={`note ${level}`} role={level === "bad" ? "alert" : "status"}>
+      <Warning />
+      <p>{trouble}</p>
+    </div>
+  );
+}
+
+export function ClusterPanel({ cluster }: { cluster: Cluster }) {
+  const { members, level } = cluster;
+  const answering = members.filter((member) => !member.silent).length;
+  return (
+    <Panel title={`Cluster ${cluster.name}`} id="cluster" aside={<span class="faint small">term {cluster.term}</span>}>
+      <p class={`state ${level === "good" ? "good" : "bad"}`}>
+        {level === "good" ? <Check /> : <Warning />}
+        {answering === members.length ? `${count(members.length, "server")}, and all answer` : `${answering} of ${count(members.length, "server")} answer`}
+      </p>
+      <ul class="plain servers">
+        {members.map((member) => (
+          <li key={member.id}>
+            <span class={`lamp ${member.silent ? "down" : "on"}`} />
+            <span>
+              {member.address}
+              <span class="faint small">
+                {member.address === cluster.leader && " leads"}
+                {!member.voter && " has no vote yet"}
+                {member.id === cluster.id && " this one"}
+              </span>
+            </span>
+            <State member={member} />
+          </li>
+        ))}
+      </ul>
+    </Panel>
+  );
+}
+
+function State({ member: { silent, heard, behind, behind_seconds: seconds } }: { member: Member }) {
+  if (silent && heard === null) return <span class="warn">does not answer</span>;
+  const lacks = behind > 0 && (
+    <>
+      lacks <Num n={behind} /> {behind === 1 ? "entry" : "entries"}
+      {seconds !== null && seconds >= 1 && ` (${span(Math.round(seconds))})`}
+    </>
+  );
+  if (silent) {
+    return (
+      <span class="warn">
+        silent since <Time at={Date.parse(heard!) / 1000} as="recent" />
+        {lacks && <>, {lacks}</>}
+      </span>
+    );
+  }
+  if (heard === null) return <span class="faint">not asked yet</span>;
+  return <span class={behind > 0 && seconds !== null && seconds >= 10 ? "warn" : "faint"}>{lacks || "up to date"}</span>;
+}

@@ -1,0 +1,81 @@
+// Tests what the overview says of a cluster, with three real servers.
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
+import { after, before, test } from "node:test";
+import type { Browser } from "playwright-core";
+import { event, Server } from "../server.ts";
+import { openBrowser, Viewer } from "../viewer.ts";
+
+let browser: Browser;
+
+before(async () => {
+  browser = await openBrowser();
+});
+after(() => browser.close());
+
+/** freePorts returns ports that nobody listens on. */
+async function freePorts(n: number): Promise<number[]> {
+  const all = Array.from({ length: n }, () => createServer().listen(0, "127.0.0.1"));
+  await Promise.all(all.map((one) => once(one, "listening")));
+  const ports = all.map((one) => (one.address() as AddressInfo).port);
+  await Promise.all(all.map((one) => once(one.close(), "close")));
+  return ports;
+}
+
+test("the overview shows the members of the cluster, and says what follows when they fail", async () => {
+  const addresses = (await freePorts(3)).map((port) => `127.0.0.1:${port}`);
+  const members = addresses.map((listen) => Server.member({ cluster: `{name: pages, listen: "${listen}", peers: ["${addresses[0]}"], heartbeat: 1s}` }));
+  const servers = members.map(({ server }) => server);
+  const [first, second, third] = servers as [Server, Server, Server];
+  try {
+    await first.command("cluster", "init");
+    await Promise.all([second.command("cluster", "join"), third.command("cluster", "join")]);
+    await Promise.all(members.map(({ ready }) => ready));
+    await second.track(event("page_visit", "jane@example.com"));
+    const viewer = await (await Viewer.open(browser, first)).signedIn();
+    const phone = await (await Viewer.open(browser, first, "phone")).signedIn();
+    const { page } = viewer;
+    const panel = page.getByRole("region", { name: "Cluster pages" });
+    await panel.getByText("3 servers, and all answer").waitFor();
+    assert.match((await panel.getByRole("listitem").filter({ hasText: addresses[0]! }).textContent()) ?? "", /leads this one/);
+    for (const address of addresses) await panel.getByRole("listitem").filter({ hasText: address }).getByText("up to date").waitFor();
+    await viewer.accessible("a cluster");
+    await phone.accessible("a cluster, on a phone");
+
+    await third.kill();
+    const trouble = page.getByRole("status").getByText(`${addresses[2]} does not answer. Nothing is lost, and commands are stored. If one more server fails, commands are refused.`);
+    await trouble.waitFor();
+    await panel.getByText("2 of 3 servers answer").waitFor();
+    await panel.getByRole("listitem").filter({ hasText: addresses[2]! }).getByText("silent since").waitFor();
+    await viewer.accessible("one is silent");
+    await phone.page.getByText(`${addresses[2]} does not answer`).first().waitFor();
+    await phone.accessible("one is silent, on a phone");
+
+    await second.kill();
+    await page.getByRole("alert").getByText("2 of 3 servers do not answer: commands are refused with 503, and reads go on.").waitFor();
+    await viewer.accessible("two are silent");
+    await phone.page.getByRole("alert").getByText("2 of 3 servers do not answer").waitFor();
+    await phone.accessible("two are silent, on a phone");
+
+    await second.again();
+    await page.getByRole("alert").waitFor({ state: "detached" });
+    await Promise.all([viewer.close(), phone.close()]);
+  } finally {
+    for (const server of servers) await server.kill(); // without most others, a stop in order takes long
+    for (const server of servers) await server.stop();
+  }
+});
+
+test("a server that stands alone shows no cluster", async () => {
+  const server = await Server.start();
+  try {
+    const viewer = await (await Viewer.open(browser, server)).signedIn();
+    await viewer.page.getByRole("region", { name: "This server" }).waitFor();
+    assert.equal(await viewer.page.getByText("Cluster").count(), 0);
+    await viewer.close();
+  } finally {
+    await server.stop();
+  }
+});

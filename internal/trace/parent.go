@@ -33,7 +33,7 @@ func parentOf(h http.Header) (p parent) {
 	}
 	var version, flags [1]byte
 	if !read(version[:], v[:2]) || version[0] == 0xff || !read(p.trace[:], v[3:35]) || !read(p.span[:], v[36:52]) || !read(flags[:], v[53:55]) ||
-		p.trace == [16]byte{} {
+		p.trace == [16]byte{} || !p.valid() {
 		return parent{}
 	}
 	const sampled = 1

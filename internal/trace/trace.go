@@ -95,7 +95,11 @@ func (t *Tracer) Request(r *http.Request, route string, at time.Time, clients *c
 		return nil
 	}
 	method := methodOf(r)
-	s := &Span{tracer: t, kind: server, name: method + " " + route, start: at, caller: caller, own: randomID(), attributes: make([]Attribute, 0, usual)}
+	name := method
+	if name == other {
+		name = "HTTP"
+	}
+	s := &Span{tracer: t, kind: server, name: name + " " + route, start: at, caller: caller, own: randomID(), attributes: make([]Attribute, 0, usual)}
 	if followed {
 		s.trace, s.parent = caller.trace, caller.span
 	} else {

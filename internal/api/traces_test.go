@@ -132,8 +132,9 @@ func TestTraces(t *testing.T) {
 		}
 	}
 	failed := c.spans[len(c.spans)-1]
-	if line := "trace_id=" + hex.EncodeToString(failed.GetTraceId()); strings.Count(f.log.String(), "trace_id=") != strings.Count(f.log.String(), "request_id=") || !strings.Contains(f.log.String(), line) {
-		t.Errorf("the log does not name the trace (%s):\n%s", line, f.log)
+	line, log := "trace_id="+hex.EncodeToString(failed.GetTraceId()), f.log.String()
+	if !strings.Contains(log, line) || strings.Count(log, "trace_id=") != strings.Count(log, "request_id=") {
+		t.Errorf("the log does not name the trace (%s):\n%s", line, log)
 	}
 }
 

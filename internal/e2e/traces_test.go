@@ -81,7 +81,10 @@ func TestTraces(t *testing.T) {
 	config := baseConfig + wideLimits + "destinations: [{name: out, kind: file, path: \"" + out + "\", batch: {every: 100ms}}]\n"
 	s := startIn(t, dir, config)
 	s.log.private(key, "collector-key")
-	event := map[string]any{"customer_ids": map[string]any{"registered": "jane-of-traces"}, "event_type": "personal-type", "properties": map[string]any{"email": "jane@example.com"}}
+	event := map[string]any{
+		"customer_ids": map[string]any{"registered": "jane-of-traces"}, "event_type": "personal-type",
+		"properties": map[string]any{"email": "jane@example.com"},
+	}
 	s.track(t, "customers/events", event) // before there are traces
 
 	section := fmt.Sprintf("traces: {endpoint: %q, sample: 1, headers: [{name: Authorization, value: %s}]}\n", c.URL, key)
@@ -92,7 +95,8 @@ func TestTraces(t *testing.T) {
 		s.track(t, "customers/events", event) // past net/http
 	}
 	s.track(t, "customers/events?query=personal-query", event) // through net/http
-	s.track(t, "batch", map[string]any{"commands": []any{map[string]any{"name": "customers/events", "data": event}}})
+	command := map[string]any{"name": "customers/events", "data": event}
+	s.track(t, "batch", map[string]any{"commands": []any{command}})
 	s.do(t, request{path: "/api/servers", auth: "none", header: map[string]string{"User-Agent": "personal-agent"}})
 	s.do(t, request{path: "/personal-path"})
 	const track = "POST /track/v2/projects/{token}/"
@@ -102,7 +106,8 @@ func TestTraces(t *testing.T) {
 	}
 	await(t.Context(), t, func() bool { return c.counts()["write file"] > 0 && c.counts()["GET /"] > 0 })
 	got := c.counts()
-	maps.DeleteFunc(got, func(name string, _ int) bool { return strings.HasSuffix(name, " file") }) // however many batches there were
+	// However many batches there were.
+	maps.DeleteFunc(got, func(name string, _ int) bool { return strings.HasSuffix(name, " file") })
 	if !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}

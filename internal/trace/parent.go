@@ -16,8 +16,8 @@ type parent struct {
 func (p *parent) valid() bool { return p.span != [8]byte{} }
 
 // parentOf reads the header traceparent of a request (W3C Trace Context,
-// section 3.2). It returns the zero value if there is none or it is malformed.
-// It ignores tracestate, which may hold anything.
+// section 3.2). It returns the zero value if the header is missing or
+// malformed. It ignores tracestate, which may hold anything.
 func parentOf(h http.Header) (p parent) {
 	values := h["Traceparent"]
 	if len(values) != 1 {

@@ -55,7 +55,7 @@ func New(log *slog.Logger, reg prometheus.Registerer) *Tracer {
 }
 
 // Reload puts settings in force. Spans of running requests go to the new
-// collector. What is queued for the old one is still sent, in the background.
+// collector. The queue for the old one is still sent, in the background.
 func (t *Tracer) Reload(s Settings) { //nolint:gocritic // hugeParam: once a reload
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -149,8 +149,8 @@ func (t *Tracer) Task(name string, attributes ...Attribute) *Span {
 	return &Span{tracer: t, kind: client, name: name, start: time.Now(), trace: randomTrace(), own: randomID(), attributes: attributes}
 }
 
-// scheme returns whether the connection to this server is secure. What a proxy
-// says about its own connection is not considered.
+// scheme returns whether the connection to this server is secure. It does not
+// consider the words of a proxy about another connection.
 func scheme(r *http.Request) string {
 	if r.TLS != nil {
 		return "https"

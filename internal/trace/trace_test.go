@@ -237,7 +237,8 @@ func TestSpans(t *testing.T) {
 	child.End(false)
 	s.Answered(http.StatusOK, false)
 	f.request("Traceparent", sampled).Answered(http.StatusInternalServerError, false)
-	f.request("Traceparent", sampled, "X-Forwarded-For", "203.0.113.9").Answered(http.StatusOK, true) // no proxy of ours sent it
+	// No proxy of ours has sent this one.
+	f.request("Traceparent", sampled, "X-Forwarded-For", "203.0.113.9").Answered(http.StatusOK, true)
 	followed := request("Traceparent", sampled, "X-Forwarded-For", "203.0.113.9")
 	followed.RemoteAddr = "192.0.2.1:80"
 	followed.Method = "jane@example.com"
@@ -375,7 +376,7 @@ func TestGivesUp(t *testing.T) {
 }
 
 // A collector that hangs holds nobody up: neither requests, nor a reload, nor a
-// stop. What does not fit into the queue is dropped and counted.
+// stop. Spans that do not fit into the queue are dropped and counted.
 func TestHangingCollector(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -101,12 +101,13 @@ func TestTraces(t *testing.T) {
 	}
 	var got []string
 	for _, s := range c.spans {
-		line := s.GetName()
+		var numbers []any
 		for _, a := range s.GetAttributes() {
 			if key := a.GetKey(); key == "http.response.status_code" || strings.HasPrefix(key, "trackway.") {
-				line += fmt.Sprint(" ", a.GetValue().GetIntValue())
+				numbers = append(numbers, a.GetValue().GetIntValue())
 			}
 		}
+		line := strings.TrimSuffix(s.GetName()+" "+fmt.Sprintln(numbers...), "\n")
 		if p := s.GetParentSpanId(); len(p) > 0 {
 			line = names[string(p)] + " > " + line
 		}

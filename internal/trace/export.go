@@ -17,7 +17,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"trackway/internal/excerpt"
-	"trackway/internal/sleep"
 )
 
 // Bounds of the export. A span in the queue takes some 500 bytes.
@@ -46,13 +45,11 @@ type exporter struct {
 	metrics *metrics
 	failing bool // as the log says
 
-	ctx  context.Context    //nolint:containedctx // of run, which outlives its caller
 	stop context.CancelFunc // has run send what is queued, and end
 }
 
 func newExporter(s Settings, log *slog.Logger, m *metrics) *exporter { //nolint:gocritic // hugeParam: once a reload
 	e := &exporter{Settings: s, queue: make(chan *Span, mostQueued), log: log, metrics: m}
-	e.ctx, e.stop = context.WithCancel(context.Background())
 	e.client = &http.Client{
 		Transport: &http.Transport{
 			Proxy:                  nil, // the endpoint alone says where spans go
@@ -80,29 +77,35 @@ func (t *Tracer) keep(s *Span) {
 	}
 }
 
-// run exports spans until stop is called. Then it sends the rest, for at most
+// start runs an exporter until it is stopped.
+func (t *Tracer) start(e *exporter) {
+	ctx, cancel := context.WithCancel(context.Background())
+	e.stop = cancel
+	t.running.Go(func() { e.run(ctx) })
+}
+
+// run exports spans until ctx ends. Then it sends the rest, for at most
 // [flushTime], without repetitions.
-func (e *exporter) run() {
+func (e *exporter) run(ctx context.Context) {
 	defer e.client.CloseIdleConnections()
-	hard, cancel := context.WithCancel(context.Background())
+	flushed, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	defer context.AfterFunc(e.ctx, func() { time.AfterFunc(flushTime, cancel) })()
+	context.AfterFunc(ctx, func() { time.AfterFunc(flushTime, cancel) })
 	for {
-		batch := e.gather()
+		batch := e.gather(ctx)
 		if len(batch) == 0 {
 			return
 		}
-		e.send(hard, batch)
+		e.send(flushed, batch, ctx.Done())
 	}
 }
 
 // gather returns the next spans: up to [mostTogether] of those that come within
-// [gatherTime]. It returns none if the exporter was stopped and the queue is
-// empty.
-func (e *exporter) gather() (batch []*Span) {
+// [gatherTime]. It returns none if ctx has ended and the queue is empty.
+func (e *exporter) gather(ctx context.Context) (batch []*Span) {
 	var late <-chan time.Time
 	for len(batch) < mostTogether {
-		s := e.next(late)
+		s := e.next(ctx, late)
 		if s == nil {
 			break
 		}
@@ -114,8 +117,8 @@ func (e *exporter) gather() (batch []*Span) {
 }
 
 // next returns the next span. It returns nil if none is queued when it is late,
-// or when the exporter was stopped.
-func (e *exporter) next(late <-chan time.Time) *Span {
+// or when ctx ends.
+func (e *exporter) next(ctx context.Context, late <-chan time.Time) *Span {
 	select {
 	case s := <-e.queue:
 		return s
@@ -125,13 +128,14 @@ func (e *exporter) next(late <-chan time.Time) *Span {
 	case s := <-e.queue:
 		return s
 	case <-late:
-	case <-e.ctx.Done():
+	case <-ctx.Done():
 	}
 	return nil
 }
 
-// send exports spans, and tries again if the collector may take them later.
-func (e *exporter) send(ctx context.Context, batch []*Span) {
+// send exports spans, and tries again if the collector may take them later,
+// unless stopped is closed.
+func (e *exporter) send(ctx context.Context, batch []*Span, stopped <-chan struct{}) {
 	body, err := proto.Marshal(e.message(batch))
 	if err != nil {
 		e.complain(err)
@@ -152,10 +156,23 @@ func (e *exporter) send(ctx context.Context, batch []*Span) {
 		if again {
 			wait = max(wait, min(later.after, mostPause))
 		}
-		if !again || time.Since(begun)+wait > patience || sleep.For(e.ctx, wait) != nil {
-			e.metrics.failed.Add(float64(len(batch)))
-			return
+		if again && time.Since(begun)+wait <= patience && waited(wait, stopped) {
+			continue
 		}
+		e.metrics.failed.Add(float64(len(batch)))
+		return
+	}
+}
+
+// waited waits, and reports whether it was not stopped.
+func waited(d time.Duration, stopped <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-stopped:
+		return false
 	}
 }
 

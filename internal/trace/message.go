@@ -25,7 +25,7 @@ func (e *exporter) message(batch []*Span) *otlp.TracesData {
 func (s *Span) message() *otlp.Span {
 	m := &otlp.Span{
 		TraceId: s.trace[:], SpanId: s.own[:], Name: s.name, Flags: flags(s.kind == server && !s.linked && s.caller.valid()),
-		StartTimeUnixNano: uint64(s.start.UnixNano()), EndTimeUnixNano: uint64(s.start.Add(s.end.Sub(s.start)).UnixNano()), //nolint:gosec // times after 1970
+		StartTimeUnixNano: uint64(s.start.UnixNano()), EndTimeUnixNano: uint64(s.start.Add(s.end.Sub(s.start)).UnixNano()),
 		Kind: s.kind,
 	}
 	if s.parent != [8]byte{} {
@@ -74,7 +74,7 @@ func partial(answer []byte) (rejected int, message string) {
 		fields(value, func(number protowire.Number, value []byte, n uint64) {
 			switch number {
 			case rejectedSpans:
-				rejected = int(min(n, mostTogether)) //nolint:gosec // a small number
+				rejected = int(min(n, mostTogether))
 			case errorMessage:
 				message = string(value)
 			}

@@ -66,7 +66,7 @@ func (t *Tracer) Reload(s Settings) { //nolint:gocritic // hugeParam: once a rel
 	var next *exporter
 	if s.Endpoint != "" {
 		next = newExporter(s, t.log, &t.metrics)
-		t.running.Go(next.run)
+		t.start(next)
 	}
 	t.now.Store(next)
 	if old != nil {

@@ -28,6 +28,7 @@ import (
 
 	"trackway/internal/allocs"
 	"trackway/internal/clientip"
+	"trackway/internal/sleep"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -107,8 +108,17 @@ func (f *fixture) on(s Settings) { //nolint:gocritic // hugeParam: it is a test
 	}
 	e := newExporter(s, f.Tracer.log, &f.metrics)
 	e.client.Transport = &f.collector
-	f.running.Go(e.run)
+	f.start(e)
 	f.now.Store(e)
+}
+
+// wait waits for some time in a bubble of synctest.
+func wait(t *testing.T, d time.Duration) {
+	t.Helper()
+	if err := sleep.For(t.Context(), d); err != nil {
+		t.Error(err)
+	}
+	synctest.Wait()
 }
 
 // counts returns how many spans had each outcome.
@@ -338,8 +348,7 @@ func TestRetries(t *testing.T) {
 		f.on(Settings{Sample: 1})
 		begun := time.Now()
 		f.request().Answered(http.StatusOK, false)
-		time.Sleep(patience)
-		synctest.Wait()
+		wait(t, patience)
 		if exported, _, failed := f.counts(); exported != 1 || failed != 0 || attempts != 4 {
 			t.Errorf("after %v and %d attempts: exported %v, failed %v", time.Since(begun), attempts, exported, failed)
 		}
@@ -362,8 +371,7 @@ func TestGivesUp(t *testing.T) {
 			f.collector.answer = func(*http.Request) *http.Response { return status(code) }
 			f.on(Settings{Sample: 1, Headers: map[string]string{"authorization": "s3cr3t"}})
 			f.request().Answered(http.StatusOK, false)
-			time.Sleep(gatherTime + most)
-			synctest.Wait()
+			wait(t, gatherTime+most)
 			if exported, _, failed := f.counts(); exported != 0 || failed != 1 {
 				t.Errorf("%d: exported %v, failed %v", code, exported, failed)
 			}
@@ -385,7 +393,7 @@ func TestHangingCollector(t *testing.T) {
 		f.on(Settings{Sample: 1})
 		begun := time.Now()
 		f.request().Answered(http.StatusOK, false)
-		time.Sleep(2 * gatherTime) // now it hangs
+		wait(t, 2*gatherTime) // now it hangs
 		const more = 5
 		for range mostQueued + more {
 			f.request().Answered(http.StatusOK, false)

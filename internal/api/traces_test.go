@@ -94,6 +94,7 @@ func TestTraces(t *testing.T) {
 	f.ingest.err = errDisk
 	send("POST", events, event)
 	end()
+	c.Close() // its handler has ended
 
 	names := make(map[string]string)
 	for _, s := range c.spans {

@@ -463,6 +463,7 @@ func TestPartialSuccess(t *testing.T) {
 		f.request().Answered(http.StatusOK, false)
 	}
 	f.Close()
+	server.Close() // its handler has ended
 	if exported, dropped, failed := f.counts(); exported != 1 || dropped != 0 || failed != 2 {
 		t.Errorf("exported %v, dropped %v, failed %v; want 1, 0, 2", exported, dropped, failed)
 	}
@@ -496,6 +497,7 @@ func TestEnvironment(t *testing.T) {
 	f.Reload(Settings{Endpoint: server.URL, Sample: 1, Headers: map[string]string{"authorization": "s3cr3t"}})
 	f.request().Answered(http.StatusOK, false)
 	f.Close()
+	server.Close() // its handler has ended
 	if _, _, failed := f.counts(); failed != 1 || len(got) == 0 || bytes.Contains(got, []byte("s3cr3t")) {
 		t.Errorf("failed %v, exported %q", failed, got)
 	}

@@ -96,13 +96,13 @@ func (c *call) fail(err error) {
 		gone = false // we gave the body up, and net/http treats any read error as the client's end
 	}
 	if !gone && c.status != 0 {
-		c.log.Error("answer broken off", "err", err, "route", c.route.path, "request_id", c.requestID())
+		c.span.Log(c.log).Error("answer broken off", "err", err, "route", c.route.path, "request_id", c.requestID())
 	}
 	if gone || c.status != 0 { // all that is left is to break off the answer, so that nobody takes it for complete
 		panic(http.ErrAbortHandler)
 	}
 	if !isKnown {
-		c.log.Error("request failed", "err", err, "route", c.route.path, "request_id", c.requestID())
+		c.span.Log(c.log).Error("request failed", "err", err, "route", c.route.path, "request_id", c.requestID())
 		known = &trackway.Error{Code: trackway.Internal, Msg: "Internal error, request " + c.requestID() + "."}
 	}
 	switch known.Code {

@@ -15,12 +15,14 @@ import (
 	"trackway/internal/api/position"
 	"trackway/internal/api/request"
 	"trackway/internal/api/room"
+	"trackway/internal/api/traced"
 	"trackway/internal/auth"
 	"trackway/internal/format"
 	"trackway/internal/limit"
 	"trackway/internal/limit/pace"
 	"trackway/internal/limit/traffic"
 	"trackway/internal/limit/watch"
+	"trackway/internal/trace"
 )
 
 // front is what the steps of every call need.
@@ -33,7 +35,8 @@ type front struct {
 	lingering *room.Places  // connections that are read after the answer
 	rest      time.Duration // that the rest of a small body may take, after the answer
 	log       *slog.Logger
-	shared    position.Log // nil: the server stands alone
+	shared    position.Log  // nil: the server stands alone
+	traces    *trace.Tracer // nil: no request is traced
 
 	warnedForwarded atomic.Bool // an untrusted peer sent a forwarded address; said once
 }
@@ -58,11 +61,13 @@ type call struct {
 	watched  *watch.Call   // nil: the sample does not hold it
 	observed bool          // it is in the metrics
 	making   *room.Holding // what the answer takes; nil: for all but questions
+	span     *trace.Span   // nil: it is not traced
 }
 
 // serve takes a request of a route through the steps.
 func (s *Server) serve(rt *route, w http.ResponseWriter, r *http.Request) {
 	c := &call{front: s.front, access: s.access.Load(), w: w, r: r, route: rt, format: rt.format, received: time.Now()}
+	c.span = c.traces.Request(r, rt.path, c.received, c.access.Clients)
 	if rt.dialect != nil && rt.dialect.Vary != nil {
 		c.format = rt.dialect.Vary(r)
 	}
@@ -78,11 +83,12 @@ func (c *call) end() {
 		c.making.Release() // the answer was sent
 	}
 	c.observer.ended(c)
+	defer c.span.Answered(c.status, bug != nil)
 	if bug == nil {
 		return
 	}
 	if bug != http.ErrAbortHandler { //nolint:errorlint // what was panicked with, not what it wraps
-		c.log.Error("panic", "bug", bug, "stack", string(debug.Stack()), "route", c.route.path, "request_id", c.requestID())
+		c.span.Log(c.log).Error("panic", "bug", bug, "stack", string(debug.Stack()), "route", c.route.path, "request_id", c.requestID())
 	}
 	panic(http.ErrAbortHandler)
 }
@@ -110,7 +116,7 @@ func (c *call) steps(ctx context.Context) {
 // carryOut does what the call asks for, once this server may answer it.
 func (c *call) carryOut(ctx context.Context) error {
 	if c.route.current {
-		if err := position.Await(ctx, c.shared, c.r); err != nil {
+		if err := position.Await(ctx, traced.Shared(c.shared, c.span), c.r); err != nil {
 			return err
 		}
 	}

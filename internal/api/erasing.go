@@ -73,7 +73,9 @@ func (c *erasing) erase(ids []trackway.Identifier) (done []byte, err error) {
 		if err != nil {
 			return err
 		}
+		span := c.span.Child("erase")
 		erasure, err := c.eraser.Erase(c.grant.Project.Number, customer, c.grant.Project.Personal, trackway.MicrosOf(c.received))
+		span.End(err != nil)
 		done = tracking.AppendErased(nil, erasure.ID)
 		return err
 	})

@@ -8,6 +8,7 @@ import (
 	"trackway"
 	"trackway/internal/api/dialect"
 	"trackway/internal/api/room"
+	"trackway/internal/api/traced"
 	"trackway/internal/format"
 	"trackway/internal/format/tracking"
 )
@@ -109,7 +110,7 @@ func (s *Server) ownRoutes() []route {
 
 // The handlers of the table, each with the call and what it needs.
 
-func (s *Server) takes(c *call) error { return (&taking{c, s.ingest}).take() }
+func (s *Server) takes(c *call) error { return (&taking{c, traced.Ingest(s.ingest, c.span)}).take() }
 
 func (s *Server) reads(do func(*reading) error) func(*call) error {
 	return func(c *call) error { return do(&reading{c, s.reader}) }

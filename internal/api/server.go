@@ -39,6 +39,7 @@ import (
 	"trackway/internal/live"
 	"trackway/internal/query"
 	"trackway/internal/rates"
+	"trackway/internal/trace"
 	"trackway/web"
 )
 
@@ -76,10 +77,11 @@ type Config struct {
 	Version  string // the program's
 	Log      *slog.Logger
 	Registry prometheus.Registerer
-	Bodies   int          // bytes that all bodies may take together; 0: 256 MiB
-	Answers  int          // bytes that all answers that are made whole may take together; 0: 128 MiB
-	CPUs     int          // processors for which refusals are paced; 0: as many as may run Go code
-	Shared   position.Log // nil: the server stands alone
+	Bodies   int           // bytes that all bodies may take together; 0: 256 MiB
+	Answers  int           // bytes that all answers that are made whole may take together; 0: 128 MiB
+	CPUs     int           // processors for which refusals are paced; 0: as many as may run Go code
+	Shared   position.Log  // nil: the server stands alone
+	Traces   *trace.Tracer // nil: no request is traced
 
 	Dashboard Dashboard     // answers what the dashboard's pages ask
 	Built     web.Dashboard // its files
@@ -124,7 +126,7 @@ func New(c Config) *Server {
 		front: &front{
 			bodies: body.NewIntake(cmp.Or(c.Bodies, maxBodiesInMemory), c.Registry), limits: c.Limits, traffic: c.Traffic, pace: pace.New(now, cmp.Or(c.CPUs, runtime.GOMAXPROCS(0))),
 			observer:  &observer{limits: c.Limits, live: c.Live, rates: c.Rates, watch: c.Watch, metrics: newMetrics(c.Registry)},
-			lingering: places.lingering, rest: rest.Time, log: c.Log, shared: c.Shared,
+			lingering: places.lingering, rest: rest.Time, log: c.Log, shared: c.Shared, traces: c.Traces,
 		},
 		mux: http.NewServeMux(), ids: request.NewIDs(), ingest: c.Ingest, eraser: c.Eraser, dashboard: c.Dashboard, built: &c.Built,
 		reader:   &reader{store: c.Store, places: places, answers: answers, process: []byte(rand.Text()), patience: queryTime},

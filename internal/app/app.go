@@ -33,6 +33,7 @@ import (
 	"trackway/internal/ops"
 	"trackway/internal/rates"
 	"trackway/internal/store"
+	"trackway/internal/trace"
 	"trackway/internal/upkeep"
 	"trackway/web"
 )
@@ -71,6 +72,8 @@ func run(ctx context.Context, setup *Setup) (err error) {
 		}
 		cancel(nil)
 	}()
+	s.traces = trace.New(log, reg)
+	defer s.traces.Close() // when all that it may record has ended
 	if err := s.openStore(ctx, reg, func() { cancel(errAgain) }); err != nil {
 		return err
 	}
@@ -147,6 +150,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 		return err
 	}
 	s.traffic.Reload(recording(s.Config))
+	s.traces.Reload(tracing(s.Config, s.Version))
 	s.upkeep = upkeep.New(s.kept(), p.projects, s.Log, reg)
 	s.fleet = fleet.New(fleetOf(s.Config, s.public.Addr()))
 	now := time.Now()
@@ -164,7 +168,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 		Access: p.access, Limits: s.limits, Ingest: s.ingest, Store: s.store, Eraser: eraser{s.store, s.live},
 		Fleet: s.fleet, History: s.history, Watch: callers, Traffic: s.traffic, Rates: meter, Live: s.live, Dashboard: s.dashboard, Built: built,
 		Version: s.Version, Log: s.Log, Registry: reg, Bodies: s.budget.Memory.Bodies, Answers: s.budget.Memory.Answers,
-		CPUs: s.Processors, Shared: s.shared(),
+		CPUs: s.Processors, Shared: s.shared(), Traces: s.traces,
 	})
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 func (s *server) newDestinations() (*destination.Manager, error) {
 	var id string
 	m, err := destination.New(destination.Options{
-		Dir: filepath.Join(s.Config.DataDir, "destinations"), Store: s.store, Log: s.Log,
+		Dir: filepath.Join(s.Config.DataDir, "destinations"), Store: s.store, Log: s.Log, Traces: s.traces,
 		Open: func(d config.Destination) (destination.Sink, error) {
 			return kinds.New(d, kinds.Deps{Store: id, Projects: func() []trackway.Project { return *s.sent.Load() }})
 		},

@@ -15,9 +15,9 @@ import (
 
 // reload reads the configuration again and puts it in force: keys, projects,
 // proxies, limits, overrides, destinations, servers, redirects, the contact,
-// limits on connections, the certificate files, and the log level. It changes
-// everything or nothing. Counts and requests under way are not affected. If it
-// fails, the error says why nothing was changed.
+// limits on connections, traces, the certificate files, and the log level. It
+// changes everything or nothing. Counts and requests under way are not
+// affected. If it fails, the error says why nothing was changed.
 func (s *server) reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -64,6 +64,7 @@ func (s *server) reloadLocked() error {
 	s.public.Door.Reload(s.publicBounds(next))
 	s.limits.Reload(p.limits)
 	s.traffic.Reload(recording(next))
+	s.traces.Reload(tracing(next, s.Version))
 	s.api.Reload(p.access)
 	s.dashboard.Reload(factsOf(next, p.projects))
 	s.fleet.Reload(fleetOf(next, s.public.Addr()))

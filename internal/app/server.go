@@ -23,6 +23,7 @@ import (
 	"trackway/internal/listen"
 	"trackway/internal/live"
 	"trackway/internal/store"
+	"trackway/internal/trace"
 	"trackway/internal/upkeep"
 )
 
@@ -50,6 +51,7 @@ type server struct {
 	history   *history.Log
 	limits    *limit.Limiter
 	traffic   *traffic.Recorder
+	traces    *trace.Tracer // nil in commands that run without a server
 	fleet     *fleet.Fleet
 	upkeep    *upkeep.Upkeep
 	api       *api.Server

@@ -8,6 +8,7 @@ import (
 	"trackway/internal/config"
 	"trackway/internal/datadir"
 	"trackway/internal/limit/traffic"
+	"trackway/internal/trace"
 )
 
 // TrafficDir returns the directory of the recorded calls.
@@ -15,6 +16,14 @@ func TrafficDir(cfg *config.Config) string { return filepath.Join(cfg.DataDir, d
 
 func newTraffic(cfg *config.Config, log *slog.Logger) *traffic.Recorder {
 	return traffic.New(TrafficDir(cfg), api.Roots(), log)
+}
+
+// tracing returns the settings for traces.
+func tracing(cfg *config.Config, version string) trace.Settings {
+	t := &cfg.Traces
+	return trace.Settings{
+		Endpoint: t.Endpoint, Headers: t.Headers, Sample: t.Sample, Follow: t.Follow, Version: version, Instance: cfg.Server.Name,
+	}
 }
 
 // recording returns the settings for recording calls.

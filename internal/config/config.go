@@ -33,6 +33,7 @@ import (
 	"trackway/internal/clientip"
 	"trackway/internal/config/membership"
 	"trackway/internal/config/secret"
+	"trackway/internal/config/traces"
 )
 
 // Config is a checked configuration. It never changes, so it may be shared; a
@@ -60,6 +61,7 @@ type Config struct {
 	Policies  []trackway.Policy
 	Overrides []trackway.Override
 	Traffic   Traffic
+	Traces    traces.Traces
 
 	Destinations []Destination
 }
@@ -260,6 +262,7 @@ func (d *doc) translate(checks []Check) {
 	d.file.Config.Policies = d.policies()
 	d.file.Config.Overrides = d.overrides()
 	d.file.Config.Traffic = d.traffic()
+	d.file.Config.Traces = d.traces()
 	d.file.Config.Destinations = d.destinations()
 	d.checkAlone()
 	for _, check := range checks {

@@ -5,6 +5,7 @@ import (
 
 	"trackway"
 	"trackway/internal/config/scalar"
+	"trackway/internal/config/traces"
 )
 
 // file is the YAML file: the settings that are used as they are written, and
@@ -16,6 +17,7 @@ type file struct {
 	Limits    []policy            `yaml:"limits"`
 	Overrides []trackway.Override `yaml:"overrides"`
 	Traffic   traffic             `yaml:"traffic"`
+	Traces    traces.Section      `yaml:"traces"`
 
 	Destinations []destination `yaml:"destinations"`
 }
@@ -113,6 +115,7 @@ func (f *file) SetDefaults() {
 		f.Limits = append(f.Limits, limit)
 	}
 	f.Traffic.SetDefaults()
+	f.Traces.SetDefaults()
 }
 
 func (p *project) SetDefaults() {

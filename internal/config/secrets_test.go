@@ -41,6 +41,9 @@ var secrets = map[string]struct {
 	"destinations[].secret": {
 		minimal + "destinations: [{name: d, kind: webhook, url: \"https://x\", %s}]\n", func(c *Config) any { return c.Destinations[0].Secret }, false,
 	},
+	"traces.headers[].value": {
+		minimal + "traces: {endpoint: \"https://c\", headers: [{name: authorization, %s}]}\n", func(c *Config) any { return c.Traces.Headers["authorization"] }, false,
+	},
 }
 
 // notSecret are settings of type hidden that are no secrets: what clients that

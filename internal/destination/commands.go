@@ -82,7 +82,7 @@ func (m *Manager) Rewind(ctx context.Context, name, to string) (uint64, error) {
 	}
 	ctx, done := r.operation(ctx)
 	defer done()
-	err = r.callHeld(ctx, rewindTime, r.preparing(func(ctx context.Context) error {
+	err = r.callHeld(ctx, "rewind", rewindTime, r.preparing(func(ctx context.Context) error {
 		return r.sink.Rewind(ctx, Position{Store: m.id, Number: number})
 	}))
 	if err == nil {
@@ -124,7 +124,7 @@ func (m *Manager) Use(ctx context.Context, name string, prepared bool, do func(c
 func (r *runner) use(ctx context.Context, do func(context.Context) error) error {
 	ctx, done := r.operation(ctx)
 	defer done()
-	return r.call(ctx, operatorTime, r.preparing(do))
+	return r.call(ctx, "use", operatorTime, r.preparing(do))
 }
 
 // operation returns a context for an operator's action. The context ends when

@@ -17,6 +17,7 @@ import (
 	"trackway"
 	"trackway/internal/change"
 	"trackway/internal/config"
+	"trackway/internal/trace"
 )
 
 // ErrUnknown is the error of a command about a destination that is not in the
@@ -29,6 +30,8 @@ type Options struct {
 	Store Store
 	Open  func(config.Destination) (Sink, error) // creates the sink of a destination, without connecting
 	Log   *slog.Logger
+
+	Traces *trace.Tracer // of calls of sinks; nil: none
 
 	// Jitter returns how long to wait before another attempt: at most most. If
 	// it is nil, the wait is a random part of that.
@@ -236,6 +239,7 @@ func (m *Manager) newRunner(c config.Destination, view *View) (*managed, error) 
 	r := &runner{
 		config: c, view: view, sink: sink, store: m.Store, id: m.id, log: m.Log.With("destination", c.Name, "kind", c.Kind),
 		jitter: m.Jitter,
+		traces: m.Traces,
 		using:  make(chan struct{}, 1),
 		ending: m.ending,
 		gone:   make(chan struct{}),

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"trackway/internal/config"
+	"trackway/internal/trace"
 )
 
 // How long calls of a sink may take, and the pace of checks.
@@ -42,6 +43,7 @@ type runner struct {
 	stats  stats
 	files  *files
 	jitter func(most time.Duration) time.Duration
+	traces *trace.Tracer
 
 	ending   <-chan struct{} // closed when the server stops
 	gone     chan struct{}   // closed before the sink is closed
@@ -281,10 +283,10 @@ func (r *runner) write(ctx context.Context, b *Batch, check bool) error {
 		time.AfterFunc(grace, func() { cancel(context.Cause(ctx)) })
 	})
 	defer stop()
-	err := r.call(lingering, writeTime, func(ctx context.Context) (err error) {
+	err := r.call(lingering, "write", writeTime, func(ctx context.Context) (err error) {
 		rejects, err = r.sink.Write(ctx, b)
 		return err
-	})
+	}, trace.Number("trackway.destination.rows", b.Rows()))
 	if err != nil {
 		return err
 	}
@@ -319,7 +321,7 @@ func (r *runner) compare(p Position, b *Batch) error {
 }
 
 func (r *runner) prepare(ctx context.Context) (p Position, err error) {
-	err = r.call(ctx, prepareTime, func(ctx context.Context) (err error) {
+	err = r.call(ctx, "prepare", prepareTime, func(ctx context.Context) (err error) {
 		p, err = r.sink.Prepare(ctx)
 		r.prepared.Store(err == nil)
 		return err
@@ -344,11 +346,12 @@ func (r *runner) check(ctx context.Context) error {
 func (r *runner) checkPrepared(ctx context.Context) error {
 	done := r.stats.checking()
 	defer done()
-	return r.call(ctx, checkTime, r.sink.Check)
+	return r.call(ctx, "check", checkTime, r.sink.Check)
 }
 
-// call calls the sink while nobody else does.
-func (r *runner) call(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
+// call calls the sink while nobody else does. what and about describe the call
+// in traces.
+func (r *runner) call(ctx context.Context, what string, limit time.Duration, do func(context.Context) error, about ...trace.Attribute) error {
 	select {
 	case r.using <- struct{}{}:
 	case <-ctx.Done():
@@ -359,17 +362,18 @@ func (r *runner) call(ctx context.Context, limit time.Duration, do func(context.
 		<-r.using
 		return errGone
 	default:
-		return r.callHeld(ctx, limit, do)
+		return r.callHeld(ctx, what, limit, do, about...)
 	}
 }
 
 // callHeld calls the sink, and then lets others call it.
-func (r *runner) callHeld(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
+func (r *runner) callHeld(ctx context.Context, what string, limit time.Duration, do func(context.Context) error, about ...trace.Attribute) error {
 	defer func() { <-r.using }()
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	span := r.traces.Task(what+" "+r.config.Kind, append(about, trace.Text("trackway.destination.name", r.config.Name))...)
 	err := do(ctx)
-	if err != nil {
+	if span.End(err != nil); err != nil {
 		r.prepared.Store(false)
 	}
 	return err

@@ -52,6 +52,8 @@ func Set(dst any, n ast.Node) (want string) {
 		return setUint32(dst, n)
 	case *Size:
 		return setSize(dst, n)
+	case *Share:
+		return setShare(dst, n)
 	case *Start:
 		return setStart(dst, n)
 	}
@@ -191,6 +193,22 @@ func setSize(dst *Size, n ast.Node) (want string) {
 		return "must be a number of bytes, such as 16MiB or 500kB"
 	}
 	*dst = Size(number * unit)
+	return ""
+}
+
+// Share is a part of a whole, from 0 to 1.
+type Share float64
+
+// share matches the numbers from 0 to 1 in the notation that everybody knows.
+var share = regexp.MustCompile(`^(0|1|[01]\.[0-9]{1,9})$`)
+
+func setShare(dst *Share, n ast.Node) (want string) {
+	text := n.GetToken().Value
+	f, err := strconv.ParseFloat(text, 64)
+	if !share.MatchString(text) || err != nil || f > 1 {
+		return "must be a number from 0 to 1, such as 0.01"
+	}
+	*dst = Share(f)
 	return ""
 }
 

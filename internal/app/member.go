@@ -17,6 +17,7 @@ import (
 	"trackway/internal/config/membership"
 	"trackway/internal/control/members"
 	"trackway/internal/datadir"
+	files "trackway/internal/destination/kept"
 	"trackway/internal/entry"
 	"trackway/internal/log/raft"
 	"trackway/internal/log/raft/peer"
@@ -328,7 +329,11 @@ func memberDir(dataDir string, log *slog.Logger) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s: %w: %w", alone, store.ErrInUse, err)
 	}
-	err = os.Rename(alone, state)
+	// First: a crash after the rename would leave it out.
+	err = files.Entrust(filepath.Join(dataDir, destinationsDir))
+	if err == nil {
+		err = os.Rename(alone, state)
+	}
 	return dir, errors.Join(err, lock.Close(), syncDir(dir), syncDir(dataDir))
 }
 

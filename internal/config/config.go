@@ -261,7 +261,6 @@ func (d *doc) translate(checks []Check) {
 	d.file.Config.Overrides = d.overrides()
 	d.file.Config.Traffic = d.traffic()
 	d.file.Config.Destinations = d.destinations()
-	d.checkAlone()
 	for _, check := range checks {
 		d.ReportAll(check(&d.file.Config), d.file.ManagedPath())
 	}

@@ -36,8 +36,8 @@ func (s *server) newDestinations() (*destination.Manager, error) {
 // directory.
 const destinationsDir = "destinations"
 
-// sharedNotes is the store that the servers of a cluster share. The leader sends
-// to the destinations.
+// sharedNotes is the store that the servers of a cluster share. The leader
+// sends to the destinations.
 type sharedNotes struct {
 	*store.Store
 

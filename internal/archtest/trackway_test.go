@@ -88,7 +88,7 @@ var trackway = Rules{
 		"internal/destination":          2,
 		"internal/destination/column":   2,
 		"internal/destination/outbound": 2,
-		"internal/destination/kept":     2,
+		"internal/destination/kept":     3,
 		"internal/destination/turn":     2,
 		"internal/destination/listing":  3,
 		"internal/destination/object":   3,

@@ -21,8 +21,8 @@ type Shared interface {
 	Leading() (term uint64, leading bool)
 }
 
-// ours is the store of a server that has the turn. What it writes after it has
-// lost it has no effect.
+// ours is the store of a server that has the turn. A cursor that it sets after
+// the turn has no effect.
 type ours struct {
 	Store
 
@@ -47,11 +47,12 @@ func (m *Manager) open(name string, t *turn.Turn, reject func(reason string)) (k
 	return kept.OpenNotes(m.Shared, t, name, reject)
 }
 
-// Acting reports whether this server sends to the destinations.
+// Acting reports whether this server sends to the destinations, if there are
+// any.
 func (m *Manager) Acting() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.Shared == nil || m.turn != nil && !m.turn.Ended()
+	return m.Shared == nil || len(m.runners) == 0 || m.turn != nil && !m.turn.Ended()
 }
 
 // shared returns the cursors of a shared store, or nil if it is not shared.
@@ -85,7 +86,7 @@ func (m *Manager) takeTurns(ctx context.Context) {
 		switch {
 		case t != nil && (!leading || term != of || t.Ended()):
 			m.end(t)
-		case t == nil && leading:
+		case t == nil && leading && (len(m.list()) > 0 || kept.Entrusted(m.Dir)):
 			if err := m.take(term); err != nil {
 				m.Log.Warn("destinations: this server leads, and cannot begin to send yet", "err", err)
 				pause = takePause
@@ -146,8 +147,8 @@ func (m *Manager) armLocked(t *turn.Turn, old []*managed) {
 	}
 }
 
-// end ends the turn. What is being written is cut off, because another server
-// may write it again at any moment.
+// end ends the turn. It cuts running writes off, because another server may
+// write the same at any moment.
 func (m *Manager) end(t *turn.Turn) {
 	t.Lose()
 	m.ops.Lock()

@@ -63,7 +63,7 @@ func TestClusterDestinations(t *testing.T) {
 	}
 	t.Logf("%d events", count)
 
-	// What an operator does at one server holds at all.
+	// A decision of an operator at one server holds at all.
 	c.destinations(follower, 0, "check")
 	c.destinations(follower, 0, "pause", "copy")
 	awaitState(t, c, "paused")
@@ -119,7 +119,11 @@ func awaitState(t *testing.T, c *cluster, state string) {
 // others go on.
 func TestClusterOtherFolder(t *testing.T) {
 	t.Parallel()
-	c := newClusterWith(t, 3, "destinations:\n  - {name: copy, kind: file, path: ./out, batch: {every: 20ms}}\n") // each has a folder of its own
+	// Each server has a folder of its own.
+	c := newClusterWith(t, 3, "destinations:\n  - {name: copy, kind: file, path: ./out, batch: {every: 20ms}}\n")
+	for _, s := range c.servers {
+		s.log.mayHold("path must lead to the same folder")
+	}
 	var l load
 	l.sendThrough(t, slices.Clone(c.servers), 20, func() {})
 	leader := c.leader()

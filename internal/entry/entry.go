@@ -12,7 +12,8 @@ package entry
 import "trackway"
 
 // Entry is a change of the store's state: [*Commands], [*Register], [*Refused],
-// [*Rewrite], [*Erase], [*Forget], [*Settle], [*Expire], [*Cursor], [*Once] or [*Notes].
+// [*Rewrite], [*Erase], [*Forget], [*Settle], [*Expire], [*Cursor], [*Once] or
+// [*Notes].
 type Entry interface {
 	Kind() Kind
 

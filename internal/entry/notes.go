@@ -8,7 +8,7 @@ import (
 
 // Notes keep with the state what a follower of the changes needs to go on
 // elsewhere. Several servers may follow, and one of them at a time has the turn
-// to write notes. What it sends after it has lost the turn has no effect.
+// to write notes. Those that it sends after its turn have no effect.
 type Notes struct {
 	Turn    uint64              // that of the appender; 0: it takes the turn, and the next number
 	Cursors []Cursor            // to set

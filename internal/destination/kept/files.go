@@ -37,7 +37,8 @@ func StoreID(dir string) (string, error) {
 	path := filepath.Join(dir, "id")
 	id := newID()
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		_ = os.Rename(filepath.Join(dir, firstID), path) // if there is one, no cluster has begun with this store after all
+		// If there is such a file, no cluster has begun with this store after all.
+		_ = os.Rename(filepath.Join(dir, firstID), path)
 	}
 	err := durable.Create(path, fmt.Appendln(nil, id), ownerOnly)
 	if err != nil && !errors.Is(err, fs.ErrExist) {

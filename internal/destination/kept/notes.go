@@ -60,8 +60,8 @@ type Notes struct {
 	rejects []string // names of notes, sorted; they hold no more than about mostRejects
 }
 
-// OpenNotes opens the notes of a destination. It calls reject with the reason of
-// each reject.
+// OpenNotes opens the notes of a destination. It calls reject with the reason
+// of each reject.
 func OpenNotes(s turn.Store, t *turn.Turn, name string, reject func(reason string)) (*Notes, error) {
 	n := &Notes{store: s, turn: t, name: name}
 	found, err := s.Notes(noteState + name)
@@ -113,8 +113,8 @@ func (n *Notes) noteOf(s State) (trackway.Property, error) {
 	return trackway.Property{Name: noteState + n.name, Value: text}, err
 }
 
-// Add implements [Record]. A reject that was noted before, perhaps by another server,
-// is noted once.
+// Add implements [Record]. A reject that was noted before, perhaps by another
+// server, is noted once.
 func (n *Notes) Add(rejects []Reject) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -181,6 +181,12 @@ func Entrust(dir string) error {
 		return err
 	}
 	return os.Rename(filepath.Join(dir, "id"), filepath.Join(dir, firstID))
+}
+
+// Entrusted reports whether the directory has what [Entrust] has prepared.
+func Entrusted(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, firstID))
+	return err == nil
 }
 
 // Identify returns the id of the store that several servers share.

@@ -1,6 +1,6 @@
 // Package turn sees to it that one of several servers that keep the same store
-// sends its changes. The servers agree on turns in their log. What a server
-// writes there after it has lost its turn has no effect, however late it comes.
+// sends its changes. The servers agree on turns in their log. A note that a
+// server writes there after its turn has no effect, however late it comes.
 package turn
 
 import (

@@ -37,7 +37,7 @@ func StoreID(dir string) (string, error) {
 	path := filepath.Join(dir, "id")
 	id := newID()
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		// If there is such a file, no cluster has begun with this store after all.
+		// Perhaps no cluster has begun with this store after all.
 		_ = os.Rename(filepath.Join(dir, firstID), path)
 	}
 	err := durable.Create(path, fmt.Appendln(nil, id), ownerOnly)

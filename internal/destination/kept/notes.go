@@ -13,6 +13,7 @@ import (
 
 	"trackway"
 	"trackway/internal/destination/turn"
+	"trackway/internal/durable"
 )
 
 // Record is what a destination keeps across restarts. It is safe for concurrent
@@ -189,6 +190,27 @@ func Entrusted(dir string) bool {
 	return err == nil
 }
 
+// Renew prepares another id for a store that goes on without its newest
+// changes: destinations may have them, and others come under their numbers. It
+// returns a function that undoes this.
+func Renew(dir string) (undo func(), err error) {
+	path := filepath.Join(dir, firstID)
+	if Entrusted(dir) {
+		return func() {}, nil // the id changes anyway
+	}
+	if err := os.MkdirAll(dir, ownerOnlyDir); err != nil {
+		return nil, err
+	}
+	if err := durable.Create(path, []byte(newID()+keepNotes+"\n"), ownerOnly); err != nil {
+		return nil, err
+	}
+	return func() { _ = os.Remove(path) }, nil
+}
+
+// keepNotes says, after the id in a file, that the notes are those of the same
+// cluster.
+const keepNotes = " renewed"
+
 // Identify returns the id of the store that several servers share.
 func Identify(s turn.Store, t *turn.Turn, dir string) (string, error) {
 	found, err := s.Notes(notes)
@@ -208,8 +230,9 @@ func Identify(s turn.Store, t *turn.Turn, dir string) (string, error) {
 	case err != nil:
 		return "", err
 	}
-	if first := strings.TrimSpace(string(text)); first != id {
-		var set []trackway.Property
+	first, keep := strings.CutSuffix(strings.TrimSpace(string(text)), keepNotes)
+	var set []trackway.Property
+	if !keep && first != id {
 		for name := range found { // of another cluster
 			set = append(set, trackway.Property{Name: name})
 		}
@@ -217,12 +240,12 @@ func Identify(s turn.Store, t *turn.Turn, dir string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		id = first
-		if err := t.Set(append(append(set, moved...), trackway.Property{Name: noteID, Value: []byte(id)})...); err != nil {
-			return "", err
-		}
+		set = append(set, moved...)
 	}
-	return id, os.Remove(path)
+	if err := t.Set(append(set, trackway.Property{Name: noteID, Value: []byte(first)})...); err != nil {
+		return "", err
+	}
+	return first, os.Remove(path)
 }
 
 // filed returns notes with what the files of destinations hold.

@@ -141,6 +141,21 @@ func TestEntrust(t *testing.T) {
 	if !n.Get().Paused || len(rejects) != 1 || err != nil || m.notes[noteState+"gone"] != nil || Entrusted(dir) {
 		t.Errorf("got %+v, %v, %v, notes %v", n.Get(), rejects, err, m.notes)
 	}
+	undo, err := Renew(dir)
+	if err != nil || !Entrusted(dir) {
+		t.Fatal(err)
+	}
+	if undo(); Entrusted(dir) {
+		t.Error("it was not undone")
+	}
+	if _, err := Renew(dir); err != nil {
+		t.Fatal(err)
+	}
+	if id, err := Identify(m, take(t, m), dir); id == alone || len(id) != 2*idBytes || err != nil || !openNotes(t, m, nil).Get().Paused {
+		t.Errorf("after a loss: got %s, %v, notes %v", id, err, m.notes)
+	} else {
+		alone = id
+	}
 	other := t.TempDir()
 	if id, err := Identify(m, take(t, m), other); id != alone || err != nil {
 		t.Errorf("another server: got %s, %v, want %s", id, err, alone)

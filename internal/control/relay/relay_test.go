@@ -18,7 +18,7 @@ func TestForward(t *testing.T) {
 	t.Parallel()
 	l := NewListener()
 	first, more := make(chan struct{}), make(chan struct{})
-	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { //nolint:gosec // of a test
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, r.Method+" "+r.URL.String()+"\n")
 		_ = http.NewResponseController(w).Flush()
 		close(first)
@@ -38,7 +38,7 @@ func TestForward(t *testing.T) {
 	}))
 	front := httptest.NewServer(h)
 	defer front.Close()
-	answer, err := http.Post(front.URL+"/destinations/pause?name=out", "", nil) //nolint:noctx // of a test
+	answer, err := front.Client().Post(front.URL+"/destinations/pause?name=out", "", nil) //nolint:noctx // of a test
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,8 +45,9 @@ type office struct {
 	managers []*destination.Manager
 }
 
-// open starts servers, until the test ends.
-func open(t *testing.T, servers int) *office {
+// open starts servers, until the test ends. If sink is nil, they write into a
+// folder.
+func open(t *testing.T, servers int, sink func() destination.Sink) *office {
 	t.Helper()
 	o := &office{World: destinationtest.NewWorld(t, rand.Uint64())}
 	o.config = config.Destination{
@@ -61,7 +62,12 @@ func open(t *testing.T, servers int) *office {
 		var m *destination.Manager
 		m, err := destination.New(destination.Options{
 			Dir: t.TempDir(), Store: o.Store, Shared: s, Log: slog.New(slog.DiscardHandler), Jitter: func(time.Duration) time.Duration { return time.Millisecond },
-			Open: func(d config.Destination) (destination.Sink, error) { return file.New(d, m.StoreID()) },
+			Open: func(d config.Destination) (destination.Sink, error) {
+				if sink != nil {
+					return sink(), nil
+				}
+				return file.New(d, m.StoreID())
+			},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -127,12 +133,10 @@ func (o *office) same(t *testing.T, id string) {
 	}
 }
 
-// TestTurns: the leader changes again and again while the store grows, and an
-// old one may go on for a while. The folder has each event once.
-func TestTurns(t *testing.T) {
-	t.Parallel()
-	o := open(t, 3)
-	leader := 0
+// change lets the leader change again and again while the store grows. An old
+// one may go on for a while. It returns the last leader.
+func (o *office) change(t *testing.T) (leader int) {
+	t.Helper()
 	o.seats[leader].lead()
 	for range scale.Of(60, 15) {
 		o.Act(1 + o.Random.IntN(200))
@@ -153,6 +157,64 @@ func TestTurns(t *testing.T) {
 		}
 	}
 	o.seats[leader].lead()
+	return leader
+}
+
+// hook is a destination that keeps no position, such as a webhook.
+type hook struct {
+	mu  sync.Mutex
+	got map[uint64]int // events
+}
+
+type hookSink struct {
+	destination.Sink
+
+	to *hook
+}
+
+// Prepare implements [destination.Sink].
+func (s *hookSink) Prepare(context.Context) (destination.Position, error) {
+	return destination.Position{Number: destination.Unkept}, nil
+}
+
+// Write implements [destination.Sink].
+func (s *hookSink) Write(ctx context.Context, b *destination.Batch) ([]destination.Reject, error) {
+	s.to.mu.Lock()
+	defer s.to.mu.Unlock()
+	for i := range b.Events {
+		s.to.got[b.Events[i].Seq]++
+	}
+	return nil, ctx.Err()
+}
+
+// TestTurnsWithoutPosition: a destination that keeps no position gets each
+// event at least once.
+func TestTurnsWithoutPosition(t *testing.T) {
+	t.Parallel()
+	to := &hook{got: make(map[uint64]int)}
+	var m destinationtest.Memory
+	o := open(t, 3, func() destination.Sink { return &hookSink{Sink: m.Sink(), to: to} })
+	o.caughtUp(t, o.change(t))
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	for some, err := range o.Store.Changes(0, o.Store.Synced()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range some {
+			if c := &some[i]; c.Kind == change.Stored && to.got[c.Number] == 0 {
+				t.Fatalf("event %d did not arrive", c.Number)
+			}
+		}
+	}
+}
+
+// TestTurns: the leader changes again and again while the store grows, and an
+// old one may go on for a while. The folder has each event once.
+func TestTurns(t *testing.T) {
+	t.Parallel()
+	o := open(t, 3, nil)
+	leader := o.change(t)
 	o.caughtUp(t, leader)
 	o.same(t, o.managers[leader].StoreID())
 }
@@ -161,7 +223,7 @@ func TestTurns(t *testing.T) {
 // next one, and only the leader can decide it.
 func TestTurnKeepsState(t *testing.T) {
 	t.Parallel()
-	o := open(t, 2)
+	o := open(t, 2, nil)
 	o.Act(100)
 	o.seats[0].lead()
 	first := o.caughtUp(t, 0)

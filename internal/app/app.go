@@ -194,6 +194,7 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 	if s.member != nil {
 		g.Go(func() error { return s.member.run(ctx) })
 		g.Go(func() error { return s.member.watching(ctx) })
+		g.Go(s.others.Serve)
 		g.Go(func() error { return s.refusals.run(ctx, s.store, s.member.ready) })
 	}
 	g.Go(func() error {
@@ -202,6 +203,9 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 		s.fleet.Stop()
 		var drained errgroup.Group
 		drained.Go(socket.Drain) // ctx has ended; draining has its own
+		if s.others != nil {
+			drained.Go(s.others.Drain)
+		}
 		if s.plain != nil {
 			drained.Go(s.plain.Close)
 		}

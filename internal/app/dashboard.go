@@ -18,7 +18,7 @@ func (s *server) newDashboard(projects []trackway.Project, callers *watch.Watch,
 		Health:  func() dashboard.Health { return dashboard.HealthOf(s.ready(), s.store, dir) },
 		Version: s.Version, Logger: s.Log,
 		Cluster:      s.clusterStatus(),
-		Destinations: s.destinations.List, Traffic: s.traffic, Floors: api.Floors(),
+		Destinations: s.listed, Traffic: s.traffic, Floors: api.Floors(),
 	})
 }
 

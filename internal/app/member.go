@@ -17,6 +17,7 @@ import (
 	"trackway/internal/config/membership"
 	"trackway/internal/control/members"
 	"trackway/internal/datadir"
+	files "trackway/internal/destination/kept"
 	"trackway/internal/entry"
 	"trackway/internal/log/raft"
 	"trackway/internal/log/raft/peer"
@@ -28,9 +29,11 @@ import (
 // member is this server's part in a cluster: the log, and the connections to
 // the other servers.
 type member struct {
-	cfg   membership.Cluster
-	log   *slog.Logger
-	again func() // has the server start again, with the state that was put aside
+	cfg membership.Cluster
+	log *slog.Logger
+	// the directory for the files of destinations
+	destinations string
+	again        func() // has the server start again, with the state that was put aside
 
 	network     *peer.Network
 	credentials *peer.Credentials        // nil: plain text
@@ -45,7 +48,7 @@ type member struct {
 // openMember opens the store of a member, and the log over it. From then on,
 // the server takes part in the cluster.
 func (s *server) openMember(ctx context.Context, reg *prometheus.Registry, again func()) error {
-	m := &member{cfg: s.Config.Cluster, log: s.Log, again: again}
+	m := &member{cfg: s.Config.Cluster, log: s.Log, again: again, destinations: filepath.Join(s.Config.DataDir, destinationsDir)}
 	// First, so that a wrong configuration leaves the data as it is.
 	err := m.connect(ctx)
 	if err != nil {
@@ -297,7 +300,17 @@ func (m *member) Remove(ctx context.Context, id string) error { return m.raft.Lo
 func (m *member) Transfer(ctx context.Context) error { return m.raft.Load().HandOver(ctx) }
 
 // Recover implements [members.Cluster].
-func (m *member) Recover() error { return unlessAgain(m.raft.Load().Recover()) }
+func (m *member) Recover() error {
+	undo, err := files.Renew(m.destinations) // they may have changes that are lost here
+	if err != nil {
+		return err
+	}
+	err = unlessAgain(m.raft.Load().Recover())
+	if err != nil {
+		undo()
+	}
+	return err
+}
 
 // unlessAgain returns nil for what only needs another start, which is under
 // way.
@@ -328,7 +341,11 @@ func memberDir(dataDir string, log *slog.Logger) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s: %w: %w", alone, store.ErrInUse, err)
 	}
-	err = os.Rename(alone, state)
+	// First: a crash after the rename would leave it out.
+	err = files.Entrust(filepath.Join(dataDir, destinationsDir))
+	if err == nil {
+		err = os.Rename(alone, state)
+	}
 	return dir, errors.Join(err, lock.Close(), syncDir(dir), syncDir(dataDir))
 }
 

@@ -63,7 +63,8 @@ type server struct {
 	// because a reload waits for destinations.
 	sent atomic.Pointer[[]trackway.Project]
 
-	member   *member // nil: the server stands alone
+	member   *member          // nil: the server stands alone
+	others   *listen.Listener // for what operators ask of other members; nil: the server stands alone
 	refusals refusals
 
 	public *listen.Listener

@@ -264,7 +264,6 @@ func (d *doc) translate(checks []Check) {
 	d.file.Config.Traffic = d.traffic()
 	d.file.Config.Traces = d.traces()
 	d.file.Config.Destinations = d.destinations()
-	d.checkAlone()
 	for _, check := range checks {
 		d.ReportAll(check(&d.file.Config), d.file.ManagedPath())
 	}

@@ -8,6 +8,7 @@
 package dashboard
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -15,7 +16,7 @@ import (
 
 	"trackway"
 	"trackway/internal/control/members"
-	"trackway/internal/destination"
+	"trackway/internal/destination/listing"
 	"trackway/internal/fleet"
 	"trackway/internal/limit"
 	"trackway/internal/limit/history"
@@ -50,7 +51,7 @@ type Config struct {
 	Traffic *traffic.Recorder
 	Floors  []limit.Floor // the promises that no limit may break
 
-	Destinations func() []destination.Status
+	Destinations func(context.Context) ([]listing.Row, error)
 	Cluster      func() members.Status // nil: the server stands alone
 }
 

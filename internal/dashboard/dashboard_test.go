@@ -23,6 +23,7 @@ import (
 	"trackway"
 	"trackway/internal/api"
 	"trackway/internal/destination"
+	"trackway/internal/destination/listing"
 	"trackway/internal/fleet"
 	"trackway/internal/format/tracking"
 	"trackway/internal/limit"
@@ -99,7 +100,7 @@ func newFixture(t *testing.T) *fixture {
 		Store: st, Log: st, Live: hub, Eraser: f.eraser, Rates: rates.New(now), Limits: limit.New(set, 1024), Watch: watch.New(now),
 		History: log, Fleet: fleet.New(fleet.Server{Name: "ts1", URL: "http://ts1"}, []fleet.Server{{Name: "ts2", URL: "http://ts2"}}),
 		Health: func() Health { return Health{Reason: "the disk is full", Damaged: 2, DiskFree: 5} }, Version: "v1", Logger: slog.New(slog.DiscardHandler),
-		Destinations: func() []destination.Status { return f.destinations }, Traffic: newRecorder(t),
+		Destinations: func(context.Context) ([]listing.Row, error) { return listing.Of(f.destinations), nil }, Traffic: newRecorder(t),
 	})
 	return f
 }

@@ -4,7 +4,11 @@ import "trackway/internal/destination/listing"
 
 // destinations answers with the state of all destinations.
 func (q *request) destinations() error {
-	body := destinationsBody{secondsOf(q.now), listing.Of(q.Destinations())}
+	all, err := q.Destinations(q.r.Context())
+	if err != nil {
+		return err
+	}
+	body := destinationsBody{secondsOf(q.now), all}
 	steady := body
 	steady.Now = 0
 	return q.versioned(steady, body)

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"trackway/internal/destination/kept"
+	"trackway/internal/destination/turn"
 )
 
 var (
@@ -22,7 +25,7 @@ func (m *Manager) Pause(name string) error {
 	if err != nil {
 		return err
 	}
-	if err := r.files.set(func(s *state) { s.Paused = true }); err != nil {
+	if err := r.files.Set(func(s *kept.State) { s.Paused = true }); err != nil {
 		return err
 	}
 	r.stats.pause(true)
@@ -41,8 +44,8 @@ func (m *Manager) Resume(name string) error {
 	if r.config.Paused {
 		return fmt.Errorf("destination %q is paused in the configuration: remove paused there, and reload", name)
 	}
-	if r.files.get().Paused {
-		if err := r.files.set(func(s *state) { s.Paused = false }); err != nil {
+	if r.files.Get().Paused {
+		if err := r.files.Set(func(s *kept.State) { s.Paused = false }); err != nil {
 			return err
 		}
 	}
@@ -86,13 +89,13 @@ func (m *Manager) Rewind(ctx context.Context, name, to string) (uint64, error) {
 		return r.sink.Rewind(ctx, Position{Store: m.id, Number: number})
 	}))
 	if err == nil {
-		err = m.Store.SetCursor(cursorName(name), number)
+		err = r.store.SetCursor(cursorName(name), number)
 	}
 	if err != nil {
 		return 0, r.cleaned(err)
 	}
 	r.stats.moved(number)
-	return number, r.files.set(func(s *state) { s.First = min(s.First, number) })
+	return number, r.files.Set(func(s *kept.State) { s.First = min(s.First, number) })
 }
 
 // Check makes a destination write something, read it back, and remove it.
@@ -136,6 +139,8 @@ func (r *runner) operation(ctx context.Context) (_ context.Context, done func())
 		select {
 		case <-r.ending:
 			cancel(errStopping)
+		case <-r.turn.Over():
+			cancel(turn.ErrLost)
 		case <-r.gone:
 			cancel(errGone)
 		case <-ended:
@@ -173,5 +178,5 @@ func (m *Manager) Rejects(name string) ([]Reject, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.files.all()
+	return r.files.Rejects()
 }

@@ -7,6 +7,7 @@ import (
 
 	"trackway"
 	"trackway/internal/change"
+	"trackway/internal/destination/kept"
 )
 
 // Copies presents the destinations to the store, so that erasures and the
@@ -19,10 +20,14 @@ type copies struct{ of *Manager }
 func (c copies) List() []change.Copy {
 	all := c.of.list()
 	list := make([]change.Copy, len(all))
+	cursors := c.of.shared()
 	for i, r := range all {
 		name := r.config.Name
 		list[i] = change.Copy{
 			Name: name, Through: r.stats.at(), Deletes: r.deletes(), Part: r.view, Cursor: cursorName(name), Bound: r.bound(time.Now()),
+		}
+		if cursors != nil {
+			list[i].Through = cursors[list[i].Cursor]
 		}
 	}
 	return list
@@ -51,7 +56,7 @@ func (c copies) Missed(name string, events int) {
 		return // it was removed meanwhile
 	}
 	r := all[i]
-	err := r.files.set(func(s *state) { s.Missed += uint64(events) })
+	err := r.files.Set(func(s *kept.State) { s.Missed += uint64(events) })
 	if err != nil {
 		r.log.Error("destination: the number of missed events is not kept", "err", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/destination/kept"
 )
 
 // Sink writes batches into a destination. The engine calls one method at a
@@ -136,16 +137,18 @@ type Erasure struct {
 }
 
 // Reject is a row that can never fit into a destination.
-type Reject struct {
-	Number uint64 `json:"number"` // of the event or change
-	Table  string `json:"table"`  // events, customers, customer_ids, customer_map or erasures
-	Reason string `json:"reason"` // without values
-}
+type Reject = kept.Reject
 
 // FinalError is an error that repetition cannot cure: the destination stops
 // until an operator acts. For example, another process has taken over, or
 // Trackway did not create the table.
-type FinalError struct{ Err error }
+type FinalError struct {
+	Err error
+
+	// Taken says that another process has taken over. Among servers that take
+	// turns, the one whose turn it is takes the destination back.
+	Taken bool
+}
 
 func (e *FinalError) Error() string { return e.Err.Error() }
 

@@ -3,13 +3,15 @@ package destination
 import (
 	"cmp"
 	"slices"
+
+	"trackway/internal/destination/kept"
 )
 
 // erasuresDone returns the erasures that are done, although the destination
 // still lists them as not done. It also forgets erasures that the store has
 // forgotten.
 func (r *runner) erasuresDone() (done []Erasure, err error) {
-	pending := r.files.get().Erasures
+	pending := r.files.Get().Erasures
 	if len(pending) == 0 {
 		return nil, nil
 	}
@@ -72,9 +74,9 @@ func (r *runner) forgetErasures(passed []Erasure) error {
 // may change the list meanwhile. If the list stays the same, nothing is
 // written.
 func (r *runner) setErasures(change func(pending []uint64) []uint64) error {
-	before := r.files.get().Erasures
+	before := r.files.Get().Erasures
 	if len(change(slices.Clone(before))) == len(before) {
 		return nil
 	}
-	return r.files.set(func(s *state) { s.Erasures = change(slices.Clone(s.Erasures)) })
+	return r.files.Set(func(s *kept.State) { s.Erasures = change(slices.Clone(s.Erasures)) })
 }

@@ -6,6 +6,7 @@ import (
 
 	"trackway"
 	"trackway/internal/config"
+	"trackway/internal/destination/kept"
 	"trackway/internal/query"
 )
 
@@ -33,7 +34,7 @@ func (m meanwhile) Erasures(uint32) ([]query.Erasure, error) {
 // the writer may pass others on. Both changes are noted.
 func TestErasurePassedMeanwhile(t *testing.T) {
 	t.Parallel()
-	r := runner{view: NewView(&config.Destination{}, []trackway.Project{{Number: 1, Name: "p"}}), files: &files{dir: t.TempDir(), state: state{Erasures: []uint64{1, 2}}}}
+	r := runner{view: NewView(&config.Destination{}, []trackway.Project{{Number: 1, Name: "p"}}), files: remembering(t, 1, 2)}
 	r.store = meanwhile{do: func() {
 		if err := r.noteErasures([]Erasure{{ID: 3}}); err != nil {
 			t.Error(err)
@@ -42,7 +43,7 @@ func TestErasurePassedMeanwhile(t *testing.T) {
 	if _, err := r.erasuresDone(); err != nil {
 		t.Fatal(err)
 	}
-	if got := r.files.get().Erasures; !slices.Equal(got, []uint64{3}) {
+	if got := r.files.Get().Erasures; !slices.Equal(got, []uint64{3}) {
 		t.Errorf("the erasures %d are noted as pending, want 3 only", got)
 	}
 }
@@ -56,7 +57,7 @@ func TestErasuresInOrder(t *testing.T) {
 	for i := range uint32(20) {
 		projects, pending = append(projects, trackway.Project{Number: i + 1, Name: "p"}), append(pending, uint64(i)+1)
 	}
-	r := runner{store: oneErasure{}, view: NewView(&config.Destination{}, projects), files: &files{state: state{Erasures: pending}}}
+	r := runner{store: oneErasure{}, view: NewView(&config.Destination{}, projects), files: remembering(t, pending...)}
 	done, err := r.erasuresDone()
 	for _, e := range done {
 		got = append(got, e.ID)
@@ -64,4 +65,17 @@ func TestErasuresInOrder(t *testing.T) {
 	if !slices.Equal(got, pending) || err != nil {
 		t.Errorf("got %d, %v, want %d", got, err, pending)
 	}
+}
+
+// remembering returns files that list erasures.
+func remembering(t testing.TB, erasures ...uint64) *kept.Files {
+	t.Helper()
+	f, err := kept.OpenFiles(t.TempDir(), func(string) {})
+	if err == nil {
+		err = f.Set(func(s *kept.State) { s.Erasures = erasures })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
 }

@@ -296,7 +296,7 @@ func (f *filler) customer(m *making, snapshot func() query.Snapshot, c *change.C
 // destination, because nobody knows what to replace there. An operator has to
 // act.
 func (f *filler) damaged(number uint64, c trackway.Customer, err error) error {
-	return &FinalError{fmt.Errorf(
+	return &FinalError{Err: fmt.Errorf(
 		"change %d is an erasure of customer %d, whose remaining data cannot be read, so the destination may still have the erased data: %w. "+
 			"The store is damaged: see docs/damage.md. If you have removed that data by hand, continue with: trackway destinations rewind %s --to %d", number, c, err, f.name, number)}
 }

@@ -17,6 +17,8 @@ import (
 	"trackway"
 	"trackway/internal/change"
 	"trackway/internal/config"
+	"trackway/internal/destination/kept"
+	"trackway/internal/destination/turn"
 	"trackway/internal/trace"
 )
 
@@ -32,6 +34,7 @@ type Options struct {
 	Log   *slog.Logger
 
 	Traces *trace.Tracer // of calls of sinks; nil: none
+	Shared Shared // nil: only this server has the store
 
 	// Jitter returns how long to wait before another attempt: at most most. If
 	// it is nil, the wait is a random part of that.
@@ -43,8 +46,6 @@ type Options struct {
 type Manager struct {
 	Options
 
-	id string // of the store
-
 	// ops is held while runners are started or stopped, even while a partner is
 	// called.
 	ops     sync.Mutex
@@ -53,6 +54,9 @@ type Manager struct {
 
 	mu      sync.Mutex // guards the fields below; nobody waits for anything while it is held
 	runners []*managed // by name
+	id      string     // of the store; empty if it is shared, until this server had the turn
+	turn    *turn.Turn // nil: this server does not have it
+	term    uint64     // of the turn
 }
 
 // managed is a runner, and the means to stop it.
@@ -69,9 +73,12 @@ func New(o Options) (*Manager, error) {
 	if err := os.MkdirAll(o.Dir, ownerOnly); err != nil {
 		return nil, err
 	}
-	id, err := storeID(o.Dir)
-	if err != nil {
-		return nil, fmt.Errorf("destinations: %w", err)
+	var id string
+	if o.Shared == nil {
+		var err error
+		if id, err = kept.StoreID(o.Dir); err != nil {
+			return nil, fmt.Errorf("destinations: %w", err)
+		}
 	}
 	if o.Jitter == nil {
 		o.Jitter = func(most time.Duration) time.Duration { return rand.N(most) + 1 } //nolint:gosec // it only spreads attempts
@@ -81,7 +88,11 @@ func New(o Options) (*Manager, error) {
 
 // StoreID returns the id that distinguishes this store from others in
 // destinations.
-func (m *Manager) StoreID() string { return m.id }
+func (m *Manager) StoreID() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.id
+}
 
 // Run sends changes until ctx ends, and then returns nil. A running write may
 // take a few seconds more. Run may be called only once.
@@ -104,6 +115,9 @@ func (m *Manager) Run(ctx context.Context) error {
 		m.startLocked(r)
 	}
 	m.ops.Unlock()
+	if m.Shared != nil {
+		m.takeTurns(ctx)
+	}
 	<-ctx.Done()
 	close(m.ending)
 	m.ops.Lock()
@@ -117,9 +131,9 @@ func (m *Manager) Run(ctx context.Context) error {
 // startLocked starts a runner, unless it is paused. "Locked" refers to the lock
 // ops, here and below.
 func (m *Manager) startLocked(r *managed) {
-	paused := r.config.Paused || r.files.get().Paused
+	paused := r.config.Paused || r.files.Get().Paused
 	r.stats.pause(paused)
-	if m.running == nil || paused || r.stop != nil {
+	if m.running == nil || paused || r.stop != nil || m.Shared != nil && r.turn == nil {
 		return
 	}
 	r.stats.begin()
@@ -181,6 +195,9 @@ func (m *Manager) list() []*managed {
 }
 
 func (m *Manager) find(name string) (*managed, error) {
+	if !m.Acting() {
+		return nil, turn.ErrLost
+	}
 	for _, r := range m.list() {
 		if r.config.Name == name {
 			return r, nil
@@ -200,12 +217,14 @@ func (m *Manager) Reload(next []config.Destination, projects []trackway.Project)
 	var all, added []*managed
 	for i := range next {
 		view := NewView(&next[i], projects)
-		same := slices.IndexFunc(old, func(r *managed) bool { return reflect.DeepEqual(r.config, next[i]) && r.view.same(view) })
+		same := slices.IndexFunc(old, func(r *managed) bool {
+			return m.Shared == nil && reflect.DeepEqual(r.config, next[i]) && r.view.same(view)
+		})
 		if same >= 0 {
 			all = append(all, old[same])
 			continue
 		}
-		r, err := m.newRunner(next[i], view)
+		r, err := m.newRunner(next[i], view, nil)
 		if err != nil {
 			m.undo(added)
 			return nil, nil, fmt.Errorf("destination %q: %w", next[i].Name, err)
@@ -231,23 +250,28 @@ func (m *Manager) undo(added []*managed) {
 	}
 }
 
-func (m *Manager) newRunner(c config.Destination, view *View) (*managed, error) {
+// newRunner returns a runner. If the store is shared, one without a turn only
+// shows what there is.
+func (m *Manager) newRunner(c config.Destination, view *View, t *turn.Turn) (*managed, error) {
 	sink, err := m.Open(c)
 	if err != nil {
 		return nil, err
 	}
 	r := &runner{
-		config: c, view: view, sink: sink, store: m.Store, id: m.id, log: m.Log.With("destination", c.Name, "kind", c.Kind),
+		config: c, view: view, sink: sink, store: m.Store, id: m.StoreID(), turn: t, log: m.Log.With("destination", c.Name, "kind", c.Kind),
 		jitter: m.Jitter,
 		traces: m.Traces,
 		using:  make(chan struct{}, 1),
 		ending: m.ending,
 		gone:   make(chan struct{}),
 	}
+	if t != nil {
+		r.store = ours{m.Store, t}
+	}
 	var added bool
-	r.files, err = openFiles(filepath.Join(m.Dir, c.Name), func(reason string) { r.stats.rejectLocked(reason, 1) })
-	if err == nil {
-		r.stats.missed = r.files.get().Missed
+	r.files, err = m.open(c.Name, t, func(reason string) { r.stats.rejectLocked(reason, 1) })
+	if err == nil && (t != nil || m.Shared == nil) {
+		r.stats.missed = r.files.Get().Missed
 		added, err = m.setFirstCursor(r)
 	}
 	if err != nil {
@@ -265,14 +289,14 @@ func (m *Manager) setFirstCursor(r *runner) (added bool, err error) {
 	}
 	number, known := all[cursorName(r.config.Name)]
 	if !known {
-		if before := r.files.get().Position; before != nil { // it was removed from the configuration, and has returned
+		if before := r.files.Get().Position; before != nil { // it was removed from the configuration, and has returned
 			number = min(*before, m.Store.Synced())
 		} else if number, err = startAt(m.Store, r.config.Start); err != nil {
 			return false, fmt.Errorf("start: %w", err)
-		} else if err := r.files.set(func(s *state) { s.First = number }); err != nil {
+		} else if err := r.files.Set(func(s *kept.State) { s.First = number }); err != nil {
 			return false, err
 		}
-		if err := m.Store.SetCursor(cursorName(r.config.Name), number); err != nil {
+		if err := r.store.SetCursor(cursorName(r.config.Name), number); err != nil {
 			return false, err
 		}
 	}
@@ -288,20 +312,32 @@ func (m *Manager) apply(next []*managed) {
 	m.closeLocked(gone)
 	for _, r := range gone {
 		i := slices.IndexFunc(next, func(n *managed) bool { return n.config.Name == r.config.Name })
-		if i < 0 {
+		switch {
+		case m.Shared != nil: // it is opened again
+		case i < 0:
 			m.forget(r)
-			continue
+		default:
+			next[i].files = r.files // it may have changed since
+			next[i].stats.inherit(&r.stats)
 		}
-		next[i].files = r.files // it may have changed since
-		next[i].stats.inherit(&r.stats)
 	}
 	m.mu.Lock()
+	t := m.turn
 	m.runners = next
 	m.mu.Unlock()
-	for _, r := range next {
+	if m.Shared == nil {
+		m.beginLocked(next, nil)
+	} else if t != nil {
+		m.armLocked(t, gone)
+	}
+}
+
+// beginLocked starts runners, and forgets the cursors of all others.
+func (m *Manager) beginLocked(all []*managed, t *turn.Turn) {
+	for _, r := range all {
 		m.startLocked(r)
 	}
-	m.forgetOthers(next)
+	m.forgetOthers(all, t)
 }
 
 // forget removes the cursor of a destination that is no longer configured, so
@@ -309,7 +345,7 @@ func (m *Manager) apply(next []*managed) {
 // was.
 func (m *Manager) forget(r *managed) {
 	position := r.stats.at()
-	err := r.files.set(func(s *state) { s.Position = &position })
+	err := r.files.Set(func(s *kept.State) { s.Position = &position })
 	if err == nil {
 		err = m.Store.SetCursor(cursorName(r.config.Name), change.NoCursor)
 	}
@@ -320,7 +356,7 @@ func (m *Manager) forget(r *managed) {
 
 // forgetOthers removes the cursors of destinations that were removed from the
 // configuration while the server was not running.
-func (m *Manager) forgetOthers(next []*managed) {
+func (m *Manager) forgetOthers(next []*managed, t *turn.Turn) {
 	all, err := m.Store.Cursors()
 	if err != nil {
 		m.Log.Error("destinations: cursors cannot be read", "err", err)
@@ -331,19 +367,23 @@ func (m *Manager) forgetOthers(next []*managed) {
 		if !ours || slices.ContainsFunc(next, func(r *managed) bool { return r.config.Name == name }) {
 			continue
 		}
-		f, err := openFiles(filepath.Join(m.Dir, filepath.Base(name)), func(string) {})
+		f, err := m.open(filepath.Base(name), t, func(string) {})
 		if err == nil {
-			err = f.set(func(s *state) { s.Position = &number })
+			err = f.Set(func(s *kept.State) { s.Position = &number })
 		}
-		if err = errors.Join(err, m.Store.SetCursor(cursor, change.NoCursor)); err != nil {
+		if err = errors.Join(err, m.storeOf(t).SetCursor(cursor, change.NoCursor)); err != nil {
 			m.Log.Error("destinations: the cursor of a removed one cannot be forgotten", "destination", name, "err", err)
 		}
 	}
 }
 
-// List returns the status of all destinations, in the order of their names.
+// List returns the status of all destinations, in the order of their names. If
+// another server sends to them, it returns none.
 func (m *Manager) List() []Status {
 	all := m.list()
+	if !m.Acting() {
+		all = nil
+	}
 	list := make([]Status, len(all))
 	for i, r := range all {
 		list[i] = r.status()

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"trackway/internal/destination/turn"
 	"trackway/internal/excerpt"
 	"trackway/internal/sleep"
 )
@@ -36,7 +37,7 @@ func (r *runner) persist(ctx context.Context, do func(context.Context) error) er
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if _, final := errors.AsType[*FinalError](err); final || errors.Is(err, errMoved) {
+		if _, final := errors.AsType[*FinalError](err); final || errors.Is(err, errMoved) || errors.Is(err, turn.ErrLost) {
 			return err
 		}
 		clean := r.clean(err)

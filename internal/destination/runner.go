@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"trackway/internal/config"
+	"trackway/internal/destination/kept"
+	"trackway/internal/destination/turn"
 	"trackway/internal/trace"
 )
 
@@ -41,7 +43,8 @@ type runner struct {
 	id     string // of the store
 	log    *slog.Logger
 	stats  stats
-	files  *files
+	files  kept.Record
+	turn   *turn.Turn // nil: only this server has the store
 	jitter func(most time.Duration) time.Duration
 	traces *trace.Tracer
 
@@ -65,10 +68,10 @@ func (r *runner) run(ctx context.Context) error {
 		if time.Since(begun) > mostPause {
 			failures = 0
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, turn.ErrLost) {
 			return nil //nolint:nilerr // it was stopped
 		}
-		if final, ok := errors.AsType[*FinalError](err); ok {
+		if final, ok := errors.AsType[*FinalError](err); ok && !(final.Taken && r.turn != nil) {
 			return final
 		}
 		r.stats.failed(err, r.clean(err))
@@ -123,7 +126,7 @@ func (r *runner) fill(ctx context.Context, from uint64, to chan<- *Batch) (err e
 	_, joins := r.sink.(Joiner)
 	f := filler{
 		store: r.store, storeID: r.id, view: r.view, rows: r.config.Rows, bytes: r.config.Bytes, every: r.config.Every, joins: joins,
-		name: r.config.Name, first: r.files.get().First, after: from, read: from, more: true,
+		name: r.config.Name, first: r.files.Get().First, after: from, read: from, more: true,
 		lost: func(number uint64, err error) {
 			r.stats.lose()
 			r.log.Error("destination: a change cannot be read and is left out", "number", number, "err", err)
@@ -163,8 +166,8 @@ func (r *runner) open(ctx context.Context) (from uint64, err error) {
 		if err := r.checkPrepared(ctx); err != nil {
 			return err
 		}
-		if first := r.files.get().First; from < first || from > first && p == (Position{}) {
-			if err := r.files.set(func(s *state) { s.First = from }); err != nil {
+		if first := r.files.Get().First; from < first || from > first && p == (Position{}) {
+			if err := r.files.Set(func(s *kept.State) { s.First = from }); err != nil {
 				return err
 			}
 		}
@@ -179,22 +182,41 @@ func (r *runner) open(ctx context.Context) (from uint64, err error) {
 // begin returns the number of the change after which to begin.
 func (r *runner) begin(p Position) (uint64, error) {
 	r.at, r.unkept = p, p.Number == Unkept
-	switch synced := r.store.Synced(); {
+	switch {
 	case r.unkept:
 		return r.cursor()
+	case r.turn != nil && r.config.Kind == config.File:
+		if err := r.sameFolder(p); err != nil {
+			return 0, err
+		}
+	}
+	switch synced := r.store.Synced(); {
 	case p == Position{}:
 		return r.beginEmpty()
 	case p.Store != r.id:
-		return 0, &FinalError{fmt.Errorf(
+		return 0, &FinalError{Err: fmt.Errorf(
 			"its position belongs to another store, up to change %d. If this server was restored from a backup, or its data directory was replaced, "+
 				"decide from which change to send again: trackway destinations rewind %s --to NUMBER, TIME or beginning", p.Number, r.config.Name)}
 	case p.Number > synced:
-		return 0, &FinalError{fmt.Errorf(
+		return 0, &FinalError{Err: fmt.Errorf(
 			"it has changes up to %d, but this store only has %d: it is an older copy of the store. "+
 				"Decide from which change to send again: trackway destinations rewind %s --to NUMBER, TIME or beginning", p.Number, synced, r.config.Name)}
 	default:
 		return p.Number, nil
 	}
+}
+
+// sameFolder returns an error if a folder lacks what the servers have written
+// into it: then it is another folder on this server. The servers set the cursor
+// after each write.
+func (r *runner) sameFolder(p Position) error {
+	cursor, err := r.cursor()
+	if err != nil || p.Number >= cursor || cursor == r.files.Get().First {
+		return err
+	}
+	return &FinalError{Err: fmt.Errorf(
+		"the folder has changes up to %d, and the servers of this cluster have written up to %d: on each of them, path must lead to the same folder, on a file system "+
+			"that they share. If it does, and something was removed there: trackway destinations rewind %s --to beginning", p.Number, cursor, r.config.Name)}
 }
 
 // cursor returns the store's cursor. It was set when the destination was added.
@@ -280,6 +302,10 @@ func (r *runner) write(ctx context.Context, b *Batch, check bool) error {
 	lingering, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	stop := context.AfterFunc(ctx, func() {
+		if r.turn.Ended() { // another server writes
+			cancel(turn.ErrLost)
+			return
+		}
 		time.AfterFunc(grace, func() { cancel(context.Cause(ctx)) })
 	})
 	defer stop()
@@ -298,7 +324,7 @@ func (r *runner) write(ctx context.Context, b *Batch, check bool) error {
 		r.log.Error("destination: the erasures that were sent could not be noted, so they are sent again", "err", err)
 	}
 	if len(rejects) > 0 {
-		if err := r.files.reject(rejects); err != nil {
+		if err := r.files.Add(rejects); err != nil {
 			r.log.Error("destination: rejects cannot be noted", "err", err)
 		}
 	}
@@ -321,6 +347,9 @@ func (r *runner) compare(p Position, b *Batch) error {
 }
 
 func (r *runner) prepare(ctx context.Context) (p Position, err error) {
+	if err := r.turn.Confirm(); err != nil { // it would take the destination over
+		return p, err
+	}
 	err = r.call(ctx, "prepare", prepareTime, func(ctx context.Context) (err error) {
 		p, err = r.sink.Prepare(ctx)
 		r.prepared.Store(err == nil)

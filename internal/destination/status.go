@@ -29,7 +29,7 @@ type Status struct {
 // status returns a runner's status. Cost: a step of the log, if the destination
 // is behind.
 func (r *runner) status() Status {
-	s := Status{Name: r.config.Name, Kind: r.config.Kind, Deletes: r.deletes(), First: r.files.get().First}
+	s := Status{Name: r.config.Name, Kind: r.config.Kind, Deletes: r.deletes(), First: r.files.Get().First}
 	r.stats.show(&s)
 	if c, ok := r.sink.(MisfitCounter); ok {
 		s.Misfits = c.Misfits()

@@ -79,6 +79,8 @@ func newEntry(k Kind) Entry {
 		return new(Cursor)
 	case KindOnce:
 		return new(Once)
+	case KindNotes:
+		return new(Notes)
 	}
 	return nil
 }

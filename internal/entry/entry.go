@@ -12,7 +12,8 @@ package entry
 import "trackway"
 
 // Entry is a change of the store's state: [*Commands], [*Register], [*Refused],
-// [*Rewrite], [*Erase], [*Forget], [*Settle], [*Expire], [*Cursor] or [*Once].
+// [*Rewrite], [*Erase], [*Forget], [*Settle], [*Expire], [*Cursor], [*Once] or
+// [*Notes].
 type Entry interface {
 	Kind() Kind
 
@@ -35,13 +36,14 @@ const (
 	KindExpire
 	KindCursor
 	KindOnce
+	KindNotes
 )
 
 // Durable reports whether an entry of this kind must be on the disk before its
 // appender continues. A crash may forget entries of the other kinds: either
 // what follows them waits for the disk, or they are created again.
 func (k Kind) Durable() bool {
-	return k == KindCommands || k == KindRegister || k == KindErase || k == KindOnce
+	return k == KindCommands || k == KindRegister || k == KindErase || k == KindOnce || k == KindNotes
 }
 
 // Commands are the commands of one or more requests, carried out in order.
@@ -143,7 +145,7 @@ type Erase struct {
 	Customers []trackway.Customer
 	Log       []Range
 
-	Outcome Outcome               // result
+	Outcome outcome               // result
 	ID      uint64                // result: the erasure's number
 	Erased  trackway.Customer     // result: who was erased
 	Gone    []trackway.Identifier // result: all that led to them
@@ -152,12 +154,12 @@ type Erase struct {
 // Range is a range of sequence numbers, both ends included.
 type Range struct{ From, To uint64 }
 
-// Outcome is the outcome of the end of an erasure.
-type Outcome byte
+// outcome is the outcome of the end of an erasure.
+type outcome byte
 
 // The outcomes.
 const (
-	Done   Outcome = iota + 1 // the customer is erased
+	Done   outcome = iota + 1 // the customer is erased
 	Behind                    // the log has grown too much since: search it from Next
 	Former                    // there are still former holders to forget: append the entry again, with Continued set
 	Stale                     // the customer was merged or got identifiers: search everything again

@@ -33,6 +33,8 @@ func AppendResults(b []byte, e Entry) []byte {
 		b = appendFlags(b, e.More)
 	case *Expire:
 		b = binary.AppendUvarint(b, uint64(e.Removed))
+	case *Notes:
+		b = binary.AppendUvarint(b, e.Now)
 	}
 	return b
 }
@@ -53,12 +55,14 @@ func DecodeResults(b []byte, e Entry) error {
 	case *Rewrite:
 		e.Places = list(&r, 2, func(r *reader) Place { return Place{r.uvarint(), r.customer()} })
 	case *Erase:
-		e.Outcome = Outcome(r.flags(7))
+		e.Outcome = outcome(r.flags(7))
 		e.ID, e.Erased, e.Gone = r.uvarint(), r.customer(), list(&r, leastID, (*reader).id)
 	case *Settle:
 		e.More = r.flags(1) != 0
 	case *Expire:
 		e.Removed = int(r.uvarint())
+	case *Notes:
+		e.Now = r.uvarint()
 	}
 	if r.bad || len(r.rest) > 0 {
 		return fmt.Errorf("results of kind %d: %w", e.Kind(), ErrCorrupt)

@@ -55,6 +55,7 @@ func withResults() map[string][2]entry.Entry {
 		"expire":  {&entry.Expire{}, &entry.Expire{Removed: 128}},
 		"refused": {&entry.Refused{}, &entry.Refused{}},
 		"cursor":  {&entry.Cursor{}, &entry.Cursor{}},
+		"notes":   {&entry.Notes{}, &entry.Notes{Now: 300}},
 		"forget":  {&entry.Forget{}, &entry.Forget{}},
 	}
 }

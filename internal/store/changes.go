@@ -86,3 +86,9 @@ func (s *Store) SetCursor(name string, number uint64) error {
 
 // Cursors returns the positions of all cursors by name.
 func (s *Store) Cursors() (map[string]uint64, error) { return follow.Cursors(s.db) }
+
+// SetNotes keeps notes, if it is the appender's turn.
+func (s *Store) SetNotes(e *entry.Notes) error { return s.log.Append(e) }
+
+// Notes returns the notes whose names begin with a prefix.
+func (s *Store) Notes(prefix string) (map[string][]byte, error) { return follow.Notes(s.db, prefix) }

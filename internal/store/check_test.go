@@ -140,6 +140,7 @@ func (c *contents) read(key, value []byte) (err error) {
 		case string(key) == "mformat":
 			c.format = string(value)
 		case bytes.HasPrefix(key, []byte(format.PrefixIdentifier)), bytes.HasPrefix(key, []byte(format.PrefixCursor)):
+		case bytes.HasPrefix(key, []byte(format.PrefixNote)), string(key) == format.KeyTurn:
 		case string(key) == format.KeyApplied, string(key) == format.KeyErasures:
 		case bytes.Equal(key, []byte(format.KeyNextSeq)):
 			c.nextSeq = binary.BigEndian.Uint64(value)

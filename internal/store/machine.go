@@ -100,6 +100,8 @@ func (t *tx) apply(e entry.Entry) error {
 		return t.expire(e)
 	case *entry.Cursor:
 		return follow.SetCursor(t.b, e.Name, e.Number, t.nextSeq-1)
+	case *entry.Notes:
+		return follow.SetNotes(t.b, t.from, e, t.nextSeq-1)
 	case *entry.Once:
 		return t.once(e)
 	}

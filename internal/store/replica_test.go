@@ -39,7 +39,7 @@ func TestReplicas(t *testing.T) {
 			t.Errorf("seed %d: %s", seed, different)
 		}
 	}
-	if len(kinds) != int(entry.KindOnce) {
+	if len(kinds) != int(entry.KindNotes) {
 		t.Errorf("there were entries of kinds %v only", kinds)
 	}
 }
@@ -339,6 +339,9 @@ func alter(t *testing.T, s *Store, random *rand.Rand, now trackway.Micros) error
 		_, err := s.CleanUp(t.Context(), func() trackway.Micros { return now })
 		return err
 	case 6:
+		if random.IntN(2) == 0 {
+			return s.log.Append(&entry.Notes{Turn: uint64(random.IntN(4)), Notes: []trackway.Property{{Name: "n", Value: make([]byte, random.IntN(3))}}})
+		}
 		return s.log.Append(&entry.Cursor{Name: strconv.Itoa(random.IntN(2)), Number: []uint64{s.nextSeq, change.NoCursor}[random.IntN(2)]})
 	case 7:
 		return s.crowd(now)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"trackway/internal/sleep"
 )
 
 // TestWatch: a member that stops answering is silent since its last answer, and
@@ -49,7 +51,7 @@ func TestWatch(t *testing.T) {
 		last := *s.Members[2].Heard
 
 		down, status.Applied, applied["b:1"] = true, 15, 15
-		time.Sleep(20 * time.Second)
+		_ = sleep.For(t.Context(), 20*time.Second)
 		s = look()
 		c := s.Members[2]
 		if !c.Silent || !c.Heard.Equal(last) || c.Behind != 5 || c.Seconds == nil || *c.Seconds < 15 || *c.Seconds > 20 {
@@ -64,7 +66,7 @@ func TestWatch(t *testing.T) {
 		}
 
 		down, applied["c:1"] = false, 15
-		time.Sleep(2 * pace)
+		_ = sleep.For(t.Context(), 2*pace)
 		if s = look(); s.Level != Good || s.Members[2].Silent || s.Members[2].Behind != 0 {
 			t.Errorf("c is back: got %+v", s)
 		}

@@ -82,7 +82,9 @@ func (s *Sink) claim(ctx context.Context, b *destination.Batch) (position, error
 		return p, nil
 	case s.claimed:
 		s.claimed = false // once the operator has resumed this destination, it takes over
-		return p, &destination.FinalError{Err: fmt.Errorf("another process writes destination %s, or has rewound it: stop one of them, and resume the destination", s.name)}
+		return p, &destination.FinalError{
+			Taken: true, Err: fmt.Errorf("another process writes destination %s, or has rewound it: stop one of them, and resume the destination", s.name),
+		}
 	}
 	if p.Store == "" { // changes before the first batch are not wanted
 		p.Number = b.After

@@ -186,7 +186,7 @@ func (s *Sink) checkOwner(ctx context.Context, client *kgo.Client, t *topic) err
 	}
 	if f.ours && f.Instance != s.instance {
 		s.claimed = false // if an operator starts us again, we may write
-		return &destination.FinalError{Err: fmt.Errorf("another process writes to this destination as %s", s.id)}
+		return &destination.FinalError{Taken: true, Err: fmt.Errorf("another process writes to this destination as %s", s.id)}
 	}
 	return nil
 }

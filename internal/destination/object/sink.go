@@ -198,7 +198,9 @@ func (s *Sink) prepare(ctx context.Context) error {
 	mine := st.Writer == s.writer
 	if s.taken && !mine {
 		s.taken = false // once an operator has acted, this sink may take over again
-		return final("another process writes into this place: make sure that only one has this destination, and resume it")
+		return &destination.FinalError{
+			Taken: true, Err: errors.New("another process writes into this place: make sure that only one has this destination, and resume it"),
+		}
 	}
 	s.state, s.tag = st, tag
 	if s.visits() || mine && len(st.Pending) == 0 && !st.Cutting {

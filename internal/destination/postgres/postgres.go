@@ -296,7 +296,9 @@ func (s *Sink) recorded(ctx context.Context) (record, error) {
 func (s *Sink) replaced(at record) error {
 	if s.writes && at.writer != s.writer {
 		s.writes = false
-		return final("another Trackway has begun to write to this destination: stop one of the two, and then resume")
+		return &destination.FinalError{
+			Taken: true, Err: errors.New("another Trackway has begun to write to this destination: stop one of the two, and then resume"),
+		}
 	}
 	return nil
 }

@@ -144,6 +144,21 @@ func (l *Log) awaitOthers(ctx context.Context, index uint64) {
 	}
 }
 
+// Leading reports whether this server leads, and in which term.
+func (l *Log) Leading() (term uint64, leading bool) {
+	return l.raft.CurrentTerm(), l.raft.State() == hraft.Leader
+}
+
+// Self returns the id of this server.
+func (l *Log) Self() peer.ID { return l.origin }
+
+// Leader returns the server that leads, as far as this one knows.
+func (l *Log) Leader() (t peer.Target, known bool) {
+	address, _ := l.raft.LeaderWithID()
+	t, err := peer.ParseTarget(string(address))
+	return t, err == nil
+}
+
 // Progress asks the member at an address for the last entry in its state.
 func (l *Log) Progress(ctx context.Context, address string) (uint64, error) {
 	got, err := l.askAt(ctx, change{Cluster: l.o.Name, Do: "progress"}, address)

@@ -36,6 +36,7 @@ const (
 	KeyApplied  = "mapplied"  // index of the last applied entry
 	KeyErasures = "merasures" // number of the last erasure
 	KeyNextSeq  = "mnextseq"  // a lower bound of the next sequence number
+	KeyTurn     = "mturn"     // whose turn it is to write notes
 	KeyStore    = "nstore"    // the store's name
 	KeyCounted  = "ncounted"  // the last event that is counted in TableCounts
 )
@@ -45,6 +46,7 @@ const (
 	PrefixProject    = "mproject/"    // token → number
 	PrefixIdentifier = "midentifier/" // project, name → whether it is hard
 	PrefixCursor     = "mcursor/"     // name → number of a change
+	PrefixNote       = "mnote/"       // name → a note of followers
 	PrefixErasure    = "nerasure/"    // number → erased.Record: what must still leave the files
 )
 
@@ -198,6 +200,9 @@ func (k Key) Latest(project uint32, c trackway.Customer) Key {
 
 // Cursor appends the key of a named cursor of the changes.
 func (k Key) Cursor(name string) Key { return append(append(k, PrefixCursor...), name...) }
+
+// Note appends the key of a note.
+func (k Key) Note(name string) Key { return append(append(k, PrefixNote...), name...) }
 
 // Erasure appends the key of an erasure.
 func (k Key) Erasure(id uint64) Key {

@@ -2,7 +2,10 @@
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { Browser } from "playwright-core";
 import { event, Server } from "../server.ts";
@@ -26,7 +29,9 @@ async function freePorts(n: number): Promise<number[]> {
 
 test("the overview shows the members of the cluster, and says what follows when they fail", async () => {
   const addresses = (await freePorts(3)).map((port) => `127.0.0.1:${port}`);
-  const members = addresses.map((listen) => Server.member({ cluster: `{name: pages, listen: "${listen}", peers: ["${addresses[0]}"], heartbeat: 1s}` }));
+  const folder = mkdtempSync(join(tmpdir(), "trackway-web-out-"));
+  const destinations = `[{name: out, kind: file, path: "${folder}/out", batch: {every: 10ms}}]`;
+  const members = addresses.map((listen) => Server.member({ destinations, cluster: `{name: pages, listen: "${listen}", peers: ["${addresses[0]}"], heartbeat: 1s}` }));
   const servers = members.map(({ server }) => server);
   const [first, second, third] = servers as [Server, Server, Server];
   try {
@@ -35,6 +40,11 @@ test("the overview shows the members of the cluster, and says what follows when 
     await Promise.all(members.map(({ ready }) => ready));
     await second.track(event("page_visit", "jane@example.com"));
     const viewer = await (await Viewer.open(browser, first)).signedIn();
+    const other = await (await Viewer.open(browser, second)).signedIn("#/destinations");
+    const card = other.page.getByRole("region", { name: "out", exact: true });
+    await card.getByText("Up to date").waitFor(); // as the first server says, which leads
+    await other.accessible("destinations, at a server that does not lead");
+    await other.close();
     const phone = await (await Viewer.open(browser, first, "phone")).signedIn();
     const { page } = viewer;
     const panel = page.getByRole("region", { name: "Cluster pages" });
@@ -65,6 +75,7 @@ test("the overview shows the members of the cluster, and says what follows when 
   } finally {
     for (const server of servers) await server.kill(); // without most others, a stop in order takes long
     for (const server of servers) await server.stop();
+    rmSync(folder, { recursive: true, force: true });
   }
 });
 

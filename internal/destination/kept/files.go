@@ -1,4 +1,7 @@
-package destination
+// Package kept holds what a destination keeps across restarts: its state, and
+// the rows that it has rejected. A server that stands alone keeps them in
+// files. Servers that share a store keep them in its notes.
+package kept
 
 import (
 	"bufio"
@@ -20,19 +23,24 @@ import (
 )
 
 const (
-	ownerOnly   = 0o600
+	ownerOnly    = 0o600
+	ownerOnlyDir = 0o700
+
 	mostRejects = 10_000 // that are kept
 )
 
-// storeID returns the id of the store whose data directory contains dir. The id
+// StoreID returns the id of the store whose data directory contains dir. The id
 // is created once, and is not in any backup. A store that was restored from a
 // backup has other changes under the same numbers, so destinations must be able
 // to distinguish it.
-func storeID(dir string) (string, error) {
+func StoreID(dir string) (string, error) {
 	path := filepath.Join(dir, "id")
-	id := make([]byte, 16)
-	_, _ = rand.Read(id) // never fails
-	err := durable.Create(path, fmt.Appendln(nil, hex.EncodeToString(id)), ownerOnly)
+	id := newID()
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		// Perhaps no cluster has begun with this store after all.
+		_ = os.Rename(filepath.Join(dir, firstID), path)
+	}
+	err := durable.Create(path, fmt.Appendln(nil, id), ownerOnly)
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", err
 	}
@@ -41,24 +49,33 @@ func storeID(dir string) (string, error) {
 		return "", err
 	}
 	found := strings.TrimSpace(string(text))
-	if b, err := hex.DecodeString(found); err != nil || len(b) != len(id) {
+	if b, err := hex.DecodeString(found); err != nil || len(b) != idBytes {
 		return "", fmt.Errorf("%s: the content must be 16 bytes in hexadecimal digits: restore the file, or remove it and then rewind each destination", path)
 	}
 	return found, nil
 }
 
-// files holds the files of a destination: its state, and the rows that it has
+const idBytes = 16
+
+// newID returns the id of a new store.
+func newID() string {
+	id := make([]byte, idBytes)
+	_, _ = rand.Read(id) // never fails
+	return hex.EncodeToString(id)
+}
+
+// Files holds the files of a destination: its state, and the rows that it has
 // rejected. It is safe for concurrent use.
-type files struct {
+type Files struct {
 	dir string
 
 	mu      sync.Mutex // held while files are written
-	state   state
+	state   State
 	rejects int // lines in the file
 }
 
-// state is what a destination keeps across restarts.
-type state struct {
+// State is what operators and the engine have decided.
+type State struct {
 	Paused   bool     `json:"paused"`
 	First    uint64   `json:"first,omitempty"`    // it began after this change
 	Missed   uint64   `json:"missed,omitempty"`   // events that expired before they were sent
@@ -66,14 +83,13 @@ type state struct {
 	Erasures []uint64 `json:"erasures,omitempty"` // erasures that were passed to the destination as not done yet
 }
 
-// openFiles opens the files in a folder of their own, and creates the folder if
+// OpenFiles opens the files in a folder of their own, and creates the folder if
 // it does not exist. It calls reject with the reason of each stored reject.
-func openFiles(dir string, reject func(reason string)) (*files, error) {
-	const ownerOnly = 0o700
-	if err := os.MkdirAll(dir, ownerOnly); err != nil {
+func OpenFiles(dir string, reject func(reason string)) (*Files, error) {
+	if err := os.MkdirAll(dir, ownerOnlyDir); err != nil {
 		return nil, err
 	}
-	f := &files{dir: dir}
+	f := &Files{dir: dir}
 	text, err := os.ReadFile(f.statePath())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -89,18 +105,18 @@ func openFiles(dir string, reject func(reason string)) (*files, error) {
 	return f, f.read(func(r *Reject, _ []byte) { f.rejects++; reject(r.Reason) })
 }
 
-func (f *files) statePath() string   { return filepath.Join(f.dir, "state.json") }
-func (f *files) rejectsPath() string { return filepath.Join(f.dir, "rejects.ndjson") }
+func (f *Files) statePath() string   { return filepath.Join(f.dir, "state.json") }
+func (f *Files) rejectsPath() string { return filepath.Join(f.dir, "rejects.ndjson") }
 
-// get returns the state.
-func (f *files) get() state {
+// Get implements [Record].
+func (f *Files) Get() State {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.state
 }
 
-// set changes the state. It returns when the change is on the disk.
-func (f *files) set(change func(*state)) error {
+// Set implements [Record].
+func (f *Files) Set(change func(*State)) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	next := f.state
@@ -116,10 +132,10 @@ func (f *files) set(change func(*state)) error {
 	return nil
 }
 
-// reject adds rejects to the file. If the file becomes too long, it removes the
+// Add implements [Record]. If the file becomes too long, it removes the
 // oldest. If a crash or a full disk has left a part of a line, the new rejects
 // begin on a new line.
-func (f *files) reject(rejects []Reject) error {
+func (f *Files) Add(rejects []Reject) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var lines []byte
@@ -171,8 +187,8 @@ func torn(file *os.File) bool {
 	return err == nil && last[0] != '\n'
 }
 
-// all returns the stored rejects, oldest first.
-func (f *files) all() (rejects []Reject, err error) {
+// Rejects implements [Record].
+func (f *Files) Rejects() (rejects []Reject, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	err = f.read(func(r *Reject, _ []byte) { rejects = append(rejects, *r) })
@@ -181,7 +197,7 @@ func (f *files) all() (rejects []Reject, err error) {
 
 // read calls do for each complete line of the rejects. A crash may have left a
 // part of a line, and a power cut any number of zero bytes.
-func (f *files) read(do func(r *Reject, line []byte)) error {
+func (f *Files) read(do func(r *Reject, line []byte)) error {
 	file, err := os.Open(f.rejectsPath())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

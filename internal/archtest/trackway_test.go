@@ -121,6 +121,7 @@ var trackway = Rules{
 		"internal/store/cache":    2,
 		"internal/store/counts":   3,
 		"internal/store/damage":   1,
+		"internal/store/digest":   3,
 		"internal/store/engine":   3,
 		"internal/store/erased":   5,
 		"internal/store/follow":   5,

@@ -79,6 +79,8 @@ func newEntry(k Kind) Entry {
 		return new(Cursor)
 	case KindOnce:
 		return new(Once)
+	case KindDigest:
+		return new(Digest)
 	}
 	return nil
 }
@@ -400,3 +402,7 @@ func (e *Cursor) append(b []byte) []byte {
 }
 
 func (e *Cursor) decode(r *reader) { e.Name, e.Number = r.string(), r.uvarint() }
+
+func (e *Digest) append(b []byte) []byte { return binary.AppendUvarint(b, e.After) }
+
+func (e *Digest) decode(r *reader) { e.After = r.uvarint() }

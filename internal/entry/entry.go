@@ -12,7 +12,8 @@ package entry
 import "trackway"
 
 // Entry is a change of the store's state: [*Commands], [*Register], [*Refused],
-// [*Rewrite], [*Erase], [*Forget], [*Settle], [*Expire], [*Cursor] or [*Once].
+// [*Rewrite], [*Erase], [*Forget], [*Settle], [*Expire], [*Cursor], [*Once] or
+// [*Digest].
 type Entry interface {
 	Kind() Kind
 
@@ -35,6 +36,7 @@ const (
 	KindExpire
 	KindCursor
 	KindOnce
+	KindDigest
 )
 
 // Durable reports whether an entry of this kind must be on the disk before its
@@ -198,6 +200,14 @@ type Cursor struct {
 	Number uint64 // of the last change that it has read
 }
 
+// Digest has each machine sum up its state, so that servers can compare theirs.
+// It changes nothing.
+type Digest struct {
+	// The part of the state that is read begins where that of the digest with
+	// this index ended; 0: it begins with the first key.
+	After uint64
+}
+
 // Kind implements [Entry].
 func (*Commands) Kind() Kind { return KindCommands }
 
@@ -224,3 +234,6 @@ func (*Expire) Kind() Kind { return KindExpire }
 
 // Kind implements [Entry].
 func (*Cursor) Kind() Kind { return KindCursor }
+
+// Kind implements [Entry].
+func (*Digest) Kind() Kind { return KindDigest }

@@ -40,6 +40,11 @@ type Member struct {
 	ID      string
 	Address string // host:port
 	Voter   bool
+
+	Heard   bool          // it has answered this server lately, which says what follows
+	Offset  time.Duration // its clock less that of this server; 0 for this server
+	Unfit   string        // why it takes no commands; empty: it does
+	Differs uint64        // the digest in which its state differs from that of most servers; 0: none
 }
 
 // Status is what a server knows of its cluster.
@@ -76,7 +81,25 @@ func (l *Log) Status() Status {
 		s.LastContact = time.Since(contact)
 	}
 	s.Members = l.members()
+	for i := range s.Members {
+		l.describe(&s.Members[i])
+	}
 	return s
+}
+
+// describe adds what this server has learned of a member.
+func (l *Log) describe(m *Member) {
+	m.Differs = l.compared.differs(m.ID)
+	if m.ID == l.ID() {
+		m.Heard = true
+		if why := l.Unfit(); why != nil {
+			m.Unfit = why.Error()
+		}
+		return
+	}
+	if known, ok := l.others.get(m.ID); ok && time.Since(known.heard) < 3*l.o.askEach {
+		m.Heard, m.Offset, m.Unfit = true, known.offset, known.Unfit
+	}
 }
 
 func (l *Log) members() (all []Member) {
@@ -154,7 +177,7 @@ const changeTime = 15 * time.Second
 // one line of JSON each, on a connection of their own.
 type change struct {
 	Cluster string // name of the cluster
-	Do      string // add, promote, remove or transfer; progress and latest are questions
+	Do      string // add, promote, remove or transfer; progress, standing and latest are questions; differs is news
 	ID      string // of the server that is meant
 	Address string // host:port at which it is reached
 	Applied uint64 // how far its state goes
@@ -166,9 +189,14 @@ type changed struct {
 	Leader string `json:",omitempty"` // host:port: ask this server instead
 	Behind bool   `json:",omitempty"` // the server has too little of the log to get a vote
 	Index  uint64 `json:",omitempty"` // for progress, of the last entry in the state; for latest, of the last entry
+
+	Standing *standing `json:",omitempty"` // for standing
+
+	sent time.Time     // when the question was sent, by the clock of this server
+	took time.Duration // from then to the answer
 }
 
-const maxChange = 4 << 10 // bytes
+const maxChange = 16 << 10 // bytes
 
 // nearEnough is how many entries a server may lack when it gets its vote.
 const nearEnough = 1000
@@ -191,8 +219,14 @@ func (l *Log) change(c change) changed {
 	if c.Cluster != l.o.Name {
 		return changed{Error: fmt.Sprintf("this cluster is %q, not %q: see cluster.name in the configuration", l.o.Name, c.Cluster)}
 	}
-	if c.Do == "progress" {
+	switch c.Do {
+	case "progress":
 		return changed{Index: l.progress.reached()}
+	case "standing":
+		return changed{Standing: l.standing()}
+	case "differs":
+		l.noteWrong(c.ID, c.Applied)
+		return changed{}
 	}
 	if l.raft.State() != hraft.Leader {
 		if at, _ := l.raft.LeaderWithID(); at != "" {
@@ -292,6 +326,7 @@ func (l *Log) askAt(ctx context.Context, c change, address string) (got changed,
 			return got, err
 		}
 	}
+	sent, began := l.o.Now(), time.Now()
 	if err := json.NewEncoder(conn).Encode(c); err != nil {
 		return got, err
 	}
@@ -299,7 +334,10 @@ func (l *Log) askAt(ctx context.Context, c change, address string) (got changed,
 	if err != nil {
 		return got, fmt.Errorf("%s does not answer: %w", address, err)
 	}
-	return got, json.Unmarshal(line, &got)
+	took := time.Since(began)
+	err = json.Unmarshal(line, &got)
+	got.sent, got.took = sent, took
+	return got, err
 }
 
 // Join makes this server a member of the cluster that servers at addresses

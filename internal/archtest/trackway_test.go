@@ -44,7 +44,7 @@ var trackway = Rules{
 		"internal/acme":              1,
 		"internal/config":            1,
 		"internal/config/initial":    1,
-		"internal/config/membership": 0,
+		"internal/config/membership": 2,
 		"internal/config/dirlock":    0,
 		"internal/config/document":   3,
 		"internal/config/problem":    0,

@@ -183,9 +183,12 @@ func printStatus(w io.Writer, s *members.Status) error {
 	}
 	terminal.Say(w, "Cluster %s, term %d. This server has applied entry %d of %d that most servers have; %s.\n\n", s.Name, s.Term, s.Applied, s.Commit, contact)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "ADDRESS\tROLE\tID\t") // errors come with Flush
+	_, _ = fmt.Fprintln(table, "ADDRESS\tROLE\tCLOCK\tID\t") // errors come with Flush
 	for _, m := range s.Members {
-		role, self := "votes", ""
+		role, self, clock := "votes", "", "?"
+		if m.Heard {
+			clock = fmt.Sprintf("%+.3fs", (time.Duration(m.OffsetMS) * time.Millisecond).Seconds())
+		}
 		if !m.Voter {
 			role = "receives the log, has no vote yet"
 		}
@@ -193,11 +196,20 @@ func printStatus(w io.Writer, s *members.Status) error {
 			role = "leads"
 		}
 		if m.ID == s.ID {
-			self = "this server"
+			self, clock = "this server", "-"
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", m.Address, role, m.ID, self)
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", m.Address, role, clock, m.ID, self)
 	}
-	return table.Flush()
+	err := table.Flush()
+	for _, m := range s.Members {
+		if m.Unfit != "" {
+			terminal.Say(w, "\n%s: %s\n", m.Address, m.Unfit)
+		}
+		if m.Differs != 0 {
+			terminal.Say(w, "\n%s has other data than most servers, as the digest of entry %d says. See docs/cluster.md.\n", m.Address, m.Differs)
+		}
+	}
+	return err
 }
 
 type transferCommand struct{ flags }

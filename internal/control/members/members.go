@@ -47,4 +47,9 @@ type Member struct {
 	ID      string `json:"id"`
 	Address string `json:"address"`
 	Voter   bool   `json:"voter"`
+
+	Heard    bool   `json:"heard"`     // it has answered this server lately, which says the next two
+	OffsetMS int64  `json:"offset_ms"` // its clock less that of this server
+	Unfit    string `json:"unfit"`     // why it takes no commands; empty: it does
+	Differs  uint64 `json:"differs"`   // the digest in which its data differs from that of most servers; 0: none
 }

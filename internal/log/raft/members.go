@@ -260,19 +260,34 @@ func (l *Log) change(c change) changed {
 }
 
 // admit makes a server a member without a vote. If the address belonged to
-// another server, that one's disk is gone, and it is removed first.
+// another server, that one's disk is gone, and it is removed first. If that one
+// still answers there, the new server has a wrong address.
 func (l *Log) admit(c change) error {
 	for _, m := range l.members() {
 		switch {
 		case m.ID == c.ID:
 			return nil
 		case m.Address == c.Address:
+			if l.isAt(m) {
+				return fmt.Errorf("member %s answers at %s: give this server an address of its own (cluster.advertise)", m.ID, m.Address)
+			}
 			if err := l.Remove(m.ID); err != nil {
 				return fmt.Errorf("remove the server that was at %s before: %w", c.Address, err)
 			}
 		}
 	}
 	return l.Add(c.ID, c.Address, false)
+}
+
+// isAt reports whether a member answers at its address.
+func (l *Log) isAt(m Member) bool {
+	if m.ID == l.ID() {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+	defer cancel()
+	got, err := l.askAt(ctx, change{Cluster: l.o.Name, Do: "standing"}, m.Address)
+	return err == nil && got.Standing != nil && got.Standing.ID == m.ID
 }
 
 // ask has the leader carry out a change. It begins with this server, and then

@@ -109,8 +109,8 @@ type Options struct {
 	MaxSkew time.Duration    // a server whose clock is off by more takes no commands; 0: clocks are not compared
 
 	// A server that has less than Reserve bytes free takes no commands and no
-	// entries. Free returns how many it has. 0, or nil: it takes them until the
-	// disk is full.
+	// entries. 0: it takes them until the disk is full. Free returns how many
+	// there are; nil: FS says so.
 	Reserve uint64
 	Free    func() (uint64, error)
 
@@ -179,7 +179,9 @@ type Log struct {
 	leaders *leaders
 
 	unfit    atomic.Pointer[unfit] // nil: this server takes commands
-	looking  sync.Mutex            // held by look
+	looking  sync.Mutex            // held by look, guards expected
+	expected uint64                // what another server had applied when it was asked last
+	behind   atomic.Bool           // see Behind
 	others   others
 	compared compared
 }
@@ -195,6 +197,12 @@ func Open(m Machine, o Options) (*Log, error) {
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Free == nil {
+		o.Free = func() (uint64, error) {
+			usage, err := o.FS.GetDiskUsage(o.Dir)
+			return usage.AvailBytes, err
+		}
 	}
 	o.lookEach, o.askEach, o.digests = cmp.Or(o.lookEach, usualLook), cmp.Or(o.askEach, usualAsk), cmp.Or(o.digests, usualPace)
 	o.Heartbeat = cmp.Or(o.Heartbeat, usualHeartbeat)

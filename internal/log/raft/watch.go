@@ -83,6 +83,7 @@ func (l *Log) look(ctx context.Context, ask bool) {
 	defer l.looking.Unlock()
 	if ask {
 		l.askOthers(ctx)
+		l.noteProgress()
 	}
 	if ctx.Err() != nil || l.broken() != nil {
 		return
@@ -105,10 +106,25 @@ func (l *Log) look(ctx context.Context, ask bool) {
 	l.orderDigest(ctx)
 }
 
+// noteProgress notes whether this server lacks what another one had applied
+// when the others were asked before.
+func (l *Log) noteProgress() {
+	l.behind.Store(l.progress.reached() < l.expected)
+	l.expected = 0
+	answered, _ := l.fresh()
+	for i := range answered {
+		l.expected = max(l.expected, answered[i].Applied)
+	}
+}
+
+// Behind reports whether this server lacks entries that another one has had for
+// some seconds.
+func (l *Log) Behind() bool { return l.behind.Load() }
+
 // judge returns why this server must not take commands, or nil.
 func (l *Log) judge() *unfit {
 	before := l.unfit.Load()
-	if l.o.Reserve > 0 && l.o.Free != nil {
+	if l.o.Reserve > 0 {
 		free, err := l.o.Free()
 		need := l.o.Reserve
 		if before != nil && before.full {

@@ -153,3 +153,42 @@ func TestSkewOf(t *testing.T) {
 		}
 	}
 }
+
+// TestBehind: a server whose machine stands still knows that it is behind, and
+// knows when it no longer is.
+func TestBehind(t *testing.T) {
+	t.Parallel()
+	o := watchful
+	o.Heartbeat = 3 * time.Second
+	c := newCluster(t, 3, o)
+	l := ledger{became: make(map[string]error)}
+	leader := c.awaitLeader()
+	slow := c.except(leader)[0]
+	slow.machine.mu.Lock()
+	l.fill(t, leader.log, 5)
+	eventually(t, "it is behind", slow.log.Behind)
+	if leader.log.Behind() {
+		t.Error("the leader is behind")
+	}
+	slow.machine.mu.Unlock()
+	eventually(t, "it has what the others have", func() bool { return !slow.log.Behind() })
+	c.settle()
+	l.check(t, c.wantEqual())
+}
+
+// TestJoinAtTakenAddress: a server that says it is at the address of a member
+// does not take its place while the member answers there.
+func TestJoinAtTakenAddress(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, watchful)
+	leader := c.awaitLeader()
+	for _, s := range c.servers {
+		err := leader.log.admit(change{ID: strings.Repeat("0", 32), Address: s.address})
+		if err == nil || !strings.Contains(err.Error(), "cluster.advertise") {
+			t.Errorf("%s: got %v", s.address, err)
+		}
+	}
+	if got := leader.log.Status().Members; len(got) != 3 {
+		t.Errorf("members: got %v", got)
+	}
+}

@@ -224,7 +224,7 @@ var (
 
 // ready returns why this server should get no requests, or nil.
 func (m *member) ready() error {
-	s := m.raft.Load().Status()
+	s, unfit := m.raft.Load().Status(), m.raft.Load().Unfit()
 	switch {
 	case len(s.Members) == 0:
 		return errNoMember
@@ -232,10 +232,12 @@ func (m *member) ready() error {
 		return errRemoved
 	case s.Leader == "":
 		return errNoLeader
+	case unfit != nil:
+		return unfit
 	case !m.caughtUp.Load(), m.raft.Load().Behind():
 		return errBehind
 	}
-	return m.raft.Load().Unfit()
+	return nil
 }
 
 // leading reports whether this server leads the cluster.

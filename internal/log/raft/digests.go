@@ -27,7 +27,7 @@ type pace struct {
 	least   time.Duration // never sooner: a digest takes processor time
 }
 
-var usualPace = pace{entries: 10_000, time: time.Minute, least: 5 * time.Second}
+var usualPace = pace{entries: 10_000, time: time.Minute, least: 10 * time.Second}
 
 // compared is what comparisons of digests have found. It is safe for concurrent
 // use.

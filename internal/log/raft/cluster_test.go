@@ -77,8 +77,11 @@ func (m *storeMachine) replica() store.Replica {
 
 // Apply implements [Machine].
 func (m *storeMachine) Apply(index uint64, e entry.Entry) error {
-	if m.twist != nil {
-		m.twist(e)
+	m.mu.Lock()
+	twist := m.twist
+	m.mu.Unlock()
+	if twist != nil {
+		twist(e)
 	}
 	err := m.replica().Apply(index, e)
 	m.mu.Lock()
@@ -121,6 +124,13 @@ func (m *storeMachine) Digests() []digest.Digest { return m.replica().Digests() 
 
 // Adopt implements [Machine].
 func (m *storeMachine) Adopt(index uint64, next []byte) { m.replica().Adopt(index, next) }
+
+// setTwist sets twist.
+func (m *storeMachine) setTwist(twist func(entry.Entry)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.twist = twist
+}
 
 // await returns once an index is applied.
 func (m *storeMachine) await(index uint64) {
@@ -537,6 +547,9 @@ func (s *server) state() (all map[string]string, events map[string]int) {
 // settle waits until all servers have applied the same entries, and stops them.
 func (c *cluster) settle() {
 	c.t.Helper()
+	for _, s := range c.servers {
+		s.log.compared.busy.Lock() // no digest follows
+	}
 	if err := c.servers[0].log.Append(c.t.Context(), &entry.Cursor{Name: "last", Number: 1}); err != nil {
 		c.t.Fatal(err)
 	}

@@ -91,14 +91,12 @@ func TestMistakenServer(t *testing.T) {
 				awaitCompared(t, s)
 			}
 			mistaken := choose(c)
-			mistaken.machine.mu.Lock()
-			mistaken.machine.twist = func(e entry.Entry) {
+			mistaken.machine.setTwist(func(e entry.Entry) {
 				once, _ := e.(*entry.Once)
 				if commands, ok := once.Entry.(*entry.Commands); ok {
 					commands.Requests[0].Commands[0].Time++
 				}
-			}
-			mistaken.machine.mu.Unlock()
+			})
 			if err := c.except(mistaken)[0].log.Append(t.Context(), visit("a0")); err != nil {
 				t.Fatal(err)
 			}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/entry"
 )
 
 // wantUnfit waits until a server takes no commands, and says why.
@@ -164,13 +165,14 @@ func TestBehind(t *testing.T) {
 	l := ledger{became: make(map[string]error)}
 	leader := c.awaitLeader()
 	slow := c.except(leader)[0]
-	slow.machine.mu.Lock()
+	goOn := make(chan struct{})
+	slow.machine.setTwist(func(entry.Entry) { <-goOn })
 	l.fill(t, leader.log, 5)
 	eventually(t, "it is behind", slow.log.Behind)
 	if leader.log.Behind() {
 		t.Error("the leader is behind")
 	}
-	slow.machine.mu.Unlock()
+	close(goOn)
 	eventually(t, "it has what the others have", func() bool { return !slow.log.Behind() })
 	c.settle()
 	l.check(t, c.wantEqual())

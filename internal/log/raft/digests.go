@@ -225,8 +225,8 @@ func (l *Log) checkEqual() error {
 }
 
 // orderDigest has all servers take a digest, if this server leads and one is
-// due. All members must have answered since this server started: an older
-// program could not read the entry.
+// due. Before the first one that this server knows of, all members must have
+// answered: an older program could not read the entry.
 func (l *Log) orderDigest(ctx context.Context) {
 	c, last := &l.compared, digest.Digest{}
 	if taken := l.machine.Digests(); len(taken) > 0 {
@@ -249,7 +249,7 @@ func (l *Log) orderDigest(ctx context.Context) {
 		if m.ID == l.ID() {
 			known.Start, known.Applied, ok = l.counter.Load()>>startBits, applied, true
 		}
-		if !ok {
+		if !ok && last.Index == 0 {
 			return
 		}
 		starts[m.ID] = known.Start

@@ -165,9 +165,9 @@ func (l *Log) skew(before *unfit) *unfit {
 }
 
 // skewOf returns by how much the clocks of most members are ahead of this
-// server's, if that is too much, or 0. They must be wrong in the same direction:
-// with clocks at 0, 30 and 60, the one in the middle is right. It also returns
-// how many members have the same time, with this one.
+// server's, if that is too much, or 0. They must be wrong in the same
+// direction: with clocks at 0, 30 and 60, the one in the middle is right. It
+// also returns how many members have the same time, with this one.
 func skewOf(answered []other, members int, most time.Duration) (by time.Duration, agree int) {
 	var count [2]int // ahead, behind
 	var least [2]time.Duration

@@ -113,6 +113,9 @@ func TestClock(t *testing.T) {
 	})
 	for _, s := range c.except(wrong) {
 		l.fill(t, s.log, 10)
+		if err := s.log.Look(t.Context()); err != nil {
+			t.Error(err)
+		}
 		for _, m := range s.log.Status().Members {
 			off := m.Offset.Round(time.Second)
 			if want := map[bool]time.Duration{true: time.Minute}[m.ID == wrong.id]; off != want {

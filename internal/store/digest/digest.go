@@ -33,8 +33,8 @@ type Digest struct {
 	Index uint64 `json:"index"` // of that entry
 
 	// Effects is a checksum of the keys and values that entries have written
-	// since the digest before. Whole says that it covers all of them: the server
-	// has not started since.
+	// since the digest before. Whole says that it covers all of them: the
+	// server has not started since.
 	Effects uint32 `json:"effects"`
 	Whole   bool   `json:"whole"`
 
@@ -43,9 +43,9 @@ type Digest struct {
 	// begins, and [Damaged] if it found damage.
 	Content string `json:"content,omitempty"`
 
-	// Next is the key at which the next part begins: empty after the last part,
-	// nil as long as it is not known. It may hold personal data, so it goes into
-	// no log.
+	// Next is the key at which the next part begins: empty after the last
+	// part, nil as long as it is not known. It may hold personal data, so it
+	// goes into no log.
 	Next []byte `json:"next"`
 }
 

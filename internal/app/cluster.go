@@ -89,7 +89,7 @@ type led struct {
 func (l led) Expire(
 	ctx context.Context, from, to uint64, before func(project uint32, typ string) trackway.Micros,
 ) (query.Expired, error) {
-	if !l.member.leading() || l.member.raft.Load().Unfit() != nil { // its clock may be wrong
+	if !l.member.leading() || l.member.raft.Load().Skewed() {
 		return query.Expired{End: true}, nil
 	}
 	return l.Store.Expire(ctx, from, to, before)

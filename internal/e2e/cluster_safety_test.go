@@ -12,11 +12,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"trackway/internal/prereq"
-	"trackway/internal/store/engine"
-	"trackway/internal/store/format"
+	"trackway/internal/store/digest/digesttest"
 )
 
 // visitOf is an event of a person.
@@ -54,7 +51,7 @@ func TestClusterAltered(t *testing.T) {
 	if code := c.servers[altered].stop(t); code != 0 {
 		t.Fatalf("it ended with %d", code)
 	}
-	alter(t, filepath.Join(c.dirs[altered], "data", "p00", "state"))
+	digesttest.Alter(t, nil, filepath.Join(c.dirs[altered], "data", "p00", "state"))
 	c.start(altered)
 	s := c.servers[altered]
 	const differs = "differs from that of most servers of the cluster"
@@ -89,27 +86,6 @@ func TestClusterAltered(t *testing.T) {
 	c.command(altered, "join", c.members[(altered+1)%3])
 	c.servers[altered].awaitReady(t)
 	c.servers[(altered+1)%3].awaitLine(t, "trackway_cluster_differing_members 0")
-}
-
-// alter changes the type of the first event in a store.
-func alter(t *testing.T, dir string) {
-	t.Helper()
-	db, err := pebble.Open(dir, engine.Pebble(engine.Options{Cache: 1 << 20, Fatal: func(err error) { panic(err) }}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{format.TableLog}, UpperBound: []byte{format.TableLog + 1}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !it.First() {
-		t.Fatal("there is no event")
-	}
-	key, value := bytes.Clone(it.Key()), bytes.Replace(it.Value(), []byte("visit"), []byte("visIt"), 1)
-	err = it.Close()
-	if err = errors.Join(err, db.Set(key, value, pebble.Sync), db.Close()); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // smallDisk puts a small file system at a directory.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -77,53 +78,62 @@ type verdict struct {
 	last      uint64            // the last digest that most members have equally
 }
 
-// judgeDigests compares the digests of members, by their ids. There are as many
-// members as it says, some of which may not have answered. A state is right if
-// most members have it, and at least two.
-func judgeDigests(members int, of map[string][]digest.Digest) verdict {
-	v := verdict{wrong: make(map[string]uint64)}
-	type sum struct {
-		index   uint64
-		content bool // else: effects
-	}
-	sums := make(map[sum]map[string]string) // → member → value
-	note := func(s sum, member, value string) {
-		if sums[s] == nil {
-			sums[s] = make(map[string]string)
+// part is a part of a digest.
+type part struct {
+	index   uint64
+	content bool // else: effects
+}
+
+// partsOf returns what members have found, by the part of a digest and the
+// member. It leaves out what they do not know.
+func partsOf(of map[string][]digest.Digest) map[part]map[string]string {
+	parts := make(map[part]map[string]string)
+	note := func(p part, member, value string) {
+		if parts[p] == nil {
+			parts[p] = make(map[string]string)
 		}
-		sums[s][member] = value
+		parts[p][member] = value
 	}
 	for member, all := range of {
 		for i := range all {
 			d := &all[i]
 			if d.Whole {
-				note(sum{d.Index, false}, member, fmt.Sprint(d.Effects))
+				note(part{d.Index, false}, member, strconv.FormatUint(uint64(d.Effects), 16))
 			}
 			switch d.Content {
 			case "": // it does not know
 			case digest.Damaged:
-				note(sum{d.Index, true}, member, member) // equals that of nobody
+				note(part{d.Index, true}, member, member) // equals that of nobody
 			default:
-				note(sum{d.Index, true}, member, d.Content)
+				note(part{d.Index, true}, member, d.Content)
 			}
 		}
 	}
-	for s, values := range sums {
+	return parts
+}
+
+// judgeDigests compares the digests of members, by their ids. There are as many
+// members as it says, some of which may not have answered. A state is right if
+// most members have it, and at least two.
+func judgeDigests(members int, of map[string][]digest.Digest) verdict {
+	v := verdict{wrong: make(map[string]uint64)}
+	for p, values := range partsOf(of) {
 		count, right := make(map[string]int), ""
 		for _, value := range values {
 			if count[value]++; count[value] > members/2 && count[value] > 1 {
 				right = value
 			}
 		}
-		switch {
-		case right == "" && len(count) > 1:
-			v.undecided = max(v.undecided, s.index)
-		case right != "":
-			v.last = max(v.last, s.index)
+		if right == "" {
+			if len(count) > 1 {
+				v.undecided = max(v.undecided, p.index)
+			}
+			continue
 		}
+		v.last = max(v.last, p.index)
 		for member, value := range values {
-			if at := v.wrong[member]; right != "" && value != right && (at == 0 || s.index < at) {
-				v.wrong[member] = s.index
+			if at := v.wrong[member]; value != right && (at == 0 || p.index < at) {
+				v.wrong[member] = p.index
 			}
 		}
 	}
@@ -225,37 +235,17 @@ func (l *Log) checkEqual() error {
 }
 
 // orderDigest has all servers take a digest, if this server leads and one is
-// due. Before the first one that this server knows of, all members must have
-// answered: an older program could not read the entry.
+// due.
 func (l *Log) orderDigest(ctx context.Context) {
-	c, last := &l.compared, digest.Digest{}
+	last := digest.Digest{}
 	if taken := l.machine.Digests(); len(taken) > 0 {
 		last = taken[len(taken)-1]
 	}
+	c := &l.compared
 	if last.Index != c.seen {
 		c.seen, c.at = last.Index, time.Now()
 	}
-	since := time.Since(c.at)
-	all := l.members()
-	if len(all) < 2 || l.raft.State() != hraft.Leader || l.Unfit() != nil || l.broken() != nil || since < l.o.digests.least {
-		return
-	}
-	if last.Index != 0 && last.Content == "" && since < l.o.digests.time {
-		return // it is being read
-	}
-	starts, applied, started := make(map[string]uint64), l.progress.reached(), false
-	for _, m := range all {
-		known, ok := l.others.get(m.ID)
-		if m.ID == l.ID() {
-			known.Start, known.Applied, ok = l.counter.Load()>>startBits, applied, true
-		}
-		if !ok && last.Index == 0 {
-			return
-		}
-		starts[m.ID] = known.Start
-		started = started || c.starts[m.ID] != known.Start && known.Applied >= last.Index
-	}
-	if !started && since < l.o.digests.time && applied < last.Index+l.o.digests.entries || !c.busy.TryLock() {
+	if l.raft.State() != hraft.Leader || l.Unfit() != nil || l.broken() != nil || !l.due(last, time.Since(c.at)) || !c.busy.TryLock() {
 		return
 	}
 	e := new(entry.Digest)
@@ -268,5 +258,31 @@ func (l *Log) orderDigest(ctx context.Context) {
 			l.o.Log.Info("the servers took no digest", "error", err)
 		}
 	}()
+}
+
+// due reports whether a digest is due, so long after the last one. Before the
+// first one that this server knows of, all members must have answered: an older
+// program could not read the entry.
+func (l *Log) due(last digest.Digest, since time.Duration) bool {
+	all, c := l.members(), &l.compared
+	if len(all) < 2 || since < l.o.digests.least || last.Index != 0 && last.Content == "" && since < l.o.digests.time {
+		return false // the last one is being read
+	}
+	starts, applied, started := make(map[string]uint64), l.progress.reached(), false
+	for _, m := range all {
+		known, ok := l.others.get(m.ID)
+		if m.ID == l.ID() {
+			known.Start, known.Applied, ok = l.counter.Load()>>startBits, applied, true
+		}
+		if !ok && last.Index == 0 {
+			return false
+		}
+		starts[m.ID] = known.Start
+		started = started || c.starts[m.ID] != known.Start && known.Applied >= last.Index
+	}
+	if !started && since < l.o.digests.time && applied < last.Index+l.o.digests.entries {
+		return false
+	}
 	c.starts = starts
+	return true
 }

@@ -8,14 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-
-	"trackway"
 	"trackway/internal/entry"
 	"trackway/internal/log/raft/peer"
 	"trackway/internal/store/digest"
-	"trackway/internal/store/engine"
-	"trackway/internal/store/format"
+	"trackway/internal/store/digest/digesttest"
 )
 
 // watchful are options with which servers look after themselves and compare
@@ -28,7 +24,9 @@ var watchful = Options{
 // eventually waits until something is so.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(time.Minute); !is(); <-tick.C {
 		if time.Now().After(end) {
 			t.Fatal("it never was so: ", what)
 		}
@@ -149,14 +147,7 @@ func TestAlteredState(t *testing.T) {
 	altered := c.except(c.awaitLeader())[1]
 	altered.machine.await(c.servers[0].log.Position())
 	altered.stop()
-	db, err := pebble.Open(stateDir, engine.Pebble(engine.Options{FS: altered.fs, Cache: 1 << 20, Fatal: func(err error) { panic(err) }}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = db.Set(format.AppendPropKey(nil, trackway.Customer(1), "vip"), []byte("\x01true"), pebble.Sync)
-	if err = errors.Join(err, db.Close()); err != nil {
-		t.Fatal(err)
-	}
+	digesttest.Alter(t, altered.fs, stateDir)
 	altered.start()
 	eventually(t, "it ended", altered.differs.Load)
 	c.wantRefused(altered)

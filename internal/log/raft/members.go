@@ -295,7 +295,7 @@ func (l *Log) isAt(m Member) bool {
 func (l *Log) ask(ctx context.Context, c change, addresses []string) (changed, error) {
 	c.Cluster = l.o.Name
 	if l.raft.State() == hraft.Leader {
-		return wrong(l.change(c))
+		return wrong(l.change(c)) //nolint:contextcheck // it has a limit of its own
 	}
 	if at, _ := l.raft.LeaderWithID(); at != "" {
 		addresses = append([]string{hostPort(at)}, addresses...)

@@ -32,7 +32,7 @@ import (
 
 // Machine is the state of one server. Apply is never called by two goroutines
 // at once, nor while Replace runs.
-type Machine interface {
+type Machine interface { //nolint:interfacebloat // a store, in all that a log needs of it
 	// Apply carries out the entry with this index, writes its results into it,
 	// and commits its effects together with the index. It need not wait for the
 	// disk. Indexes rise, with gaps. After an error the server cannot go on,

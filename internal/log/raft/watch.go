@@ -101,7 +101,7 @@ func (l *Log) look(ctx context.Context, ask bool) {
 		l.resign()
 	}
 	if ask {
-		l.compare()
+		l.compare() //nolint:contextcheck // it tells the others even if this server stops
 	}
 	l.orderDigest(ctx)
 }

@@ -99,7 +99,7 @@ type led struct {
 func (l led) Expire(
 	ctx context.Context, from, to uint64, before func(project uint32, typ string) trackway.Micros,
 ) (query.Expired, error) {
-	if !l.member.leading() {
+	if !l.member.leading() || l.member.raft.Load().Skewed() {
 		return query.Expired{End: true}, nil
 	}
 	return l.Store.Expire(ctx, from, to, before)
@@ -213,10 +213,16 @@ var clusterDescs = map[string]*prometheus.Desc{
 	"commit_index":   clusterDesc("commit_index", "The last entry that is known to be on most servers."),
 	"applied_index":  clusterDesc("applied_index", "The last entry in this server's data."),
 	"leader_contact": clusterDesc("leader_contact_seconds", "Time since the leader was heard; 0 at the leader."),
+
+	"clock_wrong":  clusterDesc("clock_wrong", "1 while this server takes no commands because its clock is wrong, else 0."),
+	"disk_low":     clusterDesc("disk_low", "1 while this server takes no commands because its disk has less room than the reserve, else 0."),
+	"digest_index": clusterDesc("digest_index", "The last entry at which most servers were found to have the same data."),
+	"differing":    clusterDesc("differing_members", "Members whose data differs from that of others."),
+	"clock_offset": clusterDesc("clock_offset_seconds", "The clock of another member less that of this server.", "member"),
 }
 
-func clusterDesc(name, help string) *prometheus.Desc {
-	return prometheus.NewDesc("trackway_cluster_"+name, help, nil, nil)
+func clusterDesc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("trackway_cluster_"+name, help, labels, nil)
 }
 
 // Describe implements [prometheus.Collector].
@@ -228,12 +234,19 @@ func (c clusterCollector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements [prometheus.Collector].
 func (c clusterCollector) Collect(ch chan<- prometheus.Metric) {
-	s := c.m.raft.Load().Status()
+	log := c.m.raft.Load()
+	s, compared := log.Status(), log.Compared()
 	number := map[bool]float64{true: 1}
 	for name, v := range map[string]float64{
 		"leader": number[s.Leading], "ready": number[c.m.ready() == nil], "members": float64(len(s.Members)), "term": float64(s.Term),
 		"log_index": float64(s.Last), "commit_index": float64(s.Commit), "applied_index": float64(s.Applied), "leader_contact": s.LastContact.Seconds(),
+		"clock_wrong": number[log.Skewed()], "disk_low": number[log.Full()], "digest_index": float64(compared.Last), "differing": float64(compared.Differing),
 	} {
 		ch <- prometheus.MustNewConstMetric(clusterDescs[name], prometheus.GaugeValue, v)
+	}
+	for _, m := range s.Members {
+		if m.Heard && m.ID != s.ID {
+			ch <- prometheus.MustNewConstMetric(clusterDescs["clock_offset"], prometheus.GaugeValue, m.Offset.Seconds(), m.Address)
+		}
 	}
 }

@@ -35,6 +35,8 @@ type member struct {
 	destinations string
 	again        func() // has the server start again, with the state that was put aside
 
+	version string // of the program
+
 	network     *peer.Network
 	credentials *peer.Credentials        // nil: plain text
 	raft        atomic.Pointer[raft.Log] // nil until the log is open
@@ -48,7 +50,7 @@ type member struct {
 // openMember opens the store of a member, and the log over it. From then on,
 // the server takes part in the cluster.
 func (s *server) openMember(ctx context.Context, reg *prometheus.Registry, again func()) error {
-	m := &member{cfg: s.Config.Cluster, log: s.Log, again: again, destinations: filepath.Join(s.Config.DataDir, destinationsDir)}
+	m := &member{cfg: s.Config.Cluster, log: s.Log, again: again, version: s.Version, destinations: filepath.Join(s.Config.DataDir, destinationsDir)}
 	// First, so that a wrong configuration leaves the data as it is.
 	err := m.connect(ctx)
 	if err != nil {
@@ -81,6 +83,7 @@ func (m *member) openStore(dataDir string, o store.Options) (*store.Store, error
 	o.Open = func(r store.Replica) (store.Log, error) {
 		opened, err := raft.Open(machine{r, state}, raft.Options{
 			Dir: filepath.Join(dir, datadir.Log), Network: m.network, Name: m.cfg.Name, Heartbeat: m.cfg.Heartbeat, Log: m.log, Fatal: m.fatal,
+			Version: m.version, MaxSkew: m.cfg.MaxClockSkew, Reserve: uint64(m.cfg.Reserve),
 		})
 		if err != nil {
 			return nil, err
@@ -197,7 +200,10 @@ func (m *member) catchUp(ctx context.Context) error {
 	for {
 		err := m.ready()
 		if err == nil || errors.Is(err, errBehind) {
-			if err = m.raft.Load().CatchUp(ctx); err == nil {
+			if err = m.raft.Load().Look(ctx); err == nil { // its clock may be wrong
+				err = m.raft.Load().CatchUp(ctx)
+			}
+			if err == nil {
 				m.caughtUp.Store(true)
 				return nil
 			}
@@ -222,7 +228,7 @@ var (
 
 // ready returns why this server should get no requests, or nil.
 func (m *member) ready() error {
-	s := m.raft.Load().Status()
+	s, unfit := m.raft.Load().Status(), m.raft.Load().Unfit()
 	switch {
 	case len(s.Members) == 0:
 		return errNoMember
@@ -230,7 +236,9 @@ func (m *member) ready() error {
 		return errRemoved
 	case s.Leader == "":
 		return errNoLeader
-	case !m.caughtUp.Load():
+	case unfit != nil:
+		return unfit
+	case !m.caughtUp.Load(), m.raft.Load().Behind():
 		return errBehind
 	}
 	return nil
@@ -268,7 +276,12 @@ func (m *member) Status() members.Status {
 		c.Ready = err.Error()
 	}
 	for _, other := range s.Members {
-		c.Members = append(c.Members, members.Member{ID: other.ID, Address: other.Address, Voter: other.Voter})
+		shown := members.Member{ID: other.ID, Address: other.Address, Voter: other.Voter, Unfit: other.Unfit, Differs: other.Differs}
+		if other.Heard {
+			offset := other.Offset.Milliseconds()
+			shown.OffsetMS = &offset
+		}
+		c.Members = append(c.Members, shown)
 	}
 	m.watch.Complete(&c, time.Now())
 	return c

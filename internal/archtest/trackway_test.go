@@ -44,7 +44,7 @@ var trackway = Rules{
 		"internal/acme":              1,
 		"internal/config":            1,
 		"internal/config/initial":    1,
-		"internal/config/membership": 0,
+		"internal/config/membership": 2,
 		"internal/config/dirlock":    0,
 		"internal/config/document":   3,
 		"internal/config/problem":    0,
@@ -121,10 +121,14 @@ var trackway = Rules{
 		"internal/log/raft/parcel":   1,
 		"internal/log/raft/peer":     1,
 
-		"internal/store/backup":   2,
-		"internal/store/cache":    2,
-		"internal/store/counts":   3,
-		"internal/store/damage":   1,
+		"internal/store/backup": 2,
+		"internal/store/cache":  2,
+		"internal/store/counts": 3,
+		"internal/store/damage": 1,
+		"internal/store/digest": 3,
+
+		"internal/store/digest/digesttest": 4,
+
 		"internal/store/engine":   3,
 		"internal/store/erased":   5,
 		"internal/store/follow":   5,

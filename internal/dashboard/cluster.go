@@ -34,7 +34,7 @@ func steadyCluster(s *members.Status) *members.Status {
 	steady.Members = slices.Clone(s.Members)
 	for i := range steady.Members {
 		m := &steady.Members[i]
-		m.Applied, m.Behind, m.Seconds, m.Heard = 0, 0, nil, nil
+		m.Applied, m.Behind, m.Seconds, m.Heard, m.OffsetMS = 0, 0, nil, nil, nil
 	}
 	return &steady
 }

@@ -34,7 +34,7 @@ type Options struct {
 	Log   *slog.Logger
 
 	Traces *trace.Tracer // of calls of sinks; nil: none
-	Shared Shared // nil: only this server has the store
+	Shared Shared        // nil: only this server has the store
 
 	// Jitter returns how long to wait before another attempt: at most most. If
 	// it is nil, the wait is a random part of that.

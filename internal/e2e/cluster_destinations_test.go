@@ -32,7 +32,9 @@ func TestClusterDestinations(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	p := toFile(t, t.TempDir())
-	c := newClusterWith(t, 3, "destinations:\n  - {name: copy, "+p.config+", batch: {rows: 100, every: 20ms}}\n")
+	c := prepareCluster(t, 3)
+	c.more = "destinations:\n  - {name: copy, "+p.config+", batch: {rows: 100, every: 20ms}}\n"
+	c.begin()
 	var l load
 	for range max(*clusterRounds, 3) {
 		victim := c.leader()
@@ -120,7 +122,9 @@ func awaitState(t *testing.T, c *cluster, state string) {
 func TestClusterOtherFolder(t *testing.T) {
 	t.Parallel()
 	// Each server has a folder of its own.
-	c := newClusterWith(t, 3, "destinations:\n  - {name: copy, kind: file, path: ./out, batch: {every: 20ms}}\n")
+	c := prepareCluster(t, 3)
+	c.more = "destinations:\n  - {name: copy, kind: file, path: ./out, batch: {every: 20ms}}\n"
+	c.begin()
 	for _, s := range c.servers {
 		s.log.mayHold("path must lead to the same folder")
 	}

@@ -30,22 +30,33 @@ type cluster struct {
 	public  []string  // host:port for clients; a server that starts again keeps it
 	members []string  // host:port for the other servers
 	servers []*server // nil: it is down
-	more    string    // of the configuration
+
+	settings string // in the section cluster of each configuration
+	more     string // beside that section
 }
 
 // newCluster starts servers, each of which joins the first one.
 func newCluster(t *testing.T, n int) *cluster {
 	t.Helper()
-	return newClusterWith(t, n, "")
+	c := prepareCluster(t, n)
+	c.begin()
+	return c
 }
 
-// newClusterWith starts servers with more in their configuration.
-func newClusterWith(t *testing.T, n int, more string) *cluster {
+// prepareCluster returns a cluster whose servers do not run yet.
+func prepareCluster(t *testing.T, n int) *cluster {
 	t.Helper()
-	c := &cluster{t: t, servers: make([]*server, n), more: more}
+	c := &cluster{t: t, servers: make([]*server, n)}
 	for range n {
 		c.dirs, c.public, c.members = append(c.dirs, t.TempDir()), append(c.public, freeAddress(t)), append(c.members, freeAddress(t))
 	}
+	return c
+}
+
+// begin starts all servers, each of which joins the first one.
+func (c *cluster) begin() {
+	t, n := c.t, len(c.servers)
+	t.Helper()
 	for i := range n {
 		c.start(i)
 		c.servers[i].awaitLog(t, "a line that says it waits", func(text string) bool { return strings.Contains(text, "waiting for the cluster") })
@@ -57,7 +68,6 @@ func newClusterWith(t *testing.T, n int, more string) *cluster {
 	for _, s := range c.servers {
 		s.awaitReady(t)
 	}
-	return c
 }
 
 func (c *cluster) config(i int) string { return filepath.Join(c.dirs[i], "trackway.yaml") }
@@ -69,7 +79,7 @@ func (c *cluster) start(i int) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	config := baseConfig + wideLimits + fmt.Sprintf("cluster: {name: test, listen: %q, peers: %s, heartbeat: 2s}\n", c.members[i], peers) + c.more
+	config := baseConfig + wideLimits + fmt.Sprintf("cluster: {name: test, listen: %q, peers: %s, heartbeat: 2s%s}\n", c.members[i], peers, c.settings) + c.more
 	if err := os.WriteFile(c.config(i), []byte(config), 0o600); err != nil {
 		c.t.Fatal(err)
 	}

@@ -222,6 +222,12 @@ func TestMonitoring(t *testing.T) {
 	labelsOf(t, text, known)
 	_, text = get(t, ordering(t).ops, "/metrics")
 	labelsOf(t, text, known)
+	cluster := newCluster(t, 2).servers[0]
+	await(t.Context(), t, func() bool {
+		_, text = get(t, cluster.ops, "/metrics")
+		return bytes.Contains(text, []byte("trackway_cluster_clock_offset_seconds{"))
+	})
+	labelsOf(t, text, known)
 
 	rules, board := alerts(t), panels(t)
 	if len(rules) < 10 || len(board) < 10 {

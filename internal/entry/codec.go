@@ -13,8 +13,8 @@ import (
 // version is the first byte of an encoded entry.
 const version = 1
 
-// ErrCorrupt is returned by [Decode] for bytes that are not an entry.
-var ErrCorrupt = errors.New("not an entry")
+// errCorrupt is returned by [Decode] for bytes that are not an entry.
+var errCorrupt = errors.New("not an entry")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -32,27 +32,27 @@ func Append(b []byte, e Entry) []byte {
 
 // Decode reads an entry. The entry refers to b, so the caller must not change
 // b. An entry has exactly one encoding: [Append] turns a decoded entry back
-// into the same bytes. Errors: [ErrCorrupt].
+// into the same bytes. Errors: errCorrupt.
 //
 // Cost: memory in proportion to len(b), whatever lengths b claims.
 func Decode(b []byte) (Entry, error) {
 	if len(b) < headLen+sumLen {
-		return nil, fmt.Errorf("%w: %d bytes", ErrCorrupt, len(b))
+		return nil, fmt.Errorf("%w: %d bytes", errCorrupt, len(b))
 	}
 	body := b[:len(b)-sumLen]
 	if crc32.Checksum(body, castagnoli) != binary.BigEndian.Uint32(b[len(body):]) {
-		return nil, fmt.Errorf("%w: wrong checksum", ErrCorrupt)
+		return nil, fmt.Errorf("%w: wrong checksum", errCorrupt)
 	}
 	if b[0] != version {
-		return nil, fmt.Errorf("%w: version %d, this program reads version %d only", ErrCorrupt, b[0], version)
+		return nil, fmt.Errorf("%w: version %d, this program reads version %d only", errCorrupt, b[0], version)
 	}
 	e := newEntry(Kind(b[1]))
 	if e == nil {
-		return nil, fmt.Errorf("%w: unknown kind %d", ErrCorrupt, b[1])
+		return nil, fmt.Errorf("%w: unknown kind %d", errCorrupt, b[1])
 	}
 	r := reader{rest: body[headLen:], text: string(body[headLen:])}
 	if e.decode(&r); r.bad || len(r.rest) > 0 {
-		return nil, fmt.Errorf("%w: kind %d is malformed", ErrCorrupt, b[1])
+		return nil, fmt.Errorf("%w: kind %d is malformed", errCorrupt, b[1])
 	}
 	return e, nil
 }
@@ -81,6 +81,8 @@ func newEntry(k Kind) Entry {
 		return new(Once)
 	case KindNotes:
 		return new(Notes)
+	case KindDigest:
+		return new(Digest)
 	}
 	return nil
 }
@@ -402,3 +404,7 @@ func (e *Cursor) append(b []byte) []byte {
 }
 
 func (e *Cursor) decode(r *reader) { e.Name, e.Number = r.string(), r.uvarint() }
+
+func (e *Digest) append(b []byte) []byte { return binary.AppendUvarint(b, e.After) }
+
+func (e *Digest) decode(r *reader) { e.After = r.uvarint() }

@@ -12,8 +12,8 @@ package entry
 import "trackway"
 
 // Entry is a change of the store's state: [*Commands], [*Register], [*Refused],
-// [*Rewrite], [*Erase], [*Forget], [*Settle], [*Expire], [*Cursor], [*Once] or
-// [*Notes].
+// [*Rewrite], [*Erase], [*Forget], [*Settle], [*Expire], [*Cursor], [*Once],
+// [*Notes] or [*Digest].
 type Entry interface {
 	Kind() Kind
 
@@ -37,6 +37,7 @@ const (
 	KindCursor
 	KindOnce
 	KindNotes
+	KindDigest
 )
 
 // Durable reports whether an entry of this kind must be on the disk before its
@@ -200,6 +201,14 @@ type Cursor struct {
 	Number uint64 // of the last change that it has read
 }
 
+// Digest has each machine sum up its state, so that servers can compare theirs.
+// It changes nothing.
+type Digest struct {
+	// The part of the state that is read begins where that of the digest with
+	// this index ended; 0: it begins with the first key.
+	After uint64
+}
+
 // Kind implements [Entry].
 func (*Commands) Kind() Kind { return KindCommands }
 
@@ -226,3 +235,6 @@ func (*Expire) Kind() Kind { return KindExpire }
 
 // Kind implements [Entry].
 func (*Cursor) Kind() Kind { return KindCursor }
+
+// Kind implements [Entry].
+func (*Digest) Kind() Kind { return KindDigest }

@@ -40,7 +40,7 @@ func AppendResults(b []byte, e Entry) []byte {
 }
 
 // DecodeResults puts encoded results into e, which must be the entry that had
-// them. It copies what it needs of b. Errors: [ErrCorrupt].
+// them. It copies what it needs of b. Errors: errCorrupt.
 func DecodeResults(b []byte, e Entry) error {
 	r := reader{rest: b, text: string(b)}
 	switch e := e.(type) {
@@ -65,7 +65,7 @@ func DecodeResults(b []byte, e Entry) error {
 		e.Now = r.uvarint()
 	}
 	if r.bad || len(r.rest) > 0 {
-		return fmt.Errorf("results of kind %d: %w", e.Kind(), ErrCorrupt)
+		return fmt.Errorf("results of kind %d: %w", e.Kind(), errCorrupt)
 	}
 	return nil
 }

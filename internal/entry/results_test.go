@@ -54,6 +54,7 @@ func withResults() map[string][2]entry.Entry {
 		"settle":  {&entry.Settle{}, &entry.Settle{More: true}},
 		"expire":  {&entry.Expire{}, &entry.Expire{Removed: 128}},
 		"refused": {&entry.Refused{}, &entry.Refused{}},
+		"digest":  {&entry.Digest{}, &entry.Digest{}},
 		"cursor":  {&entry.Cursor{}, &entry.Cursor{}},
 		"notes":   {&entry.Notes{}, &entry.Notes{Now: 300}},
 		"forget":  {&entry.Forget{}, &entry.Forget{}},

@@ -27,6 +27,7 @@ const (
 	Nginx  = "nginx"  // the program, for the guide in docs/howto
 	Caddy  = "caddy"  // the same
 	Pebble = "pebble" // the authority for certificates that tools/go.mod pins
+	Mount  = "mount"  // the right to mount a small file system
 
 	PostHog  = "posthog"  // the SDKs of PostHog and OpenTelemetry that tools/install-clients installs
 	Browsers = "browsers" // the SDKs of other products for browsers, our own, built, and Chromium

@@ -152,13 +152,13 @@ func TestEraseUnderLoad(t *testing.T) {
 	}
 	for _, test := range []struct {
 		meanwhile int
-		want      entry.Outcome
-	}{{maxLast + 1, entry.Behind}, {1024, entry.Done}} { // as many as a group has
+		want      byte
+	}{{maxLast + 1, byte(entry.Behind)}, {1024, byte(entry.Done)}} { // as many as a group has
 		if err := e.catchUp(); err != nil {
 			t.Fatal(err)
 		}
 		others(test.meanwhile)
-		if err := s.log.Append(&e.end); e.end.Outcome != test.want || err != nil {
+		if err := s.log.Append(&e.end); byte(e.end.Outcome) != test.want || err != nil {
 			t.Errorf("after %d events of others: outcome %d, want %d; %v", test.meanwhile, e.end.Outcome, test.want, err)
 		}
 	}

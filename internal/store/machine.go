@@ -19,6 +19,7 @@ import (
 	"trackway/internal/store/cache"
 	"trackway/internal/store/counts"
 	"trackway/internal/store/damage"
+	"trackway/internal/store/digest"
 	"trackway/internal/store/erased"
 	"trackway/internal/store/follow"
 	"trackway/internal/store/format"
@@ -33,6 +34,8 @@ import (
 // after another. The effect of an entry depends on nothing but the entry and
 // the state.
 type machine struct {
+	*digest.Ledger
+
 	db        *pebble.DB
 	counts    *counts.Counter
 	damaged   *damage.Ledger
@@ -104,6 +107,9 @@ func (t *tx) apply(e entry.Entry) error {
 		return follow.SetNotes(t.b, t.from, e, t.nextSeq-1)
 	case *entry.Once:
 		return t.once(e)
+	case *entry.Digest:
+		t.digest = e
+		return nil
 	}
 	return fmt.Errorf("entry of unknown kind %d", e.Kind())
 }
@@ -160,6 +166,7 @@ type tx struct {
 	nextSeq      uint64
 	nextCustomer trackway.Customer
 	scheduled    *erased.Record // the next erasure, or nil
+	digest       *entry.Digest  // to take, or nil
 	committing   bool
 	committed    bool
 	// entries, properties and identifiers moved by merges, and other unbounded
@@ -203,6 +210,9 @@ func (t *tx) commit(index uint64) error {
 		return fmt.Errorf("%w: %w", local.ErrNotCommitted, err)
 	}
 	t.m.nextSeq, t.m.nextCustomer, t.committed = t.nextSeq, t.nextCustomer, true
+	if t.digest != nil {
+		t.m.Take(t.m.db, index, t.digest.After, t.b)
+	}
 	t.m.applied.Store(index)
 	t.m.committed.Store(t.nextSeq - 1)
 	if t.m.held != nil {

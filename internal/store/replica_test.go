@@ -20,6 +20,7 @@ import (
 	"trackway/internal/query"
 	"trackway/internal/scale"
 	"trackway/internal/store/cache"
+	"trackway/internal/store/digest"
 	"trackway/internal/store/format"
 )
 
@@ -39,7 +40,7 @@ func TestReplicas(t *testing.T) {
 			t.Errorf("seed %d: %s", seed, different)
 		}
 	}
-	if len(kinds) != int(entry.KindNotes) {
+	if len(kinds) != int(entry.KindDigest) {
 		t.Errorf("there were entries of kinds %v only", kinds)
 	}
 }
@@ -89,6 +90,7 @@ type replica struct {
 	fs      *vfs.MemFS
 	mutant  func(*Store, entry.Entry)
 	between func(*replica) error // happens between two entries
+	digests []digest.Digest
 }
 
 // openReplica opens a store with small bounds and caches.
@@ -100,6 +102,7 @@ func openReplica(fs vfs.FS) (*Store, error) {
 	s.cache = cache.New(smallCache)
 	s.counts.Most = 4 * smallCache
 	s.mostMoved, s.mostKept = fewMoved, fewKept
+	s.Part = smallPart
 	return s, nil
 }
 
@@ -116,6 +119,9 @@ func (r *replica) apply(entries [][]byte, outcomes []string) error {
 		}
 		if err := r.machine.Apply(index, e); err != nil {
 			return fmt.Errorf("entry %d: %w", index, err)
+		}
+		if _, ok := inner(e).(*entry.Digest); ok {
+			r.digests = append(r.digests, awaitDigest(&r.Store.machine))
 		}
 		if got := outcome(e); r.mutant == nil && got != outcomes[index-1] {
 			return fmt.Errorf("entry %d became %s, want %s", index, got, outcomes[index-1])
@@ -143,6 +149,7 @@ type recorded struct {
 
 	entries  [][]byte
 	outcomes []string
+	digests  []digest.Digest
 
 	// makes some entries come as those of a shared log, and some of them again;
 	// nil: all come as they are
@@ -151,6 +158,12 @@ type recorded struct {
 }
 
 func (r *recorded) Apply(index uint64, e entry.Entry) error {
+	if r.random != nil && r.random.IntN(10) == 0 {
+		if err := r.record(index, nextDigest(r.machine)); err != nil {
+			return err
+		}
+		index++
+	}
 	if r.random == nil || r.random.IntN(2) == 0 {
 		return r.record(index, e)
 	}
@@ -185,6 +198,9 @@ func (r *recorded) record(index uint64, e entry.Entry) error {
 	err := r.machine.Apply(index, e)
 	if err == nil {
 		r.entries, r.outcomes = append(r.entries, b), append(r.outcomes, outcome(e))
+		if _, ok := inner(e).(*entry.Digest); ok {
+			r.digests = append(r.digests, awaitDigest(r.machine))
+		}
 	}
 	return err
 }
@@ -247,6 +263,14 @@ func replicate(
 			t.Fatal(err)
 		}
 	}
+	for after := new(entry.Digest); ; after = nextDigest(log.machine) { // a whole round
+		if err := log.record(primary.Applied()+1, after); err != nil {
+			t.Fatal(err)
+		}
+		if len(awaitDigest(log.machine).Next) == 0 {
+			break
+		}
+	}
 	for _, b := range log.entries {
 		e, err := entry.Decode(b)
 		if err != nil {
@@ -260,6 +284,15 @@ func replicate(
 			diff = err.Error()
 		} else {
 			diff = difference(state(t, primary), state(t, r.Store))
+		}
+		other, effects, contents := differentDigest(log.digests, r.digests)
+		switch {
+		case mutant == nil && other != "":
+			diff = other
+		case mutant == nil && (effects == 0 || contents == 0):
+			t.Errorf("the %s one: %d effects and %d contents were compared", name, effects, contents)
+		case diff != "" && other == "" && r.Applied() == primary.Applied():
+			t.Errorf("the digests of the %s one do not show that %s", name, diff)
 		}
 		if diff != "" && different == "" {
 			different = fmt.Sprintf("the %s one, after %d entries: %s", name, len(log.entries), diff)

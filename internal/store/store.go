@@ -33,6 +33,7 @@ import (
 	"trackway/internal/store/cache"
 	"trackway/internal/store/counts"
 	"trackway/internal/store/damage"
+	"trackway/internal/store/digest"
 	"trackway/internal/store/engine"
 	"trackway/internal/store/follow"
 	"trackway/internal/store/format"
@@ -142,7 +143,7 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, inUse(dir, err)
 	}
 	s.db, s.engine = db.DB, db
-	s.staged = overlay.New(s.db)
+	s.staged, s.Ledger = overlay.New(s.db), digest.New(s.readers.Enter)
 	s.usage = totals.NewTally(s.db, func(what string, err error) { s.damaged.Note(damage.Usage, what, err) })
 	s.counts = counts.New(s.db, func(err error) { s.damaged.Note(damage.Count, err.Error(), err) })
 	s.Feed = follow.New(s.db, &s.synced, s.noteEvent)
@@ -218,6 +219,7 @@ func (s *Store) Name() string { return s.name }
 // next Open some work.
 func (s *Store) Close() error {
 	s.log.Close()
+	s.Stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return errors.Join(s.counts.Close(), s.engine.Close())

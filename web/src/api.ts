@@ -84,6 +84,10 @@ export interface Member {
   /** null: it has not answered since this server started. */
   heard: string | null;
   silent: boolean;
+  /** Why it takes no commands; empty: it does. */
+  unfit: string;
+  /** The digest that shows other data than most servers have; 0: none. */
+  differs: number;
 }
 
 /** GET /grid/live, `event: event`. */

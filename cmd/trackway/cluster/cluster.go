@@ -187,9 +187,12 @@ func printStatus(w io.Writer, s *members.Status) error {
 		terminal.Say(w, "%s\n\n", s.Trouble)
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "ADDRESS\tROLE\tBEHIND\tID\t") // errors come with Flush
+	_, _ = fmt.Fprintln(table, "ADDRESS\tROLE\tBEHIND\tCLOCK\tID\t") // errors come with Flush
 	for _, m := range s.Members {
-		role, self := "votes", ""
+		role, self, clock := "votes", "", "?"
+		if m.OffsetMS != nil {
+			clock = fmt.Sprintf("%+.3fs", (time.Duration(*m.OffsetMS) * time.Millisecond).Seconds())
+		}
 		if !m.Voter {
 			role = "receives the log, has no vote yet"
 		}
@@ -198,7 +201,7 @@ func printStatus(w io.Writer, s *members.Status) error {
 		}
 		switch {
 		case m.ID == s.ID:
-			self = "this server"
+			self, clock = "this server", "-"
 		case m.Silent && m.Heard == nil:
 			self = "does not answer"
 		case m.Silent:
@@ -208,7 +211,7 @@ func printStatus(w io.Writer, s *members.Status) error {
 		if m.Heard != nil {
 			behind = strconv.FormatUint(m.Behind, 10)
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", m.Address, role, behind, m.ID, self)
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", m.Address, role, behind, clock, m.ID, self)
 	}
 	return table.Flush()
 }

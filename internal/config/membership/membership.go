@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"trackway/internal/config/scalar"
 )
 
 // Cluster makes this server a member of a cluster: several servers that keep
@@ -19,6 +21,9 @@ type Cluster struct {
 	Peers     []string      `yaml:"peers"`     // host:port of servers that a new one asks
 	TLS       TLS           `yaml:"tls"`
 	Heartbeat time.Duration `yaml:"heartbeat"` // a server that gets none for this long starts an election
+
+	MaxClockSkew time.Duration `yaml:"max_clock_skew"` // a server whose clock is off by more takes no commands
+	Reserve      scalar.Space  `yaml:"reserve"`        // a server with less room on its disk stores nothing; 0: none
 }
 
 // TLS names the PEM files for connections between servers: the
@@ -36,7 +41,8 @@ func (c *Cluster) Member() bool { return c.Listen != "" }
 // Equal reports whether two clusters are configured in the same way.
 func (c *Cluster) Equal(other *Cluster) bool {
 	return c.Log == other.Log && c.Name == other.Name && c.Listen == other.Listen && c.Advertise == other.Advertise &&
-		slices.Equal(c.Peers, other.Peers) && c.TLS == other.TLS && c.Heartbeat == other.Heartbeat
+		slices.Equal(c.Peers, other.Peers) && c.TLS == other.TLS && c.Heartbeat == other.Heartbeat &&
+		c.MaxClockSkew == other.MaxClockSkew && c.Reserve == other.Reserve
 }
 
 // Bounds of a heartbeat. Below the lowest, a server that is merely busy loses
@@ -45,6 +51,13 @@ const (
 	usualHeartbeat = 2 * time.Second
 	leastHeartbeat = 500 * time.Millisecond
 	mostHeartbeat  = 10 * time.Second
+)
+
+// The other settings. Clocks that are compared over a network are never equal.
+const (
+	usualSkew    = 10 * time.Second
+	leastSkew    = time.Second
+	usualReserve = 1 << 30
 )
 
 // Reporter checks values and reports problems with them, each by the address of
@@ -62,7 +75,7 @@ func (c *Cluster) Files() []*string { return []*string{&c.TLS.CA, &c.TLS.Cert, &
 // Check checks the section and completes it by what follows from its values.
 func (c *Cluster) Check(d Reporter) {
 	if !c.Member() {
-		if slices.ContainsFunc([]any{&c.Log, &c.Name, &c.Listen, &c.Advertise, &c.Peers, &c.TLS, &c.Heartbeat}, d.Given) {
+		if slices.ContainsFunc([]any{&c.Log, &c.Name, &c.Listen, &c.Advertise, &c.Peers, &c.TLS, &c.Heartbeat, &c.MaxClockSkew, &c.Reserve}, d.Given) {
 			d.Missing(c, "needs listen, the host:port for the other servers")
 		}
 		return
@@ -72,6 +85,15 @@ func (c *Cluster) Check(d Reporter) {
 	}
 	if !d.Given(&c.Heartbeat) {
 		c.Heartbeat = usualHeartbeat
+	}
+	if !d.Given(&c.MaxClockSkew) {
+		c.MaxClockSkew = usualSkew
+	}
+	if !d.Given(&c.Reserve) {
+		c.Reserve = usualReserve
+	}
+	if c.MaxClockSkew < leastSkew {
+		d.Report(&c.MaxClockSkew, "must be at least %v", leastSkew)
 	}
 	if c.Log != "raft" {
 		d.Report(&c.Log, "must be raft")

@@ -54,6 +54,8 @@ func Set(dst any, n ast.Node) (want string) {
 		return setSize(dst, n)
 	case *Share:
 		return setShare(dst, n)
+	case *Space:
+		return setSpace(dst, n)
 	case *Start:
 		return setStart(dst, n)
 	}
@@ -178,9 +180,31 @@ type Size uint32
 var units = []struct {
 	name  string
 	bytes uint64
-}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"kB", 1000}, {"KB", 1000}, {"MB", 1e6}, {"B", 1}}
+}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"kB", 1000}, {"KB", 1000}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1}}
 
 func setSize(dst *Size, n ast.Node) (want string) {
+	b, ok := parseBytes(n, 32)
+	if !ok {
+		return "must be a number of bytes, such as 16MiB or 500kB"
+	}
+	*dst = Size(b)
+	return ""
+}
+
+// Space is a number of bytes on a disk. It may be written with a unit.
+type Space uint64
+
+func setSpace(dst *Space, n ast.Node) (want string) {
+	b, ok := parseBytes(n, 63)
+	if !ok {
+		return "must be a number of bytes, such as 1GiB or 500MiB"
+	}
+	*dst = Space(b)
+	return ""
+}
+
+// parseBytes reads a number of bytes that is less than 2 to the power of bits.
+func parseBytes(n ast.Node, bits int) (bytes uint64, ok bool) {
 	text, unit := n.GetToken().Value, uint64(1)
 	for _, u := range units {
 		if number, ok := strings.CutSuffix(text, u.name); ok {
@@ -188,12 +212,11 @@ func setSize(dst *Size, n ast.Node) (want string) {
 			break
 		}
 	}
-	number, err := strconv.ParseUint(text, 10, 32)
-	if err != nil || !decimal.MatchString(text) || number*unit > 1<<32-1 {
-		return "must be a number of bytes, such as 16MiB or 500kB"
+	number, err := strconv.ParseUint(text, 10, bits)
+	if err != nil || !decimal.MatchString(text) || number > (1<<bits-1)/unit {
+		return 0, false
 	}
-	*dst = Size(number * unit)
-	return ""
+	return number * unit, true
 }
 
 // Share is a part of a whole, from 0 to 1.

@@ -59,6 +59,10 @@ type Member struct {
 	Seconds *float64   `json:"behind_seconds"` // how long ago the first of them was applied; null: unknown
 	Heard   *time.Time `json:"heard"`          // when it answered last; null: never, since this server started
 	Silent  bool       `json:"silent"`         // it does not answer this server
+
+	OffsetMS *int64 `json:"offset_ms"` // its clock less that of this server; null: unknown
+	Unfit    string `json:"unfit"`     // why it takes no commands; empty: it does, as far as this server knows
+	Differs  uint64 `json:"differs"`   // the digest in which its data differs from that of most servers; 0: none
 }
 
 // Level says how bad something is.

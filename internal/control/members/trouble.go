@@ -45,6 +45,9 @@ func judge(s *Status) (Level, string) {
 	case voters == 2:
 		return Warn, "Two servers with a vote are no better than one: if either fails, commands are refused. A third one should join."
 	}
+	if told := unfit(s); told != "" {
+		return Warn, told
+	}
 	for _, m := range s.Members {
 		if m.Voter && (m.Behind > farBehind || m.Seconds != nil && *m.Seconds > longBehind) {
 			return Warn, fmt.Sprintf("%s lacks %d entries. Reads there are old, and it may have to get the whole state. Its processor, disk or network may be too slow.",
@@ -52,6 +55,20 @@ func judge(s *Status) (Level, string) {
 		}
 	}
 	return Good, ""
+}
+
+// unfit says which members take no commands, or have other data.
+func unfit(s *Status) string {
+	var told []string
+	for _, m := range s.Members {
+		if m.Differs != 0 {
+			told = append(told, fmt.Sprintf("%s has other data than most servers, as the digest of entry %d says. Remove it, empty its data directory, and let it join again.",
+				m.Address, m.Differs))
+		} else if m.Unfit != "" {
+			told = append(told, fmt.Sprintf("%s takes no commands: %s. Others take them.", m.Address, m.Unfit))
+		}
+	}
+	return strings.Join(told, " ")
 }
 
 // next says what happens if more servers fail than those that have.

@@ -96,6 +96,8 @@ func TestTrouble(t *testing.T) {
 		{"two", "0:1", []Member{{}, {}}, Warn, "Two servers with a vote are no better than one: if either fails, commands are refused. A third one should join."},
 		{"one", "0:1", []Member{{}}, Warn, "This cluster has one server with a vote. Nothing survives the loss of its disk: two others should join."},
 		{"slow", "0:1", []Member{{}, {}, {Behind: 5, Seconds: &half}}, Warn, "2:1 lacks 5 entries. Reads there are old, and it may have to get the whole state. Its processor, disk or network may be too slow."},
+		{"no room", "0:1", []Member{{}, {}, {Unfit: "its disk is full"}}, Warn, "2:1 takes no commands: its disk is full. Others take them."},
+		{"other data", "0:1", []Member{{}, {}, {Differs: 7}}, Warn, "2:1 has other data than most servers, as the digest of entry 7 says. Remove it, empty its data directory, and let it join again."},
 		{"well", "0:1", []Member{{}, {}, {Behind: 5}}, Good, ""},
 	} {
 		s := Status{Leader: c.leader}

@@ -45,11 +45,14 @@ func (l *Log) Append(ctx context.Context, e entry.Entry) error {
 		return ErrClosed
 	}
 	defer end()
+	if why := l.Unfit(); why != nil {
+		return why
+	}
 	if c, ok := e.(*entry.Commands); ok {
 		return l.commands(c) //nolint:contextcheck // what was sent is not abandoned
 	}
-	l.others <- struct{}{}
-	defer func() { <-l.others }()
+	l.singles <- struct{}{}
+	defer func() { <-l.singles }()
 	index, err := l.send(e) //nolint:contextcheck // what was sent is not abandoned
 	if err == nil && !l.progress.await(index, l.failed, l.closing) {
 		return ErrUnknown
@@ -318,10 +321,14 @@ func (l *Log) apply(b []byte) (outcome, []byte) {
 	answered := make(chan error, 1)
 	go func() { answered <- future.Error() }()
 	var err error
+	end := time.NewTimer(l.patience())
+	defer end.Stop()
 	select {
 	case err = <-answered:
 	case <-l.failed:
 		return unknown, nil // the library may never answer
+	case <-end.C:
+		return unknown, nil // most servers take no entries, and yet answer the leader
 	}
 	switch {
 	case errors.Is(err, hraft.ErrNotLeader), errors.Is(err, hraft.ErrEnqueueTimeout), errors.Is(err, hraft.ErrLeadershipTransferInProgress):

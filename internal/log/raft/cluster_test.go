@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"trackway/internal/entry"
 	"trackway/internal/log/raft/peer"
 	"trackway/internal/store"
+	"trackway/internal/store/digest"
 	"trackway/internal/store/engine"
 	"trackway/internal/store/format"
 )
@@ -48,6 +50,9 @@ type storeMachine struct {
 	replaced int
 	// new states take effect when the server is started again
 	staged bool
+	// changes an entry before it is applied, as a fault of this server would;
+	// nil: does not
+	twist func(entry.Entry)
 }
 
 func openStore(fs vfs.FS) (*storeMachine, error) {
@@ -72,6 +77,12 @@ func (m *storeMachine) replica() store.Replica {
 
 // Apply implements [Machine].
 func (m *storeMachine) Apply(index uint64, e entry.Entry) error {
+	m.mu.Lock()
+	twist := m.twist
+	m.mu.Unlock()
+	if twist != nil {
+		twist(e)
+	}
 	err := m.replica().Apply(index, e)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -106,6 +117,19 @@ func (m *storeMachine) Replace(dir string) error {
 	m.replaced++
 	defer m.changed.Broadcast()
 	return errors.Join(m.s.Close(), Swap(m.fs, stateDir, dir), m.open())
+}
+
+// Digests implements [Machine].
+func (m *storeMachine) Digests() []digest.Digest { return m.replica().Digests() }
+
+// Adopt implements [Machine].
+func (m *storeMachine) Adopt(index uint64, next []byte) { m.replica().Adopt(index, next) }
+
+// setTwist sets twist.
+func (m *storeMachine) setTwist(twist func(entry.Entry)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.twist = twist
 }
 
 // await returns once an index is applied.
@@ -143,6 +167,9 @@ type server struct {
 	cancel  context.CancelFunc
 	ended   chan error
 	again   chan struct{} // closed when the server has to be started again
+	free    atomic.Uint64 // bytes on its disk; 0: enough
+	ahead   atomic.Int64  // its clock, in nanoseconds
+	differs atomic.Bool   // it has ended because its state differs
 
 	// mu guards log, which is nil while the server is down, and up, which is
 	// closed while it is not.
@@ -154,7 +181,7 @@ type server struct {
 // newCluster starts servers, the first of which has the others join it.
 func newCluster(t *testing.T, n int, o Options) *cluster {
 	t.Helper()
-	o.Heartbeat, o.patience = cmp.Or(o.Heartbeat, 500*time.Millisecond), time.Minute
+	o.Heartbeat, o.patience = cmp.Or(o.Heartbeat, 500*time.Millisecond), cmp.Or(o.patience, time.Minute)
 	o.Log = debugLog()
 	c := &cluster{t: t, o: o, at: make(map[string]string), cut: make(map[[2]string]bool), conns: make(map[net.Conn][2]string), mute: make(map[string]bool)}
 	for range n {
@@ -357,6 +384,8 @@ func (s *server) start() {
 	s.again = make(chan struct{})
 	o := s.c.o
 	o.FS, o.Dir, o.Network = s.fs, logDir, network
+	o.Now = func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
+	o.Free = func() (uint64, error) { return cmp.Or(s.free.Load(), 1<<40), nil }
 	if o.Log != nil {
 		o.Log = o.Log.With("server", s.address)
 	}
@@ -364,6 +393,8 @@ func (s *server) start() {
 		switch {
 		case errors.Is(err, ErrRestart):
 			close(s.again)
+		case errors.Is(err, ErrDiffers):
+			s.differs.Store(true)
 		case !errors.Is(err, errKilled):
 			t.Error(s.address, err)
 		}
@@ -516,6 +547,9 @@ func (s *server) state() (all map[string]string, events map[string]int) {
 // settle waits until all servers have applied the same entries, and stops them.
 func (c *cluster) settle() {
 	c.t.Helper()
+	for _, s := range c.servers {
+		s.log.compared.busy.Lock() // no digest follows
+	}
 	if err := c.servers[0].log.Append(c.t.Context(), &entry.Cursor{Name: "last", Number: 1}); err != nil {
 		c.t.Fatal(err)
 	}

@@ -207,7 +207,7 @@ func (l *Log) serveForward(conn net.Conn) error {
 	}
 	became, results := refused, []byte(nil)
 	switch {
-	case l.broken() != nil:
+	case l.broken() != nil, l.Full():
 	case !readable(b):
 		became = foreign
 	default:

@@ -40,6 +40,11 @@ type Member struct {
 	ID      string
 	Address string // host:port
 	Voter   bool
+
+	Heard   bool          // it has answered this server lately, which says what follows
+	Offset  time.Duration // its clock less that of this server; 0 for this server
+	Unfit   string        // why it takes no commands; empty: it does
+	Differs uint64        // the digest in which its state differs from that of most servers; 0: none
 }
 
 // Status is what a server knows of its cluster.
@@ -76,7 +81,25 @@ func (l *Log) Status() Status {
 		s.LastContact = time.Since(contact)
 	}
 	s.Members = l.members()
+	for i := range s.Members {
+		l.describe(&s.Members[i])
+	}
 	return s
+}
+
+// describe adds what this server has learned of a member.
+func (l *Log) describe(m *Member) {
+	m.Differs = l.compared.differs(m.ID)
+	if m.ID == l.ID() {
+		m.Heard = true
+		if why := l.Unfit(); why != nil {
+			m.Unfit = why.Error()
+		}
+		return
+	}
+	if known, ok := l.others.get(m.ID); ok && time.Since(known.heard) < 3*l.o.askEach {
+		m.Heard, m.Offset, m.Unfit = true, known.offset, known.Unfit
+	}
 }
 
 func (l *Log) members() (all []Member) {
@@ -178,7 +201,7 @@ const changeTime = 15 * time.Second
 // one line of JSON each, on a connection of their own.
 type change struct {
 	Cluster string // name of the cluster
-	Do      string // add, promote, remove or transfer; progress and latest are questions
+	Do      string // add, promote, remove or transfer; progress, standing and latest are questions; differs is news
 	ID      string // of the server that is meant
 	Address string // host:port at which it is reached
 	Applied uint64 // how far its state goes
@@ -190,9 +213,14 @@ type changed struct {
 	Leader string `json:",omitempty"` // host:port: ask this server instead
 	Behind bool   `json:",omitempty"` // the server has too little of the log to get a vote
 	Index  uint64 `json:",omitempty"` // for progress, of the last entry in the state; for latest, of the last entry
+
+	Standing *standing `json:",omitempty"` // for standing
+
+	sent time.Time     // when the question was sent, by the clock of this server
+	took time.Duration // from then to the answer
 }
 
-const maxChange = 4 << 10 // bytes
+const maxChange = 16 << 10 // bytes
 
 // nearEnough is how many entries a server may lack when it gets its vote.
 const nearEnough = 1000
@@ -215,8 +243,14 @@ func (l *Log) change(c change) changed {
 	if c.Cluster != l.o.Name {
 		return changed{Error: fmt.Sprintf("this cluster is %q, not %q: see cluster.name in the configuration", l.o.Name, c.Cluster)}
 	}
-	if c.Do == "progress" {
+	switch c.Do {
+	case "progress":
 		return changed{Index: l.progress.reached()}
+	case "standing":
+		return changed{Standing: l.standing()}
+	case "differs":
+		l.noteWrong(c.ID, c.Applied)
+		return changed{}
 	}
 	if l.raft.State() != hraft.Leader {
 		if at, _ := l.raft.LeaderWithID(); at != "" {
@@ -250,13 +284,17 @@ func (l *Log) change(c change) changed {
 }
 
 // admit makes a server a member without a vote. If the address belonged to
-// another server, that one's disk is gone, and it is removed first.
+// another server, that one's disk is gone, and it is removed first. If that one
+// still answers there, the new server has a wrong address.
 func (l *Log) admit(c change) error {
 	for _, m := range l.members() {
 		switch {
 		case m.ID == c.ID:
 			return nil
 		case m.Address == c.Address:
+			if l.isAt(m) {
+				return fmt.Errorf("member %s answers at %s: give this server an address of its own (cluster.advertise)", m.ID, m.Address)
+			}
 			if err := l.Remove(m.ID); err != nil {
 				return fmt.Errorf("remove the server that was at %s before: %w", c.Address, err)
 			}
@@ -265,12 +303,23 @@ func (l *Log) admit(c change) error {
 	return l.Add(c.ID, c.Address, false)
 }
 
+// isAt reports whether a member answers at its address.
+func (l *Log) isAt(m Member) bool {
+	if m.ID == l.ID() {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+	defer cancel()
+	got, err := l.askAt(ctx, change{Cluster: l.o.Name, Do: "standing"}, m.Address)
+	return err == nil && got.Standing != nil && got.Standing.ID == m.ID
+}
+
 // ask has the leader carry out a change. It begins with this server, and then
 // asks those at addresses.
 func (l *Log) ask(ctx context.Context, c change, addresses []string) (changed, error) {
 	c.Cluster = l.o.Name
 	if l.raft.State() == hraft.Leader {
-		return wrong(l.change(c))
+		return wrong(l.change(c)) //nolint:contextcheck // it has a limit of its own
 	}
 	if at, _ := l.raft.LeaderWithID(); at != "" {
 		addresses = append([]string{hostPort(at)}, addresses...)
@@ -316,6 +365,7 @@ func (l *Log) askAt(ctx context.Context, c change, address string) (got changed,
 			return got, err
 		}
 	}
+	sent, began := l.o.Now(), time.Now()
 	if err := json.NewEncoder(conn).Encode(c); err != nil {
 		return got, err
 	}
@@ -323,7 +373,10 @@ func (l *Log) askAt(ctx context.Context, c change, address string) (got changed,
 	if err != nil {
 		return got, fmt.Errorf("%s does not answer: %w", address, err)
 	}
-	return got, json.Unmarshal(line, &got)
+	took := time.Since(began)
+	err = json.Unmarshal(line, &got)
+	got.sent, got.took = sent, took
+	return got, err
 }
 
 // Join makes this server a member of the cluster that servers at addresses

@@ -27,11 +27,12 @@ import (
 	"trackway/internal/entry"
 	"trackway/internal/log/raft/logstore"
 	"trackway/internal/log/raft/peer"
+	"trackway/internal/store/digest"
 )
 
 // Machine is the state of one server. Apply is never called by two goroutines
 // at once, nor while Replace runs.
-type Machine interface {
+type Machine interface { //nolint:interfacebloat // a store, in all that a log needs of it
 	// Apply carries out the entry with this index, writes its results into it,
 	// and commits its effects together with the index. It need not wait for the
 	// disk. Indexes rise, with gaps. After an error the server cannot go on,
@@ -59,6 +60,14 @@ type Machine interface {
 	// state is the old one or the new one. If the error is [ErrRestart], the
 	// new state is in its place when the machine is opened again.
 	Replace(dir string) error
+
+	// Digests returns the last digests of the state, the oldest first. Entries
+	// ask for them: see [entry.Digest].
+	Digests() []digest.Digest
+
+	// Adopt tells where the part of the state begins that follows a digest, as
+	// another server knows.
+	Adopt(index uint64, next []byte)
 }
 
 // Errors of [Log.Append]. The first two are for the caller of the API, who may
@@ -95,6 +104,16 @@ type Options struct {
 	Log       *slog.Logger  // nil: nothing is logged
 	Files     uint64        // most files that the process may open; 0: the operating system's limit
 
+	Version string           // of the program: servers of the same one compare their states
+	Now     func() time.Time // nil: the system's clock
+	MaxSkew time.Duration    // a server whose clock is off by more takes no commands; 0: clocks are not compared
+
+	// A server that has less than Reserve bytes free takes no commands and no
+	// entries. 0: it takes them until the disk is full. Free returns how many
+	// there are; nil: FS says so.
+	Reserve uint64
+	Free    func() (uint64, error)
+
 	// Fatal is called if this server cannot go on: it could not write what it
 	// promised, or its state may no longer be that of the others. It should end
 	// the process. If it returns, the log refuses everything from then on.
@@ -108,6 +127,9 @@ type Options struct {
 	snapshotAfter, trailing uint64
 	// how long an entry waits for a leader; 0: the usual time
 	patience time.Duration
+	// how often a server looks after itself, and asks the others; 0: as usual
+	lookEach, askEach time.Duration
+	digests           pace
 }
 
 // The usual settings.
@@ -142,7 +164,7 @@ type Log struct {
 
 	gathering gathering
 	flights   chan struct{} // holds a value for each group under way
-	others    chan struct{} // the same, for other entries
+	singles   chan struct{} // the same, for other entries
 
 	failure atomic.Pointer[error] // why this server cannot go on
 	failed  chan struct{}         // closed with it
@@ -155,6 +177,13 @@ type Log struct {
 	running sync.WaitGroup
 
 	leaders *leaders
+
+	unfit    atomic.Pointer[unfit] // nil: this server takes commands
+	looking  sync.Mutex            // held by look, guards expected
+	expected uint64                // what another server had applied when it was asked last
+	behind   atomic.Bool           // see Behind
+	others   others
+	compared compared
 }
 
 // Open opens the log of a machine in a directory, and creates it if it does not
@@ -166,16 +195,29 @@ func Open(m Machine, o Options) (*Log, error) {
 		o.FS = vfs.Default
 	}
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Free == nil {
+		o.Free = func() (uint64, error) {
+			usage, err := o.FS.GetDiskUsage(o.Dir)
+			return usage.AvailBytes, err
+		}
+	}
+	o.lookEach, o.askEach, o.digests = cmp.Or(o.lookEach, usualLook), cmp.Or(o.askEach, usualAsk), cmp.Or(o.digests, usualPace)
 	o.Heartbeat = cmp.Or(o.Heartbeat, usualHeartbeat)
 	o.snapshotAfter, o.trailing = cmp.Or(o.snapshotAfter, usualSnapshotAfter), cmp.Or(o.trailing, usualTrailing)
 	l := &Log{
 		o: o, machine: m, failed: make(chan struct{}), closing: make(chan struct{}),
-		flights: make(chan struct{}, maxFlights), others: make(chan struct{}, maxOthers),
+		flights: make(chan struct{}, maxFlights), singles: make(chan struct{}, maxOthers),
 	}
 	var err error
 	l.store, err = logstore.Open(o.FS.PathJoin(o.Dir, "log"), logstore.Options{FS: o.FS, Log: o.Log, Files: o.Files, Fatal: l.fatal})
 	if err != nil {
 		return nil, err
+	}
+	if err := l.checkEqual(); err != nil {
+		return nil, errors.Join(err, l.store.Close())
 	}
 	if err := l.start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the log in %s: %w", o.Dir, err), l.store.Close())
@@ -221,6 +263,7 @@ func (l *Log) start() error {
 	l.forwarder = forwarder{network: l.o.Network, partition: l.o.Partition}
 	l.o.Network.Handle(peer.Forward, l.o.Partition, l.origin, l.serveForwards)
 	l.o.Network.Handle(peer.Change, l.o.Partition, peer.ID{}, l.serveChanges)
+	l.watch()
 	return nil
 }
 

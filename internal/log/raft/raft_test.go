@@ -14,6 +14,7 @@ import (
 	"trackway/internal/entry"
 	"trackway/internal/log/logtest"
 	"trackway/internal/log/raft/peer"
+	"trackway/internal/store/digest"
 )
 
 // alone is a machine of a test as the only one of its log. It counts entries
@@ -52,6 +53,8 @@ func (m *alone) Applied() uint64 {
 func (*alone) Checkpoint(string) error      { return errors.New("not expected") }
 func (*alone) Check(string) (uint64, error) { return 0, errors.New("not expected") }
 func (*alone) Replace(string) error         { return errors.New("not expected") }
+func (*alone) Digests() []digest.Digest     { return nil }
+func (*alone) Adopt(uint64, []byte)         {}
 
 // blocking is a log that is never in a hurry.
 type blocking struct{ *Log }

@@ -14,6 +14,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"hash/crc32"
 	"hash/maphash"
 	"io"
 	"slices"
@@ -58,6 +59,9 @@ type Overlay struct {
 	seed   maphash.Seed
 
 	ranges []*pebble.Batch // batches behind iterators
+
+	sum     uint32 // of what was committed since the last call of Effects
+	summing bool
 }
 
 // place is the position of a value in a batch.
@@ -302,14 +306,35 @@ func (o *Overlay) Commit(options *pebble.WriteOptions) error {
 	return o.b.Commit(options)
 }
 
+// Effects returns a checksum of what was committed since the last call, without
+// the keys that are not state. whole is false at the first call: only from then
+// on does the overlay sum up anything.
+func (o *Overlay) Effects() (sum uint32, whole bool) {
+	sum, whole = o.sum, o.summing
+	o.sum, o.summing = 0, true
+	return sum, whole
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// add adds a part of the batch to the checksum.
+func (o *Overlay) add(from, to int) {
+	if o.summing {
+		o.sum = crc32.Update(o.sum, castagnoli, o.b.Repr()[from:to])
+	}
+}
+
 // finish moves the items into the batch.
 func (o *Overlay) finish() error {
 	if o.b == nil {
 		o.b = o.db.NewBatch(pebble.WithInitialSizeBytes(o.size))
 	}
 	slices.SortFunc(o.items, o.compare)
+	const head = 12 // of a batch, for Pebble's own notes
+	from := head    // of what is not summed up yet
 	for i := range o.items {
 		it := &o.items[i]
+		before := o.b.Len()
 		var err error
 		if it.value < 0 {
 			err = o.b.Delete(o.key(it), nil)
@@ -319,7 +344,12 @@ func (o *Overlay) finish() error {
 		if err != nil {
 			return err
 		}
+		if it.table == format.TableNode {
+			o.add(from, before)
+			from = o.b.Len()
+		}
 	}
+	o.add(from, o.b.Len())
 	return nil
 }
 

@@ -45,7 +45,7 @@ export function ClusterPanel({ cluster }: { cluster: Cluster }) {
   );
 }
 
-function State({ member: { silent, heard, behind, behind_seconds: seconds } }: { member: Member }) {
+function State({ member: { silent, heard, behind, behind_seconds: seconds, unfit, differs } }: { member: Member }) {
   if (silent && heard === null) return <span class="warn">does not answer</span>;
   const lacks = behind > 0 && (
     <>
@@ -62,5 +62,7 @@ function State({ member: { silent, heard, behind, behind_seconds: seconds } }: {
     );
   }
   if (heard === null) return <span class="faint">not asked yet</span>;
+  if (differs > 0) return <span class="warn">other data</span>;
+  if (unfit !== "") return <span class="warn">takes no commands</span>;
   return <span class={behind > 0 && seconds !== null && seconds >= 10 ? "warn" : "faint"}>{lacks || "up to date"}</span>;
 }

@@ -2,9 +2,11 @@ package peer
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -20,6 +22,39 @@ type Transport struct {
 	*hraft.NetworkTransport
 
 	snapshots *hraft.NetworkTransport // sends them
+	messages  chan hraft.RPC          // that have arrived
+	refuses   atomic.Bool
+}
+
+// Refuse has this server refuse all entries and snapshots, or take them again.
+// Heartbeats and questions for votes are answered all the same, so the leader
+// counts it as present, and tries again later.
+func (t *Transport) Refuse(refuse bool) { t.refuses.Store(refuse) }
+
+// Consumer implements [hraft.Transport].
+func (t *Transport) Consumer() <-chan hraft.RPC { return t.messages }
+
+var errRefuses = errors.New("this server takes no entries at the moment")
+
+// pass passes on what arrives, except for what this server refuses.
+func (t *Transport) pass(closed <-chan struct{}) {
+	for {
+		var rpc hraft.RPC
+		select {
+		case rpc = <-t.NetworkTransport.Consumer():
+		case <-closed:
+			return
+		}
+		if entries, ok := rpc.Command.(*hraft.AppendEntriesRequest); ok && t.refuses.Load() && len(entries.Entries) > 0 {
+			rpc.Respond(nil, errRefuses)
+			continue
+		}
+		select {
+		case t.messages <- rpc:
+		case <-closed:
+			return
+		}
+	}
 }
 
 // Transport returns the transport of a partition, for this server's id in it. A
@@ -30,9 +65,10 @@ func (n *Network) Transport(partition byte, id ID, timeout time.Duration, log hc
 	in := &stream{network: n, at: at, kind: Raft, partition: partition, accepted: make(chan net.Conn), closed: make(chan struct{})}
 	out := &stream{network: n, at: at, kind: Snapshot, partition: partition, closed: make(chan struct{})}
 	n.Handle(Raft, partition, id, in.take)
+	t := &Transport{messages: make(chan hraft.RPC)}
 	var one sync.Mutex
 	n.Handle(Snapshot, partition, id, func(conn net.Conn) {
-		if !one.TryLock() {
+		if t.refuses.Load() || !one.TryLock() {
 			return // the sender tries again later
 		}
 		defer one.Unlock()
@@ -44,7 +80,9 @@ func (n *Network) Transport(partition byte, id ID, timeout time.Duration, log hc
 			Stream: s, MaxPool: pooled, Timeout: timeout, Logger: log, MsgpackUseNewTimeFormat: true,
 		})
 	}
-	return &Transport{NetworkTransport: of(in), snapshots: of(out)}
+	t.NetworkTransport, t.snapshots = of(in), of(out)
+	go t.pass(in.closed)
+	return t
 }
 
 // InstallSnapshot implements [hraft.Transport].

@@ -1,0 +1,210 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"trackway/internal/prereq"
+	"trackway/internal/store/digest/digesttest"
+)
+
+// visitOf is an event of a person.
+func visitOf(t *testing.T, n int) request {
+	t.Helper()
+	return request{path: "/track/v2/projects/{token}/customers/events", body: encode(t, map[string]any{
+		"customer_ids": map[string]any{"registered": "person-1"}, "event_type": "visit", "properties": map[string]any{"n": n},
+	})}
+}
+
+// awaitLine waits until a server's metric has a value.
+func (s *server) awaitLine(t *testing.T, line string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	await(ctx, t, func() bool {
+		_, text := get(t, s.ops, "/metrics")
+		return bytes.Contains(text, []byte("\n"+line+"\n"))
+	})
+}
+
+// TestClusterAltered: somebody changes the files of a server that is stopped.
+// After its start, the server finds out, ends, and does not start again. The
+// others go on and say so. With an emptied data directory, it joins again.
+func TestClusterAltered(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3)
+	for n := range 10 {
+		if got := c.servers[n%3].do(t, visitOf(t, n)); !got.success() {
+			t.Fatal(got)
+		}
+	}
+	c.settle()
+	altered := (c.leader() + 1) % 3
+	if code := c.servers[altered].stop(t); code != 0 {
+		t.Fatalf("it ended with %d", code)
+	}
+	digesttest.Alter(t, nil, filepath.Join(c.dirs[altered], "data", "p00", "state"))
+	c.start(altered)
+	s := c.servers[altered]
+	const differs = "differs from that of most servers of the cluster"
+	s.log.mayHold(differs)
+	if code := s.await(t, patience); code != 1 || !strings.Contains(s.log.all(), differs) || !strings.Contains(s.log.all(), "trackway cluster join") {
+		t.Errorf("it ended with %d:\n%s", code, s.log)
+	}
+	for i, other := range c.servers {
+		if i == altered {
+			continue
+		}
+		other.log.mayHold("the data of another server differs")
+		other.awaitLine(t, "trackway_cluster_differing_members 1")
+		if got := other.do(t, visitOf(t, 100+i)); !got.success() {
+			t.Error(got)
+		}
+	}
+	if out := string(c.command((altered+1)%3, "status")); !strings.Contains(out, c.members[altered]+" has other data than most servers") {
+		t.Errorf("status says\n%s", out)
+	}
+
+	c.start(altered)
+	c.servers[altered].log.mayHold(differs)
+	if code := c.servers[altered].await(t, patience); code != 1 || !strings.Contains(c.servers[altered].log.all(), differs) {
+		t.Errorf("the second time, it ended with %d:\n%s", code, c.servers[altered].log)
+	}
+	if err := os.RemoveAll(filepath.Join(c.dirs[altered], "data")); err != nil {
+		t.Fatal(err)
+	}
+	c.start(altered)
+	c.servers[altered].awaitLog(t, "a line that says it waits", func(text string) bool { return strings.Contains(text, "waiting for the cluster") })
+	c.command(altered, "join", c.members[(altered+1)%3])
+	c.servers[altered].awaitReady(t)
+	c.servers[(altered+1)%3].awaitLine(t, "trackway_cluster_differing_members 0")
+}
+
+// smallDisk puts a small file system at a directory.
+func smallDisk(t *testing.T, dir string, mebibytes int) {
+	t.Helper()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", mebibytes)); err != nil {
+		prereq.Missing(t, prereq.Mount, "a file system cannot be mounted: "+err.Error())
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// fill writes a file that leaves so much room on its file system.
+func fill(t *testing.T, name string, left uint64) {
+	t.Helper()
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(filepath.Dir(name), &disk); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	free := disk.Bavail * uint64(disk.Bsize)
+	if free > left {
+		err = syscall.Fallocate(int(f.Fd()), 0, 0, int64(free-left))
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestClusterDiskFull: a leader whose disk gets full hands leadership over
+// before, takes no commands and says why, and comes back when there is room.
+// Without a reserve it ends when its disk is full. The others go on.
+func TestClusterDiskFull(t *testing.T) {
+	t.Parallel()
+	c := prepareCluster(t, 3)
+	c.settings = ", reserve: 64MiB"
+	smallDisk(t, c.dirs[0], 256)
+	c.begin()
+	full, filler := c.servers[0], filepath.Join(c.dirs[0], "filler")
+	full.log.mayHold("this server takes no commands")
+	if c.leader() != 0 {
+		t.Fatal("the first server does not lead")
+	}
+	fill(t, filler, 60<<20)
+	full.awaitLine(t, "trackway_cluster_disk_low 1")
+	if status, text := get(t, full.ops, "/-/ready"); status != http.StatusServiceUnavailable || !bytes.Contains(text, []byte("cluster.reserve")) {
+		t.Errorf("ready: got %d %s", status, text)
+	}
+	if got := full.do(t, visitOf(t, 0)); got.status != http.StatusServiceUnavailable || !bytes.Contains(got.body, []byte("cluster.reserve")) {
+		t.Errorf("got %v", got)
+	}
+	if leader := c.leader(); leader == 0 {
+		t.Error("it still leads")
+	}
+	for n := range 50 {
+		if got := c.servers[1+n%2].do(t, visitOf(t, n)); !got.success() {
+			t.Fatal(got)
+		}
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	full.awaitLine(t, "trackway_cluster_disk_low 0")
+	c.settle()
+	if got := strings.Count(string(full.do(t, request{path: "/api/projects/{token}/customers/registered=person-1/events"}).body), `"visit"`); got != 50 {
+		t.Errorf("it has %d events, want 50", got)
+	}
+
+	c.settings = ", reserve: 0"
+	full.stop(t)
+	c.start(0)
+	full = c.servers[0]
+	full.log.mayHold("no room")
+	full.log.mayHold("no space left on device")
+	full.awaitReady(t)
+	fill(t, filler, 0)
+	ended := false
+	for n := 0; n < 20_000 && !ended; n++ {
+		if got := c.servers[1+n%2].do(t, visitOf(t, 1000+n)); !got.success() {
+			t.Fatal(got)
+		}
+		select {
+		case <-full.exited:
+			ended = true
+		default:
+		}
+	}
+	if !ended || full.cmd.ProcessState.ExitCode() != 1 {
+		t.Errorf("ended: %t\n%s", ended, full.log)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	c.start(0)
+	c.servers[0].awaitReady(t)
+	c.settle()
+}
+
+// TestClusterClocks: each server shows how far the clocks of the others are
+// off.
+func TestClusterClocks(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	await(ctx, t, func() bool {
+		return strings.Count(string(c.command(0, "status")), "+0.00")+strings.Count(string(c.command(0, "status")), "-0.00") >= 2
+	})
+	for _, address := range c.members[1:] {
+		_, text := get(t, c.servers[0].ops, "/metrics")
+		if !bytes.Contains(text, []byte(`trackway_cluster_clock_offset_seconds{member="`+address+`"} `)) {
+			t.Errorf("there is no offset of %s", address)
+		}
+	}
+	c.servers[0].awaitLine(t, "trackway_cluster_clock_wrong 0")
+}

@@ -1,0 +1,159 @@
+package raft
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	hraft "github.com/hashicorp/raft"
+
+	"trackway/internal/store/digest"
+)
+
+// standing is what a member tells the others of itself. It answers the question
+// "standing", which programs before digests do not know.
+type standing struct {
+	ID      string
+	Version string          // of its program
+	Start   uint64          // another number after each start
+	Now     int64           // its clock, in nanoseconds since 1970
+	Applied uint64          // index of the last entry in its state
+	Unfit   string          // why it takes no commands; empty: it does
+	Digests []digest.Digest // the last ones; only the newest says where the next part begins
+}
+
+// other is what this server knows of another member.
+type other struct {
+	standing
+
+	heard  time.Time     // when it answered
+	offset time.Duration // its clock less that of this server
+	margin time.Duration // the offset is right within this: half of the way there and back
+}
+
+// others is what this server knows of all other members, by their ids. It is
+// safe for concurrent use.
+type others struct {
+	mu    sync.Mutex
+	known map[string]other
+}
+
+// get returns what is known of a member.
+func (o *others) get(id string) (other, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	known, ok := o.known[id]
+	return known, ok
+}
+
+// note notes an answer.
+func (o *others) note(answer other) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.known == nil {
+		o.known = make(map[string]other)
+	}
+	o.known[answer.ID] = answer
+}
+
+// standing returns what this server tells the others.
+func (l *Log) standing() *standing {
+	s := &standing{
+		ID: l.ID(), Version: l.o.Version, Start: l.counter.Load() >> startBits, Applied: l.progress.reached(), Digests: l.machine.Digests(),
+	}
+	if why := l.Unfit(); why != nil {
+		s.Unfit = why.Error()
+	}
+	for i := range s.Digests[:max(0, len(s.Digests)-1)] {
+		s.Digests[i].Next = nil
+	}
+	s.Now = l.o.Now().UnixNano() // last, so that it is little older than the answer
+	return s
+}
+
+// answerTime limits how long a member is waited for.
+const answerTime = 2 * time.Second
+
+// askOthers asks all other members for their standing, at once.
+func (l *Log) askOthers(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	var asked sync.WaitGroup
+	for _, m := range l.members() {
+		if m.ID == l.ID() {
+			continue
+		}
+		asked.Go(func() {
+			got, err := l.askAt(ctx, change{Cluster: l.o.Name, Do: "standing"}, m.Address)
+			if err != nil || got.Standing == nil || got.Standing.ID != m.ID {
+				return // it is down, its program is older, or it is another server by now
+			}
+			half := got.took / 2
+			l.others.note(other{
+				standing: *got.Standing, heard: time.Now(), margin: half,
+				offset: time.Unix(0, got.Standing.Now).Sub(got.sent.Add(half)),
+			})
+		})
+	}
+	asked.Wait()
+}
+
+// tell tells all other members something, at once.
+func (l *Log) tell(news change) {
+	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+	defer cancel()
+	news.Cluster = l.o.Name
+	var told sync.WaitGroup
+	for _, m := range l.members() {
+		if m.ID != l.ID() {
+			told.Go(func() { _, _ = l.askAt(ctx, news, m.Address) }) // who is down cannot be told
+		}
+	}
+	told.Wait()
+}
+
+// fresh returns the members that have answered lately, without this server, and
+// how many members there are.
+func (l *Log) fresh() (answered []other, members int) {
+	all := l.members()
+	for _, m := range all {
+		if known, ok := l.others.get(m.ID); ok && time.Since(known.heard) < 3*l.o.askEach {
+			answered = append(answered, known)
+		}
+	}
+	return answered, len(all)
+}
+
+// successor returns the member that should lead if this server should not: of
+// those that can, the one that has applied most.
+func (l *Log) successor() (best *Member) {
+	applied := uint64(0)
+	for _, m := range l.members() {
+		known, ok := l.others.get(m.ID)
+		if ok && m.Voter && known.Unfit == "" && time.Since(known.heard) < 3*l.o.askEach && (best == nil || known.Applied > applied) {
+			best, applied = &m, known.Applied
+		}
+	}
+	return best
+}
+
+// resign hands leadership over, if this server leads and another one can.
+func (l *Log) resign() {
+	if l.raft.State() != hraft.Leader {
+		return
+	}
+	to := l.successor()
+	if to == nil {
+		return
+	}
+	for _, s := range l.raft.GetConfiguration().Configuration().Servers {
+		if string(s.ID) != to.ID {
+			continue
+		}
+		if err := l.raft.LeadershipTransferToServer(s.ID, s.Address).Error(); err != nil {
+			l.o.Log.Warn("leadership was not handed over", "to", to.Address, "error", err)
+		} else {
+			l.o.Log.Info("leadership was handed over", "to", to.Address)
+		}
+	}
+}

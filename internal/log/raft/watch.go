@@ -1,0 +1,194 @@
+package raft
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"trackway"
+	"trackway/internal/sleep"
+)
+
+// How often a server looks after itself, and asks the others.
+const (
+	usualLook = time.Second
+	usualAsk  = 5 * time.Second
+)
+
+// unfit is why this server takes no commands.
+type unfit struct {
+	why    *trackway.Error
+	full   bool // its disk is nearly full: it takes no entries, either
+	skewed bool // its clock is wrong
+}
+
+// Unfit returns why this server takes no commands at the moment, or nil. The
+// answer to a command is 503.
+func (l *Log) Unfit() error {
+	if u := l.unfit.Load(); u != nil {
+		return u.why
+	}
+	return nil
+}
+
+// Full reports whether this server takes no commands because its disk is nearly
+// full.
+func (l *Log) Full() bool { u := l.unfit.Load(); return u != nil && u.full }
+
+// Skewed reports whether this server takes no commands because of its clock.
+func (l *Log) Skewed() bool { u := l.unfit.Load(); return u != nil && u.skewed }
+
+// watch looks after this server, and compares it with the others, until the log
+// is closed.
+func (l *Log) watch() {
+	end, ok := l.begin()
+	if !ok {
+		return
+	}
+	go func() {
+		defer end()
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		stop := make(chan struct{})
+		defer close(stop)
+		go func() {
+			select {
+			case <-l.closing:
+			case <-l.failed:
+			case <-stop:
+			}
+			cancel()
+		}()
+		for asked := time.Now(); sleep.For(ctx, l.o.lookEach) == nil; {
+			ask := time.Since(asked) >= l.o.askEach
+			if ask {
+				asked = time.Now()
+			}
+			l.look(ctx, ask)
+		}
+	}()
+}
+
+// Look asks the other members at once, and returns why this server takes no
+// commands, or nil. A server that has started should look before it takes any.
+func (l *Log) Look(ctx context.Context) error {
+	l.look(ctx, true)
+	return l.Unfit()
+}
+
+// look finds out whether this server can take part, and whether its state is
+// that of the others.
+func (l *Log) look(ctx context.Context, ask bool) {
+	l.looking.Lock()
+	defer l.looking.Unlock()
+	if ask {
+		l.askOthers(ctx)
+		l.noteProgress()
+	}
+	if ctx.Err() != nil || l.broken() != nil {
+		return
+	}
+	before, now := l.unfit.Load(), l.judge()
+	l.unfit.Store(now)
+	l.transport.Refuse(now != nil && now.full)
+	switch {
+	case now != nil && before == nil:
+		l.o.Log.Error("this server takes no commands", "why", now.why.Msg)
+	case now == nil && before != nil:
+		l.o.Log.Info("this server takes commands again")
+	}
+	if now != nil {
+		l.resign()
+	}
+	if ask {
+		l.compare() //nolint:contextcheck // it tells the others even if this server stops
+	}
+	l.orderDigest(ctx)
+}
+
+// noteProgress notes whether this server lacks what another one had applied
+// when the others were asked before.
+func (l *Log) noteProgress() {
+	l.behind.Store(l.progress.reached() < l.expected)
+	l.expected = 0
+	answered, _ := l.fresh()
+	for i := range answered {
+		l.expected = max(l.expected, answered[i].Applied)
+	}
+}
+
+// Behind reports whether this server lacks entries that another one has had for
+// some seconds.
+func (l *Log) Behind() bool { return l.behind.Load() }
+
+// judge returns why this server must not take commands, or nil.
+func (l *Log) judge() *unfit {
+	before := l.unfit.Load()
+	if l.o.Reserve > 0 {
+		free, err := l.o.Free()
+		need := l.o.Reserve
+		if before != nil && before.full {
+			need += need / 4 // or it would come and go
+		}
+		if err == nil && free < need {
+			return &unfit{full: true, why: &trackway.Error{Code: trackway.Overloaded, Msg: fmt.Sprintf(
+				"This server stores nothing, because its disk has %s free, and the reserve is %s (cluster.reserve). Other servers of the cluster may.",
+				mebibytes(free), mebibytes(l.o.Reserve))}}
+		}
+	}
+	return l.skew(before)
+}
+
+func mebibytes(n uint64) string { return fmt.Sprintf("%d MiB", n>>20) }
+
+// skew returns why the clock of this server keeps it from taking commands, or
+// nil.
+func (l *Log) skew(before *unfit) *unfit {
+	if l.o.MaxSkew <= 0 {
+		return nil
+	}
+	answered, members := l.fresh()
+	by, agree := skewOf(answered, members, l.o.MaxSkew)
+	switch {
+	case by == 0 && before != nil && before.skewed && agree <= members/2:
+		return before // too few have answered to tell that the clock is right again
+	case by == 0:
+		return nil
+	}
+	direction := "behind"
+	if by < 0 {
+		direction, by = "ahead of", -by
+	}
+	return &unfit{skewed: true, why: &trackway.Error{Code: trackway.Overloaded, Msg: fmt.Sprintf(
+		"This server stores nothing, because its clock is %v %s those of most others (at most %v: cluster.max_clock_skew). Other servers of the cluster may.",
+		by.Round(time.Millisecond), direction, l.o.MaxSkew)}}
+}
+
+// skewOf returns by how much the clocks of most members are ahead of this
+// server's, if that is too much, or 0. They must be wrong in the same
+// direction: with clocks at 0, 30 and 60, the one in the middle is right. It
+// also returns how many members have the same time, with this one.
+func skewOf(answered []other, members int, most time.Duration) (by time.Duration, agree int) {
+	var count [2]int // ahead, behind
+	var least [2]time.Duration
+	agree = 1
+	for i := range answered {
+		o, direction := &answered[i], 0
+		if o.offset < 0 {
+			direction = 1
+		}
+		if o.offset.Abs()-o.margin <= most {
+			agree++
+			continue
+		}
+		if count[direction]++; count[direction] == 1 || o.offset.Abs() < least[direction].Abs() {
+			least[direction] = o.offset
+		}
+	}
+	for direction, n := range count {
+		if n > members/2 {
+			return least[direction], agree
+		}
+	}
+	return 0, agree
+}

@@ -12,6 +12,7 @@ import (
 
 	"trackway/internal/store/backup"
 	"trackway/internal/store/damage"
+	"trackway/internal/store/engine"
 )
 
 // Backup describes one backup of a store, or what was restored from it.
@@ -77,7 +78,7 @@ func openToRead(f vfs.FS, dir string) (*Store, error) {
 	}
 	s := &Store{}
 	s.db, s.damaged = db, damage.New(slog.New(slog.DiscardHandler))
-	if known, err := s.checkFormat(); err != nil {
+	if known, err := engine.CheckFormat(s.db, FormatVersion); err != nil {
 		return nil, errors.Join(err, db.Close())
 	} else if !known {
 		return nil, errors.Join(errors.New("it is no store"), db.Close())

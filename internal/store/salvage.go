@@ -64,7 +64,7 @@ func examine(dir string, o Options) (lost *Lost, err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 	s := &Store{engine: db}
 	s.db, s.damaged = db.DB, damage.New(slog.New(slog.DiscardHandler))
-	if known, err := s.checkFormat(); err != nil || !known {
+	if known, err := engine.CheckFormat(s.db, FormatVersion); err != nil || !known {
 		return s.lost(), err
 	}
 	if err := s.findNext(); err != nil {

@@ -193,7 +193,7 @@ func inUse(dir string, err error) error {
 
 // prepare loads what the store needs before it can be used.
 func (s *Store) prepare() error {
-	known, err := s.checkFormat()
+	known, err := engine.CheckFormat(s.db, FormatVersion)
 	if err != nil {
 		return err // above all, write nothing into a store of an unknown format
 	}
@@ -223,26 +223,6 @@ func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return errors.Join(s.counts.Close(), s.engine.Close())
-}
-
-// checkFormat reports whether the store has a format version. A new store has
-// no version. It refuses every version but this program's. It writes nothing.
-func (s *Store) checkFormat() (known bool, err error) {
-	value, closer, err := s.db.Get([]byte(format.KeyFormat))
-	if errors.Is(err, pebble.ErrNotFound) {
-		return false, nil
-	} else if err != nil {
-		return false, err
-	}
-	found := string(value)
-	if err := closer.Close(); err != nil {
-		return false, err
-	}
-	if found != strconv.Itoa(FormatVersion) {
-		return false, fmt.Errorf("the store has format version %q, this program reads version %d only: "+
-			"export it with the build that wrote it (trackway export), then import it", found, FormatVersion)
-	}
-	return true, nil
 }
 
 // findNext finds the next sequence number and customer number. No number is

@@ -181,7 +181,7 @@ type Log struct {
 	unfit    atomic.Pointer[unfit] // nil: this server takes commands
 	looking  sync.Mutex            // held by look, guards expected
 	expected uint64                // what another server had applied when it was asked last
-	behind   atomic.Bool           // see Behind
+	needed   atomic.Uint64         // index of the entry that this server should have by now
 	others   others
 	compared compared
 }

@@ -64,8 +64,10 @@ func (l *Log) standing() *standing {
 	if why := l.Unfit(); why != nil {
 		s.Unfit = why.Error()
 	}
-	for i := range s.Digests[:max(0, len(s.Digests)-1)] {
-		s.Digests[i].Next = nil
+	for i := range s.Digests {
+		if d := &s.Digests[i]; i < len(s.Digests)-1 || len(d.Next) > maxChange/4 {
+			d.Next = nil
+		}
 	}
 	s.Now = l.o.Now().UnixNano() // last, so that it is little older than the answer
 	return s

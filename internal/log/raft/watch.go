@@ -106,10 +106,10 @@ func (l *Log) look(ctx context.Context, ask bool) {
 	l.orderDigest(ctx)
 }
 
-// noteProgress notes whether this server lacks what another one had applied
-// when the others were asked before.
+// noteProgress notes what another server had applied when the others were asked
+// before: by now, this server should have it.
 func (l *Log) noteProgress() {
-	l.behind.Store(l.progress.reached() < l.expected)
+	l.needed.Store(l.expected)
 	l.expected = 0
 	answered, _ := l.fresh()
 	for i := range answered {
@@ -119,7 +119,7 @@ func (l *Log) noteProgress() {
 
 // Behind reports whether this server lacks entries that another one has had for
 // some seconds.
-func (l *Log) Behind() bool { return l.behind.Load() }
+func (l *Log) Behind() bool { return l.progress.reached() < l.needed.Load() }
 
 // judge returns why this server must not take commands, or nil.
 func (l *Log) judge() *unfit {

@@ -139,6 +139,9 @@ func (s *server) build(reg *prometheus.Registry) error {
 	}
 	s.limits = limit.New(p.limits, s.budget.Memory.Callers)
 	reg.MustRegister(limit.NewCollector(s.limits))
+	if err := s.shareLimits(reg); err != nil {
+		return err
+	}
 	if p.access.Guide, err = s.publishLocked(s.Config, p.limits); err != nil {
 		return err
 	}
@@ -189,6 +192,7 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 	}
 	if s.member != nil {
 		g.Go(func() error { return s.member.run(ctx) })
+		g.Go(func() error { return s.sharing.Run(ctx) })
 		g.Go(func() error { return s.refusals.run(ctx, s.store, s.member.ready) })
 	}
 	g.Go(func() error {

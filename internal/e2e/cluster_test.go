@@ -30,12 +30,19 @@ type cluster struct {
 	public  []string  // host:port for clients; a server that starts again keeps it
 	members []string  // host:port for the other servers
 	servers []*server // nil: it is down
+	limits  string    // of the configuration
 }
 
 // newCluster starts servers, each of which joins the first one.
 func newCluster(t *testing.T, n int) *cluster {
 	t.Helper()
-	c := &cluster{t: t, servers: make([]*server, n)}
+	return newClusterWith(t, n, wideLimits)
+}
+
+// newClusterWith is newCluster with other limits.
+func newClusterWith(t *testing.T, n int, limits string) *cluster {
+	t.Helper()
+	c := &cluster{t: t, servers: make([]*server, n), limits: limits}
 	for range n {
 		c.dirs, c.public, c.members = append(c.dirs, t.TempDir()), append(c.public, freeAddress(t)), append(c.members, freeAddress(t))
 	}
@@ -62,7 +69,7 @@ func (c *cluster) start(i int) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	config := baseConfig + wideLimits + fmt.Sprintf("cluster: {name: test, listen: %q, peers: %s, heartbeat: 2s}\n", c.members[i], peers)
+	config := baseConfig + c.limits + fmt.Sprintf("cluster: {name: test, listen: %q, peers: %s, heartbeat: 2s}\n", c.members[i], peers)
 	if err := os.WriteFile(c.config(i), []byte(config), 0o600); err != nil {
 		c.t.Fatal(err)
 	}

@@ -313,6 +313,7 @@ func TestWarnings(t *testing.T) {
 	l.Policies[0].Mode = trackway.Off
 	l.Policies[1].Limit, l.Policies[1].Window, l.Policies[1].IPv6Prefix = 4e6, 24*time.Hour, 72
 	one := l.Policies[1]
+	one.Shared = true
 	one.Name, one.Window, one.IPv6Prefix, one.Paths = "one", time.Second, 64, []string{"/api/projects/" + token + "/customers/42"}
 	l.Policies = append(l.Policies, one)
 	l.Overrides = []trackway.Override{
@@ -330,6 +331,7 @@ func TestWarnings(t *testing.T) {
 		"the limits in force changed 2 times during this time, the last time at " + local(2) + ", so different limits have refused calls",
 		"api distinguishes IPv6 callers by 72 bits, but the record keeps only the first 64",
 		"track is off and counts nothing",
+		"one is shared by the servers of a cluster, but the record has only the calls of one of them: callers that also use the others have called more often",
 		"the record tells of 50s, which is less than the window of api",
 		"the override for 2001:db8::1/128 is narrower than the part of IPv6 addresses that the record keeps, the first 64 bits",
 		"one counts only some calls of /api/projects/{token}/customers/{id}, and the record does not show which ones: none of them is counted",

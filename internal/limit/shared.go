@@ -100,7 +100,7 @@ func (l *Limiter) borrow(res table.Result, ask *share.Ask, key table.Key, class 
 			return res
 		}
 		res = l.table.Take(m.at, key, class, own)
-		if res.Allowed || res.Borrow != table.Now || lent == 0 {
+		if res.Borrow != table.Now || lent == 0 {
 			break
 		}
 	}

@@ -313,7 +313,7 @@ func TestWarnings(t *testing.T) {
 	l.Policies[0].Mode = trackway.Off
 	l.Policies[1].Limit, l.Policies[1].Window, l.Policies[1].IPv6Prefix = 4e6, 24*time.Hour, 72
 	one := l.Policies[1]
-	one.Shared = true
+	one.Shared, one.Limit = true, 2e6
 	one.Name, one.Window, one.IPv6Prefix, one.Paths = "one", time.Second, 64, []string{"/api/projects/" + token + "/customers/42"}
 	l.Policies = append(l.Policies, one)
 	l.Overrides = []trackway.Override{

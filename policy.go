@@ -57,6 +57,9 @@ type Policy struct {
 	// Also applies this policy in addition to the one with the longest matching
 	// path, not instead of it.
 	Also bool `yaml:"also" json:"also"`
+	// Shared makes the servers of a cluster count together. Otherwise each
+	// counts for itself.
+	Shared bool `yaml:"shared" json:"shared,omitempty"`
 	// Candidate is a second limit that is counted beside the one in force, and
 	// never refuses a call. 0 means no candidate.
 	Candidate uint32 `yaml:"candidate" json:"candidate,omitempty"`

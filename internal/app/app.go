@@ -142,6 +142,9 @@ func (s *server) build(reg *prometheus.Registry) error {
 	}
 	s.limits = limit.New(p.limits, s.budget.Memory.Callers)
 	reg.MustRegister(limit.NewCollector(s.limits))
+	if err := s.shareLimits(reg); err != nil {
+		return err
+	}
 	if p.access.Guide, err = s.publishLocked(s.Config, p.limits); err != nil {
 		return err
 	}
@@ -195,6 +198,7 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 		g.Go(func() error { return s.member.run(ctx) })
 		g.Go(func() error { return s.member.watching(ctx) })
 		g.Go(s.others.Serve)
+		g.Go(func() error { return s.sharing.Run(ctx) })
 		g.Go(func() error { return s.refusals.run(ctx, s.store, s.member.ready) })
 	}
 	g.Go(func() error {

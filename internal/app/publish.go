@@ -41,7 +41,8 @@ func (s *server) publishLocked(cfg *config.Config, set *limit.Set) (*guide.Guide
 	overrides, end := limit.InForce(cfg.Overrides, now)
 	facts := guide.Facts{
 		Server:  guide.Server{Name: cfg.Server.Name, Region: cfg.Server.Region, URL: reach.URL(cfg, s.public.Addr())},
-		Contact: guide.Contact(cfg.Contact), RedirectHosts: cfg.RedirectHosts, Limits: set, Free: api.Free(), Overrides: overrides, Since: s.history.Since,
+		Contact: guide.Contact(cfg.Contact), RedirectHosts: cfg.RedirectHosts, Limits: set, Sharers: s.sharers(),
+		Free: api.Free(), Overrides: overrides, Since: s.history.Since,
 	}
 	for _, other := range cfg.Servers {
 		facts.Others = append(facts.Others, guide.Server{Name: other.Name, Region: other.Region, URL: strings.TrimRight(other.URL, "/")})
@@ -62,13 +63,13 @@ func (s *server) publishAtLocked(end time.Time) {
 		s.ending.Stop()
 	}
 	if !end.IsZero() && !s.stopping.Load() {
-		s.ending = time.AfterFunc(time.Until(end), s.overrideEnded)
+		s.ending = time.AfterFunc(time.Until(end), func() { s.republish("an override of a limit has ended") })
 	}
 }
 
-// overrideEnded publishes the limits that are in force now. If the clock was
-// set back, they have not changed.
-func (s *server) overrideEnded() {
+// republish publishes the limits that are in force now, for a reason. If it was
+// the end of an override, and the clock was set back, they have not changed.
+func (s *server) republish(why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping.Load() {
@@ -77,12 +78,12 @@ func (s *server) overrideEnded() {
 	access := s.api.Access()
 	made, err := s.publishLocked(s.Config, s.limits.Set())
 	if err != nil {
-		s.Log.Error("the guide still shows an override that has ended", "err", err)
+		s.Log.Error("the guide shows limits as they were before", "why", why, "err", err)
 		return
 	}
 	access.Guide = made
 	s.api.Reload(access)
-	s.Log.Info("an override of a limit has ended")
+	s.Log.Info("the limits were published again", "why", why)
 }
 
 // fleetOf returns this server and the other servers of a configuration.

@@ -19,6 +19,7 @@ import (
 	"trackway/internal/ingest"
 	"trackway/internal/limit"
 	"trackway/internal/limit/history"
+	"trackway/internal/limit/share"
 	"trackway/internal/limit/traffic"
 	"trackway/internal/listen"
 	"trackway/internal/live"
@@ -66,6 +67,7 @@ type server struct {
 	member   *member          // nil: the server stands alone
 	others   *listen.Listener // for what operators ask of other members; nil: the server stands alone
 	refusals refusals
+	sharing  *share.Group // limits that the cluster shares; nil: the server stands alone
 
 	public *listen.Listener
 

@@ -69,6 +69,7 @@ var trackway = Rules{
 		"internal/limit":             1,
 		"internal/limit/history":     1,
 		"internal/limit/pace":        1,
+		"internal/limit/share":       1,
 		"internal/limit/table":       1,
 		"internal/limit/traffic":     1,
 		"internal/limit/watch":       1,

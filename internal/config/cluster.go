@@ -7,3 +7,12 @@ func (d *doc) checkCluster() {
 		Given: d.given, Report: d.report, Missing: d.missing, Address: d.checkListen, Name: d.checkName,
 	})
 }
+
+// checkShared refuses shared limits of a server that stands alone.
+func (d *doc) checkShared() {
+	for i := range d.file.Limits {
+		if p := &d.file.Limits[i]; p.Shared && !d.file.Cluster.Member() {
+			d.report(&p.Shared, "needs a cluster: a server that stands alone counts all calls itself")
+		}
+	}
+}

@@ -264,6 +264,7 @@ func (d *doc) translate(checks []Check) {
 	d.file.Config.Traffic = d.traffic()
 	d.file.Config.Traces = d.traces()
 	d.file.Config.Destinations = d.destinations()
+	d.checkShared()
 	for _, check := range checks {
 		d.ReportAll(check(&d.file.Config), d.file.ManagedPath())
 	}

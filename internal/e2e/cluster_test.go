@@ -33,6 +33,7 @@ type cluster struct {
 
 	settings string // in the section cluster of each configuration
 	more     string // beside that section
+	limits   string // of each configuration
 }
 
 // newCluster starts servers, each of which joins the first one.
@@ -46,7 +47,7 @@ func newCluster(t *testing.T, n int) *cluster {
 // prepareCluster returns a cluster whose servers do not run yet.
 func prepareCluster(t *testing.T, n int) *cluster {
 	t.Helper()
-	c := &cluster{t: t, servers: make([]*server, n)}
+	c := &cluster{t: t, servers: make([]*server, n), limits: wideLimits}
 	for range n {
 		c.dirs, c.public, c.members = append(c.dirs, t.TempDir()), append(c.public, freeAddress(t)), append(c.members, freeAddress(t))
 	}
@@ -79,7 +80,7 @@ func (c *cluster) start(i int) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	config := baseConfig + wideLimits + fmt.Sprintf("cluster: {name: test, listen: %q, peers: %s, heartbeat: 2s%s}\n", c.members[i], peers, c.settings) + c.more
+	config := baseConfig + c.limits + fmt.Sprintf("cluster: {name: test, listen: %q, peers: %s, heartbeat: 2s%s}\n", c.members[i], peers, c.settings) + c.more
 	if err := os.WriteFile(c.config(i), []byte(config), 0o600); err != nil {
 		c.t.Fatal(err)
 	}

@@ -33,6 +33,7 @@ type Facts struct {
 	Contact       Contact
 	RedirectHosts []string // may be empty
 	Limits        *limit.Set
+	Sharers       int      // servers that count together what is shared; 0: this server stands alone
 	Free          []string // paths that no policy counts
 	Overrides     []trackway.Override
 	Since         func(policy string) time.Time // when a policy became what it is
@@ -115,7 +116,7 @@ func render(name string, v *view) (Document, error) {
 // limits is the answer to /api/limits.
 type limits struct {
 	Server   string        `json:"server"`
-	Scope    string        `json:"scope"` // "server": each server counts its own calls
+	Scope    string        `json:"scope"` // "server": each server counts its own calls, except for shared policies
 	Policies []policyLimit `json:"policies"`
 	Fields   []string      `json:"fields"`
 	Free     []string      `json:"free"`
@@ -124,6 +125,7 @@ type limits struct {
 type policyLimit struct {
 	history.Policy
 
+	Servers   int    `json:"servers,omitempty"` // that count together, if the policy is shared
 	Overrides int    `json:"overrides"`
 	Since     string `json:"since"` // RFC 3339
 }
@@ -142,10 +144,19 @@ func limitsOf(f *Facts) limits {
 	out := limits{Server: f.Server.Name, Scope: "server", Policies: []policyLimit{}, Fields: fields, Free: free}
 	for _, p := range f.Limits.Policies() {
 		out.Policies = append(out.Policies, policyLimit{
-			Policy: history.PolicyOf(&p), Overrides: f.overrides(p.Name), Since: f.Since(p.Name).UTC().Format(time.RFC3339),
+			Policy: history.PolicyOf(&p), Servers: f.sharers(&p), Overrides: f.overrides(p.Name), Since: f.Since(p.Name).UTC().Format(time.RFC3339),
 		})
 	}
 	return out
+}
+
+// sharers returns how many servers count together under a policy; 0: each
+// counts for itself.
+func (f *Facts) sharers(p *trackway.Policy) int {
+	if !p.Shared {
+		return 0
+	}
+	return f.Sharers
 }
 
 // overrides returns the number of overrides of a policy. The callers that have

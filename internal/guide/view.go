@@ -29,6 +29,7 @@ type view struct {
 	Free          []string
 	Errors        []failure
 	Refusal       refusal
+	Shared        bool // some policy counts the calls of several servers
 
 	ExampleKey, ExampleProject string
 }
@@ -68,6 +69,7 @@ type failure struct {
 type rate struct {
 	Name      string
 	Text      string
+	Scope     string
 	Sometimes bool // counts only some paths of the route
 }
 
@@ -76,6 +78,7 @@ type policy struct {
 	Paths     []string
 	Rate      string
 	By        string
+	Scope     string // which servers count together
 	Detail    []string
 	Overrides int
 	Since     time.Time
@@ -102,6 +105,7 @@ func newView(contract *openapi.Document, f *Facts) *view {
 	for _, p := range f.Limits.Policies() {
 		if p.Mode != trackway.Off {
 			v.Policies = append(v.Policies, policyView(&p, f))
+			v.Shared = v.Shared || f.sharers(&p) > 0
 		}
 	}
 	for _, g := range contract.Groups {
@@ -138,12 +142,24 @@ func (v *view) route(r *openapi.Route, f *Facts) route {
 	}
 	always, sometimes := f.Limits.Governing(r.Method, r.Path)
 	for i := range always {
-		out.Rates = append(out.Rates, rate{always[i].Name, rateOf(&always[i]) + ", counted by " + by(always[i].Per), false})
+		out.Rates = append(out.Rates, newRate(&always[i], f, false))
 	}
 	for i := range sometimes {
-		out.Rates = append(out.Rates, rate{sometimes[i].Name, rateOf(&sometimes[i]) + ", counted by " + by(sometimes[i].Per), true})
+		out.Rates = append(out.Rates, newRate(&sometimes[i], f, true))
 	}
 	return out
+}
+
+func newRate(p *trackway.Policy, f *Facts, sometimes bool) rate {
+	return rate{p.Name, rateOf(p) + ", counted by " + by(p.Per), scope(f.sharers(p)), sometimes}
+}
+
+// scope says which servers count together.
+func scope(sharers int) string {
+	if sharers == 0 {
+		return "per server"
+	}
+	return fmt.Sprintf("shared by %d %s", sharers, plural(uint32(sharers), "server"))
 }
 
 // failure returns an answer with its anchor in the list of all errors, and adds
@@ -233,7 +249,7 @@ func spread(text string) string {
 
 func policyView(p *trackway.Policy, f *Facts) policy {
 	return policy{
-		Name: p.Name, Paths: p.Paths, Rate: rateOf(p), By: by(p.Per), Detail: detail(p),
+		Name: p.Name, Paths: p.Paths, Rate: rateOf(p), By: by(p.Per), Scope: scope(f.sharers(p)), Detail: detail(p, f.sharers(p)),
 		Overrides: f.overrides(p.Name), Since: f.Since(p.Name).UTC(),
 	}
 }
@@ -278,7 +294,7 @@ func by(per trackway.Per) string {
 }
 
 // detail returns what else a caller should know about a policy.
-func detail(p *trackway.Policy) []string {
+func detail(p *trackway.Policy, sharers int) []string {
 	var d []string
 	switch p.Algorithm {
 	case trackway.Sliding:
@@ -287,6 +303,9 @@ func detail(p *trackway.Policy) []string {
 		d = append(d, fmt.Sprintf("At most %s at once; the others are spread evenly over the window.", number(p.Burst)))
 	default:
 		d = append(d, "The window starts with your first call. Refused calls do not move it.")
+	}
+	if sharers > 0 {
+		d = append(d, "All servers together admit this many calls and no more. While a server is down, they may admit its share less.")
 	}
 	if p.Also {
 		d = append(d, "This policy counts in addition to the one with the longest matching path.")

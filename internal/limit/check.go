@@ -127,6 +127,19 @@ func (c *checker) policy(p *trackway.Policy) {
 	}
 	c.algorithm(p)
 	c.ipv6(p)
+	c.shared(p)
+}
+
+func (c *checker) shared(p *trackway.Policy) {
+	switch {
+	case !p.Shared:
+	case p.Algorithm == trackway.Sliding, p.Algorithm == trackway.GCRA:
+		c.wrong("shared", "only a limit with the algorithm fixed can be shared, not %s", p.Algorithm)
+	case p.Candidate > 0:
+		c.wrong("shared", "a limit with a candidate cannot be shared: try it out before you share it")
+	case p.Limit > table.MaxPortion:
+		c.wrong("limit", "must be at most %d if it is shared", table.MaxPortion)
+	}
 }
 
 func (c *checker) algorithm(p *trackway.Policy) {
@@ -273,6 +286,9 @@ func (c *checker) override(o *trackway.Override) {
 	}
 	if _, err := clientip.Unmapped(o.Address); err != nil && o.Address != (netip.Prefix{}) {
 		c.wrong("address", "%s is no range of IPv4 or of IPv6 addresses", o.Address)
+	}
+	if p := c.byName[o.Policy]; p != nil && p.Shared && o.Limit > table.MaxPortion {
+		c.wrong("limit", "must be at most %d, because the limit of the policy is shared", table.MaxPortion)
 	}
 	if o.Limit > table.MaxLimit {
 		c.wrong("limit", "must be at most %d; write unlimited: true for none", table.MaxLimit)

@@ -3,13 +3,14 @@
 // from the configuration and can be replaced at any moment. The counts live in
 // one table (internal/limit/table) that outlives every set. The package does
 // not know who the caller is (internal/clientip finds the address,
-// internal/auth the key). It keeps nothing on disk, and each server counts for
-// itself.
+// internal/auth the key). It keeps nothing on disk. The servers of a cluster
+// can share limits (internal/limit/share); otherwise each counts for itself.
 //
 // DESIGN.md, beside this file, gives the reasons.
 package limit
 
 import (
+	"fmt"
 	"math/bits"
 	"net/netip"
 	"sync"
@@ -81,6 +82,8 @@ type Limiter struct {
 	slots map[string]*tally // by policy name: the state that outlives a set
 
 	seen seen // the last look at the table
+
+	others Others // nil: this server shares nothing
 }
 
 // force is a set together with the limiter's state for each of its policies.
@@ -94,6 +97,7 @@ type active struct {
 	*policy
 	*tally
 	counted, tried counters // under the limit and under the candidate
+	identity       uint64   // of the policy among servers that share it, and of what it counts by
 }
 
 // counters identifies the counters of a limit in the table: one for each
@@ -153,8 +157,9 @@ func (l *Limiter) activate(p *policy, t *tally) active {
 	name := p.Name + " " + string(p.Per) + " " + string(p.Algorithm) + " "
 	return active{
 		policy: p, tally: t,
-		counted: counters{l.table.Word(name + "narrow"), l.table.Word(name + "wide"), t.class, t.class + 1},
-		tried:   counters{l.table.Word(name + "candidate"), l.table.Word(name + "candidate wide"), t.class + 1, t.class + 1},
+		counted:  counters{l.table.Word(name + "narrow"), l.table.Word(name + "wide"), t.class, t.class + 1},
+		tried:    counters{l.table.Word(name + "candidate"), l.table.Word(name + "candidate wide"), t.class + 1, t.class + 1},
+		identity: nameWord(fmt.Sprint(name, p.IPv6Prefix, " ", p.IPv6Wide)),
 	}
 }
 
@@ -219,7 +224,7 @@ func (l *Limiter) await(v *verdict, p *active, m moment, c *Call) {
 	if q.blocked {
 		w.res.Wait = p.blockedFor()
 	} else {
-		w.res = l.table.Peek(m.at, who.key(l.table, p.counted.near), p.counted.nearClass, &q.limit.near)
+		w.res = l.peek(p, near, who.key(l.table, p.counted.near), q, m)
 		l.awaitRange(&w, p, q, m, &who)
 	}
 	if !w.res.Allowed && w.res.Wait > v.res.Wait {
@@ -233,7 +238,7 @@ func (l *Limiter) awaitRange(v *verdict, p *active, q *quota, m moment, who *cal
 	if !who.wide {
 		return
 	}
-	if res := l.table.Peek(m.at, who.farKey(l.table, p.counted.far, q), p.counted.farClass, &q.limit.far); !res.Allowed && (v.res.Allowed || res.Wait > v.res.Wait) {
+	if res := l.peek(p, far, who.farKey(l.table, p.counted.far, q), q, m); !res.Allowed && (v.res.Allowed || res.Wait > v.res.Wait) {
 		v.res, v.fields = res, q.wideFields
 	}
 }
@@ -334,7 +339,14 @@ func (l *Limiter) decide(v *verdict, p *active, m moment, c *Call) {
 		v.allowed = true
 		return
 	}
-	res, far, key := l.take(&p.counted, &q.limit, q, m, &who)
+	var res table.Result
+	var far bool
+	var key table.Key
+	if l.shares(p) {
+		res, far, key = l.takeShared(p, q, m, &who)
+	} else {
+		res, far, key = l.take(&p.counted, &q.limit, q, m, &who)
+	}
 	v.policy, v.res, v.fields, v.took = p.policy, res, q.fields, res.Allowed
 	if far {
 		v.fields = q.wideFields
@@ -424,15 +436,15 @@ func (w *caller) farKey(t *table.Table, salt uint64, q *quota) table.Key {
 func (p *policy) caller(w *caller, t *table.Table, c *Call) bool {
 	switch {
 	case p.Per == trackway.PerKey && c.Key != "":
-		w.near, w.sub = clientip.Key{Hi: t.Word(c.Project), Lo: t.Word(c.Key)}, byName
+		w.near, w.sub = clientip.Key{Hi: p.word(t, c.Project), Lo: p.word(t, c.Key)}, byName
 		return true
 	case p.Per == trackway.PerProj && c.Project != "":
-		w.near, w.sub = clientip.Key{Hi: t.Word(c.Project)}, byName
+		w.near, w.sub = clientip.Key{Hi: p.word(t, c.Project)}, byName
 		return true
 	case !c.Addr.IsValid():
 		return false
 	case p.Per == trackway.PerIPPath:
-		w.sub = t.Word(c.Route)
+		w.sub = p.word(t, c.Route)
 	}
 	w.near = clientip.KeyOf(c.Addr, int(p.IPv6Prefix))
 	if p.IPv6Wide.Times > 0 && c.Addr.Is6() && !c.Addr.Is4In6() {

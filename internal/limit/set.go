@@ -143,7 +143,11 @@ func (p *policy) rules(limit uint32) rules { return rules{p.rule(limit), p.rule(
 // ofRange returns the limit of a wider IPv6 range in which all callers have
 // this limit.
 func (p *policy) ofRange(limit uint32) uint32 {
-	return uint32(min(uint64(limit)*uint64(max(1, p.IPv6Wide.Times)), table.MaxLimit))
+	most := uint64(table.MaxLimit)
+	if p.Shared {
+		most = table.MaxPortion
+	}
+	return uint32(min(uint64(limit)*uint64(max(1, p.IPv6Wide.Times)), most))
 }
 
 func (p *policy) rule(limit uint32) table.Rule {

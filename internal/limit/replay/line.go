@@ -29,6 +29,7 @@ func line(p *trackway.Policy) string {
 	add(p.Burst > 0, "burst: %d", p.Burst)
 	add(p.Mode != trackway.Enforce, "mode: %s", p.Mode)
 	add(p.Also, "also: true")
+	add(p.Shared, "shared: true")
 	add(p.Candidate > 0, "candidate: %d", p.Candidate)
 	add(p.NoLooserThan != "", "no_looser_than: %s", p.NoLooserThan)
 	add(p.AllowBelowFloor, "allow_below_floor: true")

@@ -62,6 +62,9 @@ func (r *Record) lacks(policies []trackway.Policy) (warnings []string) {
 	covered := r.To.Sub(r.From) - r.Missing()
 	var long []string
 	for _, p := range policies {
+		if p.Shared && p.Mode != trackway.Off {
+			warnings = append(warnings, p.Name+" is shared by the servers of a cluster, but the record has only the calls of one of them: callers that also use the others have called more often")
+		}
 		switch {
 		case p.Mode == trackway.Off:
 			warnings = append(warnings, p.Name+" is off and counts nothing")

@@ -17,6 +17,7 @@ const (
 	fixed kind = iota
 	sliding
 	gcra
+	portion
 )
 
 // Fixed returns the rule that allows a caller at most limit calls in a window
@@ -52,6 +53,9 @@ func newRule(k kind, limit uint32, windowMillis int64) Rule {
 	return Rule{kind: k, limit: uint64(limit), window: uint64(windowMillis)}
 }
 
+// Limit returns the limit.
+func (r *Rule) Limit() uint32 { return uint32(r.limit) }
+
 // grace returns how long a window matters after its end, in ms.
 func (r *Rule) grace() uint64 {
 	if r.kind == sliding {
@@ -63,6 +67,7 @@ func (r *Rule) grace() uint64 {
 // Result is the answer to one call.
 type Result struct {
 	Allowed   bool
+	Borrow    Need   // portion: whether to borrow calls now
 	Remaining uint32 // calls that would be admitted immediately after this one
 	// Wait is in milliseconds, at least 1. If nothing remains, it is the time
 	// until the next call is admitted. Otherwise it is the time until the
@@ -72,7 +77,10 @@ type Result struct {
 
 // step counts one call. A refused call only marks the state.
 func (r *Rule) step(c *Counter, now int64) Result {
-	if r.kind == gcra {
+	if r.kind >= gcra {
+		if r.kind == portion {
+			return r.stepPortion(c, now)
+		}
 		return r.stepGCRA(c, now)
 	}
 	left := c.left(now)
@@ -103,6 +111,11 @@ func (c *Counter) before() uint64 { return c.key & low }
 
 // first counts the first call of a caller.
 func (r *Rule) first(c *Counter, now int64) Result {
+	if r.kind == portion {
+		c.key &^= low
+		c.state = valid((millis(now) + r.window) & timeMask << lowBits)
+		return r.stepPortion(c, now)
+	}
 	if r.kind == gcra {
 		c.state = fine(now)
 		return r.stepGCRA(c, now)
@@ -210,7 +223,7 @@ func (r *Rule) refund(word uint64, at, now int64) uint64 {
 	switch {
 	case left-1 >= r.window || word&low == 0:
 		return word
-	case r.kind == fixed && word&low == 1:
+	case r.kind != sliding && word&low == 1:
 		// No call remains that the window could have begun with, so it is over.
 		// Its end lies far back, for callers with an earlier now, too.
 		return valid((word-1)&^(timeMask<<lowBits) | (millis(now)-maxAhead)&timeMask<<lowBits)

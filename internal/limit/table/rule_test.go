@@ -209,14 +209,14 @@ func TestChangedRule(t *testing.T) {
 			t.Errorf("at %d ms: got %+v, want %+v", at, got, want)
 		}
 	}
-	take(0, Fixed(30, 30e3), Result{true, 29, 30e3})
-	take(1, Fixed(30, 30e3), Result{true, 28, 29_999})
-	take(2, Fixed(2, 30e3), Result{false, 0, 29_998})
-	take(3, Fixed(50, 30e3), Result{true, 47, 29_997})
-	take(4, Fixed(50, 10e3), Result{true, 46, 29_996}) // shorter: this window continues
-	take(30e3, Fixed(50, 10e3), Result{true, 49, 10e3})
-	take(31e3, Fixed(50, 90e3), Result{true, 48, 9e3}) // longer: this one ends
-	take(40e3, Fixed(50, 90e3), Result{true, 49, 90e3})
+	take(0, Fixed(30, 30e3), Result{Allowed: true, Remaining: 29, Wait: 30e3})
+	take(1, Fixed(30, 30e3), Result{Allowed: true, Remaining: 28, Wait: 29_999})
+	take(2, Fixed(2, 30e3), Result{Allowed: false, Remaining: 0, Wait: 29_998})
+	take(3, Fixed(50, 30e3), Result{Allowed: true, Remaining: 47, Wait: 29_997})
+	take(4, Fixed(50, 10e3), Result{Allowed: true, Remaining: 46, Wait: 29_996}) // shorter: this window continues
+	take(30e3, Fixed(50, 10e3), Result{Allowed: true, Remaining: 49, Wait: 10e3})
+	take(31e3, Fixed(50, 90e3), Result{Allowed: true, Remaining: 48, Wait: 9e3}) // longer: this one ends
+	take(40e3, Fixed(50, 90e3), Result{Allowed: true, Remaining: 49, Wait: 90e3})
 }
 
 // A plain token bucket with a burst of its whole limit admits nearly twice the

@@ -33,7 +33,7 @@ func TestClusterDestinations(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	p := toFile(t, t.TempDir())
 	c := prepareCluster(t, 3)
-	c.more = "destinations:\n  - {name: copy, "+p.config+", batch: {rows: 100, every: 20ms}}\n"
+	c.more = "destinations:\n  - {name: copy, " + p.config + ", batch: {rows: 100, every: 20ms}}\n"
 	c.begin()
 	var l load
 	for range max(*clusterRounds, 3) {

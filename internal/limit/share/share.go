@@ -168,7 +168,7 @@ type round struct {
 	// The rest is guarded by the group's mutex.
 	open    []*peer       // that have not answered
 	changed chan struct{} // closed when calls are lent, or the round ends
-	last    uint64        // number of the latest answer with calls; 0: there was none
+	last    uint64        // number of the latest answer with calls; 0: no answer had any
 	failed  bool          // a server did not answer, so there may be more
 	ended   bool
 	expired bool // it has taken longer than a call waits; if all answers come later, they count

@@ -82,7 +82,7 @@ func (s *server) listenControl(ctx context.Context) (*listen.Listener, error) {
 	l.Handle(control.Handler(control.Config{
 		Ingest: s.ingest, Store: s.store, Name: s.store.Name(), Log: s.store, Projects: s.projects, Save: s.backup,
 		Flush: s.traffic.Flush, Logger: s.Log, Destinations: s.destinations,
-		Verify: s.verify, Suggest: s.suggest, Mirrors: s.mirrors, Cluster: s.cluster(),
+		Verify: s.verify, Suggest: s.suggest, Mirrors: s.mirrors, Cluster: s.cluster(), People: s.people(),
 	}))
 	return l, nil
 }

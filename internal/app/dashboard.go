@@ -17,11 +17,11 @@ func (s *server) newDashboard(projects []trackway.Project, callers *watch.Watch,
 		Eraser: eraser{s.store, s.live}, Rates: meter, Limits: s.limits, Watch: callers, History: s.history, Fleet: s.fleet,
 		Health:  func() dashboard.Health { return dashboard.HealthOf(s.ready(), s.store, dir) },
 		Version: s.Version, Logger: s.Log,
-		Destinations: s.destinations.List, Traffic: s.traffic, Floors: api.Floors(),
+		ChangeUsers: s.changeUsers, Destinations: s.destinations.List, Traffic: s.traffic, Floors: api.Floors(),
 	})
 }
 
 // factsOf returns what the pages need of a configuration.
 func factsOf(cfg *config.Config, projects []trackway.Project) dashboard.Facts {
-	return dashboard.Facts{Password: cfg.Password, Projects: projects, Overrides: cfg.Overrides}
+	return dashboard.Facts{Password: cfg.Password, Users: cfg.Users, Projects: projects, Overrides: cfg.Overrides}
 }

@@ -31,6 +31,7 @@ var trackway = Rules{
 		"internal/httpcache":   0,
 		"internal/iso8601":     0,
 		"internal/manual":      0,
+		"internal/people":      0,
 		"internal/piecewise":   0,
 		"internal/allocs":      0,
 		"internal/prereq":      0,
@@ -164,6 +165,7 @@ var trackway = Rules{
 
 		"cmd/trackway":            7,
 		"cmd/trackway/cluster":    6,
+		"cmd/trackway/user":       6,
 		"cmd/trackway/configfile": 5,
 
 		"internal/archtest": 7,
@@ -195,7 +197,8 @@ var trackway = Rules{
 		"github.com/rogpeppe/go-internal":               {Tests},
 		"go.uber.org/goleak":                            {Tests},
 		"google.golang.org/protobuf/encoding/protowire": {"internal/format/otlp", Tests},
-		"golang.org/x/crypto":                           {"internal/store"},
+		"golang.org/x/crypto":                           {"internal/people", "internal/store"},
+		"golang.org/x/term":                             {"cmd/trackway/user"},
 		"golang.org/x/sync":                             {"internal/app", "internal/upkeep", Tests},
 		"golang.org/x/sys":                              {"internal/durable", "internal/store"},
 		"pgregory.net/rapid":                            {Tests},

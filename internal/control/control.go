@@ -30,8 +30,8 @@ type Ingest interface {
 	Accept(p *trackway.Project, at trackway.Micros, cmds []trackway.Command, results []trackway.Result) error
 }
 
-// Config holds what the handler needs. All fields are required except the name
-// and the cluster.
+// Config holds what the handler needs. All fields are required except the name,
+// the cluster and the people.
 type Config struct {
 	Ingest   Ingest
 	Store    query.Store
@@ -48,6 +48,7 @@ type Config struct {
 	Mirrors      func(ctx context.Context) ([]Mirrored, error)
 
 	Cluster members.Cluster // nil: the server stands alone
+	People  People          // nil: nobody can sign in here
 }
 
 // Handler returns the routes of the control socket. ?project= takes the name or
@@ -88,6 +89,7 @@ func Handler(c Config) http.Handler {
 	mux, received := http.NewServeMux(), new(receipts)
 	routes := destinationRoutes()
 	maps.Copy(routes, clusterRoutes())
+	maps.Copy(routes, userRoutes())
 	maps.Copy(routes, map[string]func(*call) error{
 		"POST /import": (*call).importing,
 		"POST /backup": (*call).backup,

@@ -2,9 +2,16 @@ package dashboard
 
 import "trackway/internal/destination/listing"
 
-// destinations answers with the state of all destinations.
+// destinations answers with the state of all destinations. What a destination
+// says about an error may contain a value that it has refused.
 func (q *request) destinations() error {
 	body := destinationsBody{secondsOf(q.now), listing.Of(q.Destinations())}
+	if !q.seesPersonal(nil) {
+		for i := range body.Destinations {
+			row := &body.Destinations[i]
+			row.Error, row.LastError = "", ""
+		}
+	}
 	steady := body
 	steady.Now = 0
 	return q.versioned(steady, body)

@@ -31,11 +31,14 @@ type refusalSeries struct {
 	Series map[string]rates.Counts `json:"series"`
 }
 
-// limits answers with the limits in force, their use, their callers, and their
-// changes.
+// limits answers with the limits in force, their use, their callers (whose
+// addresses are personal data), and their changes.
 func (q *request) limits() error {
-	_, callers := q.Watch.Top(q.now, "", false, mostCallers)
-	_, refused := q.Watch.Top(q.now, "", true, mostCallers)
+	callers, refused := []watch.Caller{}, []watch.Caller{}
+	if q.seesPersonal(nil) {
+		_, callers = q.Watch.Top(q.now, "", false, mostCallers)
+		_, refused = q.Watch.Top(q.now, "", true, mostCallers)
+	}
 	changes := q.History.Changes()
 	body := limitsBody{secondsOf(q.now), q.policies(), q.refusals(), callers, refused, changes[:min(len(changes), mostChanges)]}
 	steady := body

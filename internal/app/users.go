@@ -18,7 +18,7 @@ func (s *server) changeUsers(_ context.Context, change func(people.List) (people
 		cfg, err := s.Change(func(k *config.Keys) error { return k.ChangeUsers(change) })
 		if wrong, ok := errors.AsType[config.InvalidError](err); ok {
 			s.Log.Warn("a change of users was refused: the configuration would be wrong", "err", wrong)
-			return nil, &trackway.Error{Code: trackway.Conflict, Field: "users", Msg: "The configuration would be wrong after this change, or is " +
+			return nil, &trackway.Error{Code: trackway.Forbidden, Field: "users", Msg: "The configuration would be wrong after this change, or is " +
 				"already. With dashboard.users_only, one admin has to stay. The server's log has more."}
 		}
 		return cfg, err

@@ -41,7 +41,7 @@ func CheckPassword(name, password string) error {
 	case n < leastPassword || n > mostPassword:
 		return refuse("password", fmt.Sprintf("%d to %d characters", leastPassword, mostPassword))
 	case strings.EqualFold(password, name), different(password) < leastDifferent:
-		return &trackway.Error{Code: trackway.Conflict, Field: "password", Msg: fmt.Sprintf(
+		return &trackway.Error{Code: trackway.Forbidden, Field: "password", Msg: fmt.Sprintf(
 			"This password is too easy to guess: use at least %d different characters, and not the name.", leastDifferent)}
 	}
 	return nil

@@ -154,9 +154,9 @@ func (l List) HasAdmin() bool {
 func (l List) Add(u User) (List, error) {
 	switch {
 	case l.index(u.Name) >= 0:
-		return nil, &trackway.Error{Code: trackway.Conflict, Field: "name", Msg: "There is a user " + u.Name + " already."}
+		return nil, &trackway.Error{Code: trackway.Forbidden, Field: "name", Msg: "There is a user " + u.Name + " already."}
 	case len(l) >= MostUsers:
-		return nil, &trackway.Error{Code: trackway.Conflict, Field: "name", Msg: fmt.Sprintf("There are %d users, the maximum.", MostUsers)}
+		return nil, &trackway.Error{Code: trackway.Forbidden, Field: "name", Msg: fmt.Sprintf("There are %d users, the maximum.", MostUsers)}
 	}
 	if err := CheckName(u.Name); err != nil {
 		return nil, err

@@ -159,7 +159,7 @@ func TestList(t *testing.T) {
 		return known.Code
 	}
 	same := func(u User) (User, error) { return u, nil }
-	if code(l.Add(l[0])) != trackway.Conflict || code(l.Remove("eve")) != trackway.NotFound || code(l.Change("eve", same)) != trackway.NotFound {
+	if code(l.Add(l[0])) != trackway.Forbidden || code(l.Remove("eve")) != trackway.NotFound || code(l.Change("eve", same)) != trackway.NotFound {
 		t.Error("a wrong name is accepted")
 	}
 	next, err := l.Change("ada", func(u User) (User, error) { return u.WithRoles([]string{"viewer"}) })
@@ -167,7 +167,7 @@ func TestList(t *testing.T) {
 		t.Error("a change changes the list that it is made from", next, l, err)
 	}
 	full := make(List, MostUsers)
-	if code(full.Add(userOf(t, "ada", "admin"))) != trackway.Conflict {
+	if code(full.Add(userOf(t, "ada", "admin"))) != trackway.Forbidden {
 		t.Error("there is no end to users")
 	}
 }

@@ -21,8 +21,8 @@ type Dashboard interface {
 }
 
 // DashboardHandler answers a request, or returns an error. The caller may see
-// only a *[trackway.Error]. from is the caller's address. DashboardHandler calls
-// giveBack before it answers a call that is to cost nothing.
+// only a *[trackway.Error]. DashboardHandler gets the caller's address, and
+// calls giveBack before it answers a call that is to cost nothing.
 type DashboardHandler = func(w http.ResponseWriter, r *http.Request, from netip.Addr, giveBack func()) error
 
 var errNoBody = &trackway.Error{Code: trackway.Invalid, Msg: "This route takes no body."}

@@ -31,11 +31,14 @@ type Setup struct {
 	Config  *config.Config
 	Version string // of the program
 	Log     *slog.Logger
-	Level   *slog.LevelVar                                         // the level of Log
-	Load    func() (*config.Config, error)                         // reads and fully checks the configuration again
-	Change  func(func(*config.Keys) error) (*config.Config, error) // changes the managed file, and returns what it reads afterwards
-	Hangup  <-chan os.Signal                                       // each signal asks for a reload
-	Ready   func(public, ops net.Addr)                             // called once, when both listeners accept connections
+	Level   *slog.LevelVar                 // the level of Log
+	Load    func() (*config.Config, error) // reads and fully checks the configuration again
+	Hangup  <-chan os.Signal               // each signal asks for a reload
+	Ready   func(public, ops net.Addr)     // called once, when both listeners accept connections
+
+	// Change changes the managed file, and returns the configuration that is
+	// there afterwards.
+	Change func(change func(*config.Keys) error) (*config.Config, error)
 
 	Processors int // that the process may use; 0: as many as may run Go code
 }

@@ -6,8 +6,6 @@ import (
 
 	"trackway"
 	"trackway/internal/config"
-	"trackway/internal/control"
-	"trackway/internal/dashboard"
 	"trackway/internal/people"
 )
 
@@ -40,20 +38,5 @@ func (s *server) useUsers(read func() (*config.Config, error)) error {
 	return nil
 }
 
-// visitors implements [control.People].
-type visitors struct {
-	*dashboard.Server
-
-	app *server
-}
-
-// ReloadUsers implements [control.People].
-func (v visitors) ReloadUsers() error { return v.app.useUsers(v.app.Load) }
-
-// people returns the people who may sign in, or nil if there are no pages.
-func (s *server) people() control.People {
-	if s.dashboard == nil {
-		return nil
-	}
-	return visitors{s.dashboard, s}
-}
+// reloadUsers reads the users again.
+func (s *server) reloadUsers() error { return s.useUsers(s.Load) }

@@ -10,6 +10,7 @@ func (d *doc) password() (sum [sha256.Size]byte) {
 	switch n := f.given(d); {
 	case n == 1 && s.UsersOnly:
 		d.sumOf(f) // for its mistakes
+		d.warn(&s.UsersOnly, "makes the password here have no effect: you may remove it")
 	case n == 1:
 		return d.sumOf(f)
 	case n > 1 || d.given(s) && !d.given(&s.UsersOnly):

@@ -18,6 +18,7 @@ import (
 	"trackway"
 	"trackway/internal/control/members"
 	"trackway/internal/format/tracking"
+	"trackway/internal/people"
 	"trackway/internal/query"
 )
 
@@ -31,7 +32,7 @@ type Ingest interface {
 }
 
 // Config holds what the handler needs. All fields are required except the name,
-// the cluster and the people.
+// the cluster, and those for users.
 type Config struct {
 	Ingest   Ingest
 	Store    query.Store
@@ -48,7 +49,15 @@ type Config struct {
 	Mirrors      func(ctx context.Context) ([]Mirrored, error)
 
 	Cluster members.Cluster // nil: the server stands alone
-	People  People          // nil: nobody can sign in here
+
+	// The users of the server's pages; nil if no server runs here. ReloadUsers
+	// puts those in force that the managed file has now, and ends the sessions
+	// of those that have changed. SignOut ends all sessions of a user, and
+	// returns how many there were.
+
+	ReloadUsers func() error
+	Sessions    func() []people.Session
+	SignOut     func(user string) int
 }
 
 // Handler returns the routes of the control socket. ?project= takes the name or

@@ -3,9 +3,10 @@
 // answer has a version that is cheap to compute. People sign in as a user with
 // roles (internal/people), or with the one password of the configuration. The
 // table of routes says which role each of them needs; access.go says what a
-// user sees of an answer. The steps of the public listener (internal/api) come first: they find the
-// address, count the call, and write the errors. The package decides nothing
-// about customers: it reads and erases through the same interfaces as the API.
+// user sees of an answer. The steps of the public listener (internal/api) come
+// first: they find the address, count the call, and write the errors. The
+// package decides nothing about customers: it reads and erases through the same
+// interfaces as the API.
 package dashboard
 
 import (
@@ -87,7 +88,7 @@ type Server struct {
 // decide by it: a handler gets no project but from the latter, or from
 // [request.projects].
 type route struct {
-	needs people.Role // in the project that the request names, or in any if it names none; Nobody: no session is required
+	needs people.Role // in the project of the request, or in any if it names none; Nobody: no session is required
 	whole bool        // the role has to be one for all projects: the answer is about the server
 	do    func(*request) error
 }
@@ -208,8 +209,8 @@ func (f *facts) closed() bool { return f.Password == ([32]byte{}) && len(f.Users
 // Handler returns the handler of a route, such as "GET /grid/start", or nil if
 // there is no such route. If the handler returns an error, it has not sent an
 // answer. An error other than a *[trackway.Error] is the server's fault. The
-// handler gets the caller's address, which is invalid if it is unknown. It calls
-// giveBack before it answers with a 304 that took no computing.
+// handler gets the caller's address, which is invalid if it is unknown, and
+// calls giveBack before it answers with a 304 that took no computing.
 func (s *Server) Handler(route string) func(w http.ResponseWriter, r *http.Request, from netip.Addr, giveBack func()) error {
 	rt, ok := s.routes[route]
 	if !ok {

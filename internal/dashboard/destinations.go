@@ -2,8 +2,8 @@ package dashboard
 
 import "trackway/internal/destination/listing"
 
-// destinations answers with the state of all destinations. What a destination
-// says about an error may contain a value that it has refused.
+// destinations answers with the state of all destinations. The text of an error
+// may contain a value that a destination has refused.
 func (q *request) destinations() error {
 	body := destinationsBody{secondsOf(q.now), listing.Of(q.Destinations())}
 	if !q.seesPersonal(nil) {

@@ -50,7 +50,7 @@ var actors = []struct {
 	{"mixed", []string{"viewer:" + token, "operator:" + otherToken}},
 }
 
-// What an actor gets.
+// The outcomes for an actor.
 const (
 	signIn  = "sign in" // 401
 	mayNot  = "may not" // 403
@@ -60,7 +60,6 @@ const (
 )
 
 // matrix says who may do what. The outcomes are in the order of the actors.
-// Where it says so, the answer contains what names a customer.
 var matrix = map[string]struct {
 	path, body string // instead of the route's
 	names      bool   // the whole answer names customers or callers
@@ -127,8 +126,8 @@ var matrix = map[string]struct {
 	"DELETE /grid/users": {path: "/grid/users?name=victim", who: []string{signIn, mayNot, mayNot, mayNot, allowed, mayNot, mayNot, mayNot, mayNot}},
 }
 
-// peopled is a fixture with two projects, users, and data that names somebody in
-// every answer that can.
+// peopled is a fixture with two projects, users, and data that names somebody
+// in every answer that can.
 func peopled(t *testing.T) *fixture {
 	t.Helper()
 	f := newFixture(t)

@@ -27,8 +27,8 @@ const (
 	sumLen  = 32
 )
 
-// The length of a password in characters. A hash that is slow to compute protects a
-// shorter text than the SHA-256 of the one password does.
+// The length of a password in characters. A hash that is slow to compute
+// protects a shorter text than the SHA-256 of the one password does.
 const (
 	leastPassword  = 10
 	mostPassword   = 256

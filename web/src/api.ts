@@ -9,7 +9,7 @@ export type Ids = { [name: string]: string | string[] };
 
 export type Properties = { [name: string]: Json };
 
-/** What a user may do, the least first. */
+/** The roles of users, the least first. */
 export const roles = ["viewer", "analyst", "operator", "admin"] as const;
 export type Role = (typeof roles)[number];
 

@@ -102,7 +102,7 @@ func (c *listCommand) Run(t Tools) error {
 	if err != nil {
 		return err
 	}
-	var open control.Sessions
+	var open struct{ Sessions []struct{ User string } }
 	err = c.ask(ctx, t, http.MethodGet, "/users/sessions", nil, &open)
 	alone := errors.Is(err, control.ErrNobody)
 	if err != nil && !alone {
@@ -270,7 +270,7 @@ func (c *signOutCommand) Run(t Tools) error {
 	if _, err := cfg.Users.Remove(name); err != nil {
 		return err
 	}
-	var done control.Ended
+	var done struct{ Ended int }
 	err = c.ask(ctx, t, http.MethodPost, "/users/sign-out", url.Values{"name": {name}}, &done)
 	switch {
 	case errors.Is(err, control.ErrNobody):

@@ -247,7 +247,7 @@ function RoleFields({ chosen, choose }: { chosen: { [token: string]: Role | "" }
     <div key={token} class="role">
       <label for={`role-${token}`}>{label}</label>
       <select id={`role-${token}`} value={chosen[token] ?? ""} onChange={(event) => choose({ ...chosen, [token]: event.currentTarget.value as Role | "" })}>
-        <option value="">{token === "" ? "no role" : "as for all projects"}</option>
+        <option value="">{token !== "" && chosen[""] ? "as for all projects" : "no role"}</option>
         {offered.map((role) => (
           <option key={role} value={role}>
             {role}

@@ -32,8 +32,7 @@ func (c *Config) ManagedPath() string { return filepath.Join(c.DataDir, ManagedF
 const managedVersion = 1
 
 const managedHead = `# This file belongs to Trackway, which replaces it as a whole: change keys by
-# "trackway key" and users by "trackway user", not here. It has only digests of
-# secrets and passwords.
+# "trackway key" and users by "trackway user". It has only digests of secrets.
 `
 
 // managed is the managed file.

@@ -10,7 +10,7 @@ import (
 	"trackway/internal/people"
 )
 
-// install writes both files of an installation with users.
+// installUsers writes both files of an installation with users.
 func installUsers(t *testing.T, operators, users string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "t.yaml")
@@ -35,7 +35,7 @@ func TestUserProblems(t *testing.T) {
 	for name, c := range map[string]struct{ operators, users, want string }{
 		"right":            {"", admin, ""},
 		"users only":       {only, admin, ""},
-		"nobody":           {only, "", "t.yaml:2:25: dashboard.users_only true: must not be true while no user is an admin: make one first, by trackway user add NAME --role admin"},
+		"nobody":           {only, "", "t.yaml:2:25: dashboard.users_only true: must not be true while no user is an admin: make one first"},
 		"no admin":         {only, strings.Replace(admin, "admin", "operator", 1), "must not be true while no user is an admin"},
 		"no such role":     {"", strings.Replace(admin, "admin", "king", 1), "managed.yaml:4:5: users[0]: is no user: Field 'roles': expected viewer, analyst, operator or admin"},
 		"no role":          {"", strings.Replace(admin, "[admin]", "[]", 1), "users[0]: is no user: Field 'roles': expected 1 to 100 roles"},

@@ -13,7 +13,7 @@ type managedUser struct {
 func (d *doc) users() (list people.List) {
 	for i := range d.managed.Users {
 		m := &d.managed.Users[i]
-		u, err := people.User{Name: m.Name, Password: string(m.Password)}.WithRoles(m.Roles)
+		u, err := people.NewUser(m.Name, string(m.Password), m.Roles)
 		if err == nil {
 			list, err = list.Add(u)
 		}

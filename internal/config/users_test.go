@@ -45,7 +45,7 @@ func TestUserProblems(t *testing.T) {
 		"no password":      {"", "  - {name: ada, roles: [admin]}\n", "must be what trackway user password writes"},
 		"weak parameters":  {"", strings.Replace(admin, "m=19456", "m=8", 1), "must be what trackway user password writes"},
 		"password and users only": {
-			"dashboard: {users_only: true, password: \"" + strong + "\"}\n", admin, "warning: t.yaml:", // of a password without effect
+			"dashboard: {users_only: true, password: \"" + strong + "\"}\n", admin, "makes the password here have no effect",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -72,7 +72,7 @@ func TestChangeUsers(t *testing.T) {
 	change := func(do func(people.List) (people.List, error)) (*Config, error) {
 		return ChangeKeys(path, Flags{}, func(k *Keys) error { return k.ChangeUsers(do) })
 	}
-	ada, err := people.User{Name: "ada", Password: people.Hash("a good password")}.WithRoles([]string{"admin", "viewer:" + demoToken})
+	ada, err := people.NewUser("ada", people.Hash("a good password"), []string{"admin", "viewer:" + demoToken})
 	if err != nil {
 		t.Fatal(err)
 	}

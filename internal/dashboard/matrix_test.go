@@ -3,7 +3,6 @@ package dashboard
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -138,7 +137,7 @@ func peopled(t *testing.T) *fixture {
 	}
 	facts.Users = people.List{{Name: "victim", Password: aHash(), All: people.Viewer}}
 	for _, a := range actors[1:] {
-		u, err := people.User{Name: a.name, Password: aHash()}.WithRoles(a.roles)
+		u, err := people.NewUser(a.name, aHash(), a.roles)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -317,10 +316,11 @@ func TestMatrixInDocs(t *testing.T) {
 	}
 	words := map[string]string{signIn: "–", mayNot: "–", allowed: "yes", partly: "in part"}
 	for route, row := range matrix {
-		line := fmt.Sprintf("| `%s` |", route)
+		cells := []string{"| `" + route + "`"}
 		for _, outcome := range row.who[:5] {
-			line += " " + words[outcome] + " |"
+			cells = append(cells, words[outcome])
 		}
+		line := strings.Join(cells, " | ") + " |"
 		if !strings.Contains(string(text), line) {
 			t.Errorf("docs/people.md lacks the line\n%s", line)
 		}

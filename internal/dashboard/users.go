@@ -33,19 +33,31 @@ func (q *request) listUsers() error {
 	}{rows, q.facts.Password == [32]byte{}})
 }
 
-// change is what an admin sends about a user.
+// change is a change of a user, as an admin sends it.
 type change struct {
-	Name     string   `json:"name"`
-	Roles    []string `json:"roles"`
-	Password *string  `json:"password"`
+	name     string
+	roles    []string // nil: they stay as they are
+	password *string  // nil: it stays as it is
 }
 
 // read reads a change. Its roles may only name projects that are configured.
 func (q *request) read() (c change, err error) {
-	if err := json.NewDecoder(q.r.Body).Decode(&c); err != nil || people.CheckName(c.Name) != nil {
+	var sent struct {
+		Name     string          `json:"name"`
+		Roles    json.RawMessage `json:"roles"` // raw, to distinguish null from nothing
+		Password json.RawMessage `json:"password"`
+	}
+	if err := json.NewDecoder(q.r.Body).Decode(&sent); err != nil || people.CheckName(sent.Name) != nil {
 		return c, ask.Invalid("name", "the name of a user in a JSON object: small letters, digits, and - _ . @ +")
 	}
-	for _, role := range c.Roles {
+	c.name = sent.Name
+	if sent.Roles != nil && (json.Unmarshal(sent.Roles, &c.roles) != nil || c.roles == nil) {
+		return c, ask.Invalid("roles", "a list of texts")
+	}
+	if sent.Password != nil && (json.Unmarshal(sent.Password, &c.password) != nil || c.password == nil) {
+		return c, ask.Invalid("password", "a string")
+	}
+	for _, role := range c.roles {
 		if _, token, in := strings.Cut(role, ":"); in && q.facts.byToken[token] == nil {
 			return c, &trackway.Error{Code: trackway.NotFound, Field: "roles", Msg: "There is no such project."}
 		}
@@ -59,14 +71,14 @@ func (q *request) addUser() error {
 	if err != nil {
 		return err
 	}
-	if c.Password == nil {
+	if c.password == nil {
 		return ask.Invalid("password", "a string")
 	}
-	user, err := people.User{Name: c.Name}.WithRoles(c.Roles)
+	user, err := people.NewUser(c.name, "", c.roles)
 	if err != nil {
 		return err
 	}
-	if user.Password, err = q.hashed(c.Name, *c.Password); err != nil {
+	if user.Password, err = q.hashed(c.name, *c.password); err != nil {
 		return err
 	}
 	return q.changed(func(users people.List) (people.List, error) { return users.Add(user) })
@@ -78,25 +90,25 @@ func (q *request) changeUser() error {
 	if err != nil {
 		return err
 	}
-	if q.facts.Users.Find(c.Name) == nil {
-		_, err := q.facts.Users.Remove(c.Name)
+	if q.facts.Users.Find(c.name) == nil {
+		_, err := q.facts.Users.Remove(c.name)
 		return err
 	}
 	hash := ""
-	if c.Password != nil {
-		if hash, err = q.hashed(c.Name, *c.Password); err != nil {
+	if c.password != nil {
+		if hash, err = q.hashed(c.name, *c.password); err != nil {
 			return err
 		}
 	}
 	return q.changed(func(users people.List) (people.List, error) {
-		return users.Change(c.Name, func(u people.User) (people.User, error) {
+		return users.Change(c.name, func(u people.User) (people.User, error) {
 			if hash != "" {
 				u.Password = hash
 			}
-			if c.Roles == nil {
+			if c.roles == nil {
 				return u, nil
 			}
-			return u.WithRoles(c.Roles)
+			return u.WithRoles(c.roles)
 		})
 	})
 }

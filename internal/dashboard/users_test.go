@@ -62,15 +62,19 @@ func TestSessionsEnd(t *testing.T) {
 	const drop = "?name=viewer"
 	for what, do := range map[string]func(*testing.T, *fixture) *httptest.ResponseRecorder{
 		"roles": func(t *testing.T, f *fixture) *httptest.ResponseRecorder {
+			t.Helper()
 			return f.send(t, http.MethodPut, "/grid/users", `{"name":"viewer","roles":["analyst"]}`)
 		},
 		"password": func(t *testing.T, f *fixture) *httptest.ResponseRecorder {
+			t.Helper()
 			return f.send(t, http.MethodPut, "/grid/users", `{"name":"viewer","password":"another password"}`)
 		},
 		"removal": func(t *testing.T, f *fixture) *httptest.ResponseRecorder {
+			t.Helper()
 			return f.send(t, http.MethodDelete, "/grid/users"+drop, "")
 		},
 		"an admin": func(t *testing.T, f *fixture) *httptest.ResponseRecorder {
+			t.Helper()
 			var list struct{ Sessions []struct{ ID, User string } }
 			if err := json.Unmarshal(f.send(t, http.MethodGet, "/grid/sessions", "").Body.Bytes(), &list); err != nil {
 				t.Fatal(err)
@@ -84,9 +88,11 @@ func TestSessionsEnd(t *testing.T) {
 			return w
 		},
 		"an admin, by name": func(t *testing.T, f *fixture) *httptest.ResponseRecorder {
+			t.Helper()
 			return f.send(t, http.MethodDelete, "/grid/sessions?user=viewer", "")
 		},
 		"the configuration": func(t *testing.T, f *fixture) *httptest.ResponseRecorder {
+			t.Helper()
 			facts := f.facts.Load().Facts
 			facts.Users, _ = facts.Users.Remove("viewer")
 			f.Reload(facts)
@@ -141,6 +147,8 @@ func TestUsers(t *testing.T) {
 		`{"name":"b","password":"countess of lovelace","roles":["king"]}`:                "Field 'roles': expected viewer, analyst, operator or admin, or one of the first three in a project, as in analyst:TOKEN.",
 		`{"name":"b","password":"countess of lovelace","roles":["admin:` + token + `"]}`: "Field 'roles': expected admin without a project: an admin manages the users of all of them.",
 		`{"name":"b","password":"countess of lovelace","roles":["viewer:x"]}`:            "There is no such project.",
+		`{"name":"b","password":"countess of lovelace","roles":null}`:                    "Field 'roles': expected a list of texts.",
+		`{"name":"b","password":null,"roles":["viewer"]}`:                                "Field 'password': expected a string.",
 		`{"name":"b","password":"countess of lovelace","roles":[]}`:                      "Field 'roles': expected 1 to 100 roles.",
 	} {
 		wantError(t, add(body), want)

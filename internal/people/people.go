@@ -82,20 +82,30 @@ func (u *User) Stamp() string {
 	return u.Name + "\n" + u.Password + "\n" + strings.Join(u.Roles(), "\n")
 }
 
-// WithRoles returns the user with the roles that a list of texts names. The
-// greatest of several for the same projects counts.
-func (u User) WithRoles(roles []string) (User, error) {
-	u.All, u.In = Nobody, make(map[string]Role)
+// NewUser returns a user with the roles that a list of texts names.
+func NewUser(name, password string, roles []string) (User, error) {
+	return (&User{Name: name, Password: password}).WithRoles(roles)
+}
+
+// WithRoles returns a copy of the user with the roles that a list of texts
+// names. The greatest of several for the same projects counts.
+func (u *User) WithRoles(roles []string) (User, error) {
+	next := User{Name: u.Name, Password: u.Password, In: make(map[string]Role)}
+	err := next.give(roles)
+	return next, err
+}
+
+func (u *User) give(roles []string) error {
 	for _, text := range roles {
 		word, token, in := strings.Cut(text, ":")
 		role := Role(word)
 		switch {
 		case !slices.Contains(Roles(), role):
-			return u, refuse("roles", "viewer, analyst, operator or admin, or one of the first three in a project, as in analyst:TOKEN")
+			return refuse("roles", "viewer, analyst, operator or admin, or one of the first three in a project, as in analyst:TOKEN")
 		case in && role == Admin:
-			return u, refuse("roles", "admin without a project: an admin manages the users of all of them")
+			return refuse("roles", "admin without a project: an admin manages the users of all of them")
 		case in && token == "":
-			return u, refuse("roles", "the token of a project after the colon")
+			return refuse("roles", "the token of a project after the colon")
 		case in:
 			u.In[token] = greater(u.In[token], role)
 		default:
@@ -103,9 +113,9 @@ func (u User) WithRoles(roles []string) (User, error) {
 		}
 	}
 	if len(roles) == 0 || len(roles) > mostRoles {
-		return u, refuse("roles", fmt.Sprintf("1 to %d roles", mostRoles))
+		return refuse("roles", fmt.Sprintf("1 to %d roles", mostRoles))
 	}
-	return u, nil
+	return nil
 }
 
 // most bounds the users, their roles and the length of their names.

@@ -15,7 +15,7 @@ import (
 
 func userOf(t *testing.T, name string, roles ...string) User {
 	t.Helper()
-	u, err := User{Name: name}.WithRoles(roles)
+	u, err := NewUser(name, "", roles)
 	if err != nil {
 		t.Fatal(err)
 	}

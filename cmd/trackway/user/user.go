@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/term"
@@ -120,7 +121,7 @@ func (c *listCommand) Run(t Tools) error {
 					n++
 				}
 			}
-			sessions = fmt.Sprint(n)
+			sessions = strconv.Itoa(n)
 		}
 		columns.Row(u.Name, strings.Join(shown(cfg, u), " "), sessions)
 	}
@@ -180,7 +181,7 @@ func (c *addCommand) Run(t Tools) error {
 	if err != nil {
 		return err
 	}
-	user, err := people.User{Name: strings.ToLower(c.Name)}.WithRoles(list)
+	user, err := people.NewUser(strings.ToLower(c.Name), "", list)
 	if err == nil {
 		_, err = cfg.Users.Add(user) // so that a wrong name costs nobody a password
 	}

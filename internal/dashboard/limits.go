@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"slices"
 	"time"
 
 	"trackway/internal/limit"
@@ -31,15 +32,17 @@ type refusalSeries struct {
 	Series map[string]rates.Counts `json:"series"`
 }
 
-// limits answers with the limits in force, their use, their callers (whose
-// addresses are personal data), and their changes.
+// limits answers with the limits in force, their use, their callers, and their
+// changes. The addresses of callers are personal data, also in overrides.
 func (q *request) limits() error {
 	callers, refused := []watch.Caller{}, []watch.Caller{}
-	if q.seesPersonal(nil) {
+	changes := q.History.Changes()
+	if !q.seesPersonal(nil) {
+		changes = slices.DeleteFunc(slices.Clone(changes), func(c history.Change) bool { return c.What != history.OfPolicy })
+	} else {
 		_, callers = q.Watch.Top(q.now, "", false, mostCallers)
 		_, refused = q.Watch.Top(q.now, "", true, mostCallers)
 	}
-	changes := q.History.Changes()
 	body := limitsBody{secondsOf(q.now), q.policies(), q.refusals(), callers, refused, changes[:min(len(changes), mostChanges)]}
 	steady := body
 	steady.Now = 0

@@ -19,6 +19,7 @@ import (
 	"trackway"
 	"trackway/internal/api"
 	"trackway/internal/destination"
+	"trackway/internal/limit/history"
 	"trackway/internal/limit/watch"
 	"trackway/internal/live"
 	"trackway/internal/people"
@@ -154,6 +155,10 @@ func peopled(t *testing.T) *fixture {
 	f.Live.Reject(&live.Rejection{Received: 8, Reason: "No such project.", Address: netip.MustParseAddr("203.0.113.77")})
 	for _, refused := range []bool{false, true} {
 		f.Watch.Note(&watch.Call{At: time.Now(), Policies: []string{"grid"}, Addr: netip.MustParseAddr("203.0.113.77"), Refused: refused, Weight: 1})
+	}
+	override := trackway.Override{Policy: "grid", Address: netip.MustParsePrefix("203.0.113.77/32"), Limit: 1}
+	if err := f.History.Record(time.Now(), f.Limits.Set().Policies(), []trackway.Override{override}, history.Access{}); err != nil {
+		t.Fatal(err)
 	}
 	wantOK(t, f.signedIn().send(t, http.MethodPost, "/grid/record", `{"record":true}`))
 	f.come(t, "203.0.113.77", 3)

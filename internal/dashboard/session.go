@@ -94,15 +94,22 @@ func (q *request) ways() error {
 // signIn begins a session. The rate limits bound how often a client can try.
 func (q *request) signIn() error {
 	var sent struct {
-		Name     string  `json:"name"`
-		Password *string `json:"password"`
-		New      *string `json:"new_password"`
+		Name     json.RawMessage `json:"name"` // raw, to distinguish null from nothing
+		Password *string         `json:"password"`
+		New      json.RawMessage `json:"new_password"`
 	}
 	if err := json.NewDecoder(q.r.Body).Decode(&sent); err != nil || sent.Password == nil {
 		return ask.Invalid("password", "a string in a JSON object")
 	}
-	if sent.Name != "" {
-		return q.signInUser(sent.Name, *sent.Password, sent.New)
+	name, goodName := optionalText(sent.Name)
+	next, goodNext := optionalText(sent.New)
+	switch {
+	case !goodName:
+		return ask.Invalid("name", "a string")
+	case !goodNext:
+		return ask.Invalid("new_password", "a string")
+	case name != nil && *name != "":
+		return q.signInUser(*name, *sent.Password, next)
 	}
 	if q.facts.Password == ([sha256.Size]byte{}) {
 		if q.facts.closed() {
@@ -116,6 +123,16 @@ func (q *request) signIn() error {
 	}
 	expires := q.now.Add(sessionTime).Truncate(time.Second)
 	return q.signedIn(q.facts.sign(expires), expires)
+}
+
+// optionalText returns a text in JSON, or nil if there is nothing. It is not ok
+// if there is something else, such as null.
+func optionalText(raw json.RawMessage) (text *string, ok bool) {
+	if raw == nil {
+		return nil, true
+	}
+	err := json.Unmarshal(raw, &text)
+	return text, err == nil && text != nil
 }
 
 // signInUser begins the session of a user, who may choose a new password at the

@@ -54,7 +54,8 @@ func (q *request) read() (c change, err error) {
 	if sent.Roles != nil && (json.Unmarshal(sent.Roles, &c.roles) != nil || c.roles == nil) {
 		return c, ask.Invalid("roles", "a list of texts")
 	}
-	if sent.Password != nil && (json.Unmarshal(sent.Password, &c.password) != nil || c.password == nil) {
+	var ok bool
+	if c.password, ok = optionalText(sent.Password); !ok {
 		return c, ask.Invalid("password", "a string")
 	}
 	for _, role := range c.roles {

@@ -32,6 +32,13 @@ func TestUserSignsIn(t *testing.T) {
 	} {
 		wantError(t, f.send(t, http.MethodPost, "/grid/session", body), "Wrong name or password.")
 	}
+	for body, want := range map[string]string{
+		`{"name":null,"password":"` + password + `"}`:                                   "Field 'name': expected a string.",
+		`{"name":"viewer","password":"` + goodPassword + `","new_password":null}`:       "Field 'new_password': expected a string.",
+		`{"name":"viewer","password":"` + goodPassword + `","new_password":["secret"]}`: "Field 'new_password': expected a string.",
+	} {
+		wantError(t, f.send(t, http.MethodPost, "/grid/session", body), want)
+	}
 	f.cookie = f.enter(t, "Viewer", goodPassword) // in any case
 	wantOK(t, f.send(t, http.MethodGet, "/grid/start", ""), `"user":{"name":"viewer","role":"viewer"}`, `"role":"viewer"}`, `"public_key":null`)
 	wantOK(t, f.send(t, http.MethodGet, "/grid/sessions", ""), `"user":"viewer"`, `"address":"203.0.113.9","own":true}`)

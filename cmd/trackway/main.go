@@ -14,6 +14,7 @@ import (
 
 	"trackway/cmd/trackway/cluster"
 	"trackway/cmd/trackway/configfile"
+	"trackway/cmd/trackway/user"
 	"trackway/internal/config"
 	"trackway/internal/terminal"
 )
@@ -32,6 +33,7 @@ type commands struct {
 	Init         initCommand         `cmd:"" help:"Create a configuration file with a project and random keys."`
 	Check        checkCommand        `cmd:"" help:"Check the configuration and print its mistakes."`
 	Key          keyCommand          `cmd:"" help:"Manage the keys that let clients in."`
+	User         user.Command        `cmd:"" help:"Manage the users who may sign in at the server's pages."`
 	Tail         tailCommand         `cmd:"" help:"Show events live, as they become durable."`
 	Import       importCommand       `cmd:"" help:"Import customers and events from NDJSON or CSV files."`
 	Export       exportCommand       `cmd:"" help:"Export customers and events to a file."`
@@ -79,7 +81,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		terminal.Say(stderr, "trackway: %v\nTry: %s --help\n", err, reached(err))
 		return misuse
 	}
-	if err := ctx.Run(output{terminal.Screen(stdout), terminal.Screen(stderr)}, input{stdin}, clusterTools(terminal.Screen(stdout), terminal.Screen(stderr))); err != nil {
+	screen, messages := terminal.Screen(stdout), terminal.Screen(stderr)
+	if err := ctx.Run(output{screen, messages}, input{stdin}, clusterTools(screen, messages), userTools(stdin, screen, messages)); err != nil {
 		complain(stderr, err)
 		return failed
 	}

@@ -79,6 +79,9 @@ func (c *serveCommand) serve(ctx context.Context, out output, run server) error 
 	setup := app.Setup{
 		Config: cfg, Version: name, Log: log, Level: level, Hangup: hangup,
 		Load: c.again(cfg.File, log),
+		Change: func(change func(*config.Keys) error) (*config.Config, error) {
+			return config.ChangeKeys(c.Config, config.Flags(c.settings), change)
+		},
 		Ready: func(public, ops net.Addr) {
 			log.Info("ready", "public", public.String(), "ops", ops.String())
 			if made != nil {

@@ -3,6 +3,7 @@ package api
 import (
 	"maps"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -129,7 +130,7 @@ func (unknowing) Handler(route string) DashboardHandler {
 	if route == "GET /grid/start" {
 		return nil
 	}
-	return func(http.ResponseWriter, *http.Request, func()) error { return nil }
+	return func(http.ResponseWriter, *http.Request, netip.Addr, func()) error { return nil }
 }
 
 // A dashboard without a handler for a row of the table is found at the start,

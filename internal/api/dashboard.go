@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -20,9 +21,9 @@ type Dashboard interface {
 }
 
 // DashboardHandler answers a request, or returns an error. The caller may see
-// only a *[trackway.Error]. DashboardHandler calls giveBack before it answers a
-// call that is to cost nothing.
-type DashboardHandler = func(w http.ResponseWriter, r *http.Request, giveBack func()) error
+// only a *[trackway.Error]. DashboardHandler gets the caller's address, and
+// calls giveBack before it answers a call that is to cost nothing.
+type DashboardHandler = func(w http.ResponseWriter, r *http.Request, from netip.Addr, giveBack func()) error
 
 var errNoBody = &trackway.Error{Code: trackway.Invalid, Msg: "This route takes no body."}
 
@@ -45,7 +46,7 @@ func (c *visiting) visit() error {
 	}
 	w := &dashboardWriter{ResponseWriter: c.w, c: c.call, begun: func() {}}
 	if c.route.place == nil {
-		return c.answer(w, c.r, c.giveBack)
+		return c.answer(w, c.r, c.ask.Addr, c.giveBack)
 	}
 	p := c.route.place(&c.places)
 	ctx, cancel := context.WithTimeout(c.r.Context(), c.patience)
@@ -71,7 +72,7 @@ func (c *visiting) visit() error {
 	case c.places.long: // net/http would end the request's context when the deadline for reading it passes
 		_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{})
 	}
-	return c.answer(w, c.r, c.giveBack)
+	return c.answer(w, c.r, c.ask.Addr, c.giveBack)
 }
 
 // dashboardWriter notes how the pages' handler answers.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -26,7 +27,7 @@ type fakeDashboard struct {
 }
 
 func (d *fakeDashboard) Handler(string) DashboardHandler {
-	return func(w http.ResponseWriter, r *http.Request, giveBack func()) error {
+	return func(w http.ResponseWriter, r *http.Request, _ netip.Addr, giveBack func()) error {
 		if d.free {
 			giveBack()
 		}

@@ -89,6 +89,7 @@ func (s *Server) ownRoutes() []route {
 		{method: "GET", path: "/{$}", open: true, free: true, format: tracking.Own, do: s.loads((*loading).home)},
 		{method: "GET", path: "/assets/{name}", open: true, free: true, format: tracking.Own, do: s.loads((*loading).asset)},
 
+		{method: "GET", path: "/grid/session", open: true, format: tracking.Own},
 		{method: "POST", path: "/grid/session", open: true, format: tracking.Own, maxBody: maxSmallBody},
 		{method: "DELETE", path: "/grid/session", open: true, format: tracking.Own},
 		{method: "GET", path: "/grid/start", open: true, format: tracking.Own, place: forQuestions},
@@ -105,6 +106,12 @@ func (s *Server) ownRoutes() []route {
 		{method: "GET", path: "/grid/simulate", open: true, format: tracking.Own, place: forTrials},
 		{method: "GET", path: "/grid/suggest", open: true, format: tracking.Own, place: forTrials},
 		{method: "GET", path: "/grid/destinations", open: true, format: tracking.Own},
+		{method: "GET", path: "/grid/sessions", open: true, format: tracking.Own},
+		{method: "DELETE", path: "/grid/sessions", open: true, format: tracking.Own},
+		{method: "GET", path: "/grid/users", open: true, format: tracking.Own},
+		{method: "POST", path: "/grid/users", open: true, format: tracking.Own, maxBody: maxSmallBody},
+		{method: "PUT", path: "/grid/users", open: true, format: tracking.Own, maxBody: maxSmallBody},
+		{method: "DELETE", path: "/grid/users", open: true, format: tracking.Own},
 	}
 }
 

@@ -79,11 +79,15 @@ func (s *server) listenControl(ctx context.Context) (*listen.Listener, error) {
 		return nil, err
 	}
 	l := listen.Patient(ctx, ln, s.operatorBounds(), s.Log)
-	handler := control.Handler(control.Config{
+	c := control.Config{
 		Ingest: s.ingest, Store: s.store, Name: s.store.Name(), Log: s.store, Projects: s.projects, Save: s.backup,
 		Flush: s.traffic.Flush, Logger: s.Log, Destinations: s.destinations,
 		Verify: s.verify, Suggest: s.suggest, Mirrors: s.mirrors, Cluster: s.cluster(),
-	})
+	}
+	if s.dashboard != nil {
+		c.ReloadUsers, c.Sessions, c.SignOut = s.reloadUsers, s.dashboard.Sessions, s.dashboard.SignOut
+	}
+	handler := control.Handler(c)
 	if s.member != nil {
 		handler = s.relayed(ctx, handler)
 	}

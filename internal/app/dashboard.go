@@ -18,11 +18,12 @@ func (s *server) newDashboard(projects []trackway.Project, callers *watch.Watch,
 		Health:  func() dashboard.Health { return dashboard.HealthOf(s.ready(), s.store, dir) },
 		Version: s.Version, Logger: s.Log,
 		Cluster:      s.clusterStatus(),
+		ChangeUsers:  s.changeUsers,
 		Destinations: s.listed, Traffic: s.traffic, Floors: api.Floors(),
 	})
 }
 
 // factsOf returns what the pages need of a configuration.
 func factsOf(cfg *config.Config, projects []trackway.Project) dashboard.Facts {
-	return dashboard.Facts{Password: cfg.Password, Projects: projects, Overrides: cfg.Overrides}
+	return dashboard.Facts{Password: cfg.Password, Users: cfg.Users, Projects: projects, Overrides: cfg.Overrides}
 }

@@ -38,6 +38,10 @@ type Setup struct {
 	Hangup  <-chan os.Signal               // each signal asks for a reload
 	Ready   func(public, ops net.Addr)     // called once, when both listeners accept connections
 
+	// Change changes the managed file, and returns the configuration that is
+	// there afterwards.
+	Change func(change func(*config.Keys) error) (*config.Config, error)
+
 	Processors int // that the process may use; 0: as many as may run Go code
 }
 
@@ -77,6 +81,8 @@ type server struct {
 	certificate certificates // nil without TLS
 
 	stopping atomic.Bool
+
+	users sync.Mutex // held while the users change, before mu
 
 	mu     sync.Mutex  // guards Config and ending; held during a whole reload
 	ending *time.Timer // fires when the next override ends; nil if none will end

@@ -31,6 +31,7 @@ var trackway = Rules{
 		"internal/httpcache":   0,
 		"internal/iso8601":     0,
 		"internal/manual":      0,
+		"internal/people":      0,
 		"internal/piecewise":   0,
 		"internal/allocs":      0,
 		"internal/prereq":      0,
@@ -175,6 +176,7 @@ var trackway = Rules{
 
 		"cmd/trackway":            7,
 		"cmd/trackway/cluster":    6,
+		"cmd/trackway/user":       6,
 		"cmd/trackway/configfile": 5,
 
 		"internal/archtest": 7,
@@ -208,7 +210,8 @@ var trackway = Rules{
 		"go.uber.org/goleak":                            {Tests},
 		"google.golang.org/protobuf/encoding/protowire": {"internal/format/otlp", "internal/trace", Tests},
 		"google.golang.org/protobuf/proto":              {"internal/trace", Tests},
-		"golang.org/x/crypto":                           {"internal/store"},
+		"golang.org/x/crypto":                           {"internal/people", "internal/store"},
+		"golang.org/x/term":                             {"cmd/trackway/user"},
 		"golang.org/x/sync":                             {"internal/app", "internal/upkeep", Tests},
 		"golang.org/x/sys":                              {"internal/durable", "internal/store"},
 		"pgregory.net/rapid":                            {Tests},

@@ -34,6 +34,7 @@ import (
 	"trackway/internal/config/membership"
 	"trackway/internal/config/secret"
 	"trackway/internal/config/traces"
+	"trackway/internal/people"
 )
 
 // Config is a checked configuration. It never changes, so it may be shared; a
@@ -57,6 +58,7 @@ type Config struct {
 
 	File      string            // the operator's file; empty if everything is in the environment
 	Password  [sha256.Size]byte // SHA-256 of the password for the server's pages; zero: nobody can sign in
+	Users     people.List
 	Projects  []trackway.Project
 	Policies  []trackway.Policy
 	Overrides []trackway.Override
@@ -257,7 +259,7 @@ func (d *doc) readFile(src []byte, flags Flags) bool {
 // translate checks what was read and makes a [Config] from it.
 func (d *doc) translate(checks []Check) {
 	d.check()
-	d.file.Config.Password = d.password()
+	d.file.Config.Password, d.file.Config.Users = d.password(), d.users()
 	d.file.Config.Projects = d.projects()
 	d.file.Config.Policies = d.policies()
 	d.file.Config.Overrides = d.overrides()

@@ -34,7 +34,7 @@ var values = []map[string]string{
 		"client_ip_header": "forwarded", "proxy_protocol": "true", "servers": `[{name: ts2, region: us, url: "https://ts2.example.com"}]`,
 		"redirect_hosts": "[t.example.com]", "contact.email": "a@example.com", "contact.url": "https://example.com/#a: b",
 		"connections.max": "10", "connections.per_address": "20", "memory.max_mb": "1000", "log.level": "warn", "log.format": "json",
-		"dashboard.password": strong + ": # '", "projects": "[{name: other, token: 22345678-1234-1234-1234-123456789abc}]",
+		"dashboard.password": strong + ": # '", "dashboard.users_only": "false", "projects": "[{name: other, token: 22345678-1234-1234-1234-123456789abc}]",
 		"limits":    "[{name: track, paths: [/track/], limit: 7000, window: 60s}]",
 		"overrides": "[{policy: track, address: 203.0.113.0/24, limit: 60000}]", "traffic.record": "true", "traffic.keep": "30d", "traffic.max_mb": "20",
 		"destinations":    "[{name: out, kind: file, path: /out}]",

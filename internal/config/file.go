@@ -27,6 +27,7 @@ type dashboard struct {
 	PasswordSHA256 hidden `yaml:"password_sha256"`
 	PasswordEnv    hidden `yaml:"password_env"` // hidden, because someone may write a password here by mistake
 	PasswordFile   hidden `yaml:"password_file"`
+	UsersOnly      bool   `yaml:"users_only"`
 }
 
 type project struct {

@@ -20,8 +20,9 @@ import (
 )
 
 // ManagedFile is the name of the file in the data directory with the program's
-// own configuration: the keys that `trackway key` creates, and the list of the
-// operator's keys that it has revoked. Only the program writes it.
+// own configuration: the keys that `trackway key` creates, the list of the
+// operator's keys that it has revoked, and the users. Only the program writes
+// it.
 const ManagedFile = "managed.yaml"
 
 // ManagedPath returns the path of the managed file.
@@ -31,7 +32,7 @@ func (c *Config) ManagedPath() string { return filepath.Join(c.DataDir, ManagedF
 const managedVersion = 1
 
 const managedHead = `# This file belongs to Trackway, which replaces it as a whole: change keys by
-# "trackway key", not here. It has only digests of secrets.
+# "trackway key" and users by "trackway user". It has only digests of secrets.
 `
 
 // managed is the managed file.
@@ -41,7 +42,8 @@ type managed struct {
 	// Revoked lists the tokens and ids of keys in the operator's file that are
 	// no longer in force. They stay here forever: the operator may put an old
 	// file back.
-	Revoked []hidden `yaml:"revoked"`
+	Revoked []hidden      `yaml:"revoked"`
+	Users   []managedUser `yaml:"users"`
 }
 
 // managedKey is a key in the managed file.
@@ -62,20 +64,29 @@ type holder struct {
 // numbers.
 func (m *managed) encode() []byte {
 	b := fmt.Appendf(nil, "%sversion: %d\nkeys:", managedHead, managedVersion)
-	if len(m.Keys) == 0 {
+	b = appendList(b, m.Keys)
+	b = fmt.Appendf(b, "\nrevoked: %s\n", written(reflect.ValueOf(m.Revoked)))
+	if len(m.Users) > 0 { // versions before users refuse the setting
+		b = append(appendList(append(b, "users:"...), m.Users), '\n')
+	}
+	return fmt.Appendf(b, "%s%x\n", checksumHead, sha256.Sum256(b))
+}
+
+// appendList appends a list of keys or users.
+func appendList[T any](b []byte, list []T) []byte {
+	if len(list) == 0 {
 		b = append(b, " []"...)
 	}
-	for i := range m.Keys {
+	for i := range list {
 		var fields []string
-		for _, f := range setting.Fields(reflect.ValueOf(&m.Keys[i]).Elem()) {
+		for _, f := range setting.Fields(reflect.ValueOf(&list[i]).Elem()) {
 			if !f.Value.IsZero() {
 				fields = append(fields, f.Key+": "+written(f.Value))
 			}
 		}
 		b = fmt.Appendf(b, "\n  - {%s}", strings.Join(fields, ", "))
 	}
-	b = fmt.Appendf(b, "\nrevoked: %s\n", written(reflect.ValueOf(m.Revoked)))
-	return fmt.Appendf(b, "%s%x\n", checksumHead, sha256.Sum256(b))
+	return b
 }
 
 // checksumHead begins the last line of the managed file: the SHA-256 of

@@ -18,6 +18,7 @@ import (
 	"trackway"
 	"trackway/internal/control/members"
 	"trackway/internal/format/tracking"
+	"trackway/internal/people"
 	"trackway/internal/query"
 )
 
@@ -30,8 +31,8 @@ type Ingest interface {
 	Accept(p *trackway.Project, at trackway.Micros, cmds []trackway.Command, results []trackway.Result) error
 }
 
-// Config holds what the handler needs. All fields are required except the name
-// and the cluster.
+// Config holds what the handler needs. All fields are required except the name,
+// the cluster, and those for users.
 type Config struct {
 	Ingest   Ingest
 	Store    query.Store
@@ -48,6 +49,15 @@ type Config struct {
 	Mirrors      func(ctx context.Context) ([]Mirrored, error)
 
 	Cluster members.Cluster // nil: the server stands alone
+
+	// The users of the server's pages; nil if no server runs here. ReloadUsers
+	// puts those in force that the managed file has now, and ends the sessions
+	// of those that have changed. SignOut ends all sessions of a user, and
+	// returns how many there were.
+
+	ReloadUsers func() error
+	Sessions    func() []people.Session
+	SignOut     func(user string) int
 }
 
 // Handler returns the routes of the control socket. ?project= takes the name or
@@ -88,6 +98,7 @@ func Handler(c Config) http.Handler {
 	mux, received := http.NewServeMux(), new(receipts)
 	routes := destinationRoutes()
 	maps.Copy(routes, clusterRoutes())
+	maps.Copy(routes, userRoutes())
 	maps.Copy(routes, map[string]func(*call) error{
 		"POST /import": (*call).importing,
 		"POST /backup": (*call).backup,

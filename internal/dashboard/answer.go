@@ -43,7 +43,7 @@ func newProcess() string { return rand.Text()[:8] }
 // version returns a strong ETag that depends on some values which are cheap to
 // get.
 func (q *request) version(of ...any) string {
-	return httpcache.ETag(fmt.Appendln(nil, append([]any{q.process, q.facts.made.UnixNano(), q.r.URL.Path, q.r.URL.RawQuery}, of...)...))
+	return httpcache.ETag(fmt.Appendln(nil, append([]any{q.process, q.facts.made.UnixNano(), q.user.Stamp(), q.r.URL.Path, q.r.URL.RawQuery}, of...)...))
 }
 
 // unchanged answers with 304 if the caller already has this version of the
@@ -121,13 +121,7 @@ var errSlow = &trackway.Error{Code: trackway.Overloaded, Msg: "The server has no
 
 func (q *request) param(name string) string { return q.r.URL.Query().Get(name) }
 
-// project returns the project in the query.
-func (q *request) project(token string) (*trackway.Project, error) {
-	if p := q.facts.byToken[strings.ToLower(token)]; p != nil {
-		return p, nil
-	}
-	return nil, &trackway.Error{Code: trackway.NotFound, Field: "project", Msg: "There is no such project."}
-}
+func lower(token string) string { return strings.ToLower(token) }
 
 var errNoCustomer = &trackway.Error{Code: trackway.NotFound, Field: "customer", Msg: "There is no such customer."}
 

@@ -63,6 +63,10 @@ func (q *request) customers() error {
 		return err
 	}
 	search := page.ParseSearch(asked.Get("q"), slices.Concat(p.Hard, p.Soft))
+	open := q.seesPersonal(p)
+	if !open && asked.Get("q") != "" && (search.Property == "" || personal(p, search.Property)) {
+		return errSearch
+	}
 	ctx, cancel := q.deadline()
 	defer cancel()
 	var list page.CustomerList
@@ -76,8 +80,10 @@ func (q *request) customers() error {
 			n := all.Customers()
 			total = &n
 		}
-		if err = literally(ctx, s, p.Number, asked.Get("q"), &search); err != nil {
-			return err
+		if open {
+			if err = literally(ctx, s, p.Number, asked.Get("q"), &search); err != nil {
+				return err
+			}
 		}
 		search.NewestFirst, search.Cursor, search.Limit = order == "newest", page.Cursor(asked.Get("cursor")), rows
 		list, err = page.Customers(ctx, s, p.Number, search)
@@ -88,6 +94,7 @@ func (q *request) customers() error {
 	}
 	found := make([]customerRow, len(list.Rows))
 	for i, c := range list.Rows {
+		c = q.shownProfile(p, c)
 		found[i] = customerRow{
 			number(c.Customer), canonjson.AppendIDs(nil, c.IDs), firstOf(c.Properties), seconds(c.Created), len(c.Properties),
 		}
@@ -193,6 +200,7 @@ func (q *request) customer() error {
 		if err != nil {
 			return err
 		}
+		known = q.shownProfile(p, known)
 		out.Customer, out.Created = number(c), seconds(known.Created)
 		for _, id := range known.IDs {
 			out.IDs = append(out.IDs, idRow(id))
@@ -203,6 +211,9 @@ func (q *request) customer() error {
 		}
 		merges, err := page.Merges(q.r.Context(), s, p.Number, c, mostMerges)
 		for _, m := range merges {
+			if !q.seesPersonal(p) {
+				m.Cause, m.Absorbed, m.Survivor = nil, nil, nil
+			}
 			out.Merges = append(out.Merges, mergeRow{seconds(m.Time), object(m.Cause), object(m.Absorbed), object(m.Survivor)})
 		}
 		if err != nil {
@@ -294,7 +305,7 @@ func (q *request) events() error {
 	found := make([]eventRow, len(list.Rows))
 	for i := range list.Rows {
 		e := &list.Rows[i]
-		found[i] = eventRow{number(e.Seq), e.Type, seconds(e.Time), seconds(e.Received), number(e.Customer), object(e.Properties)}
+		found[i] = eventRow{number(e.Seq), e.Type, seconds(e.Time), seconds(e.Received), number(e.Customer), q.shownProperties(p, e)}
 	}
 	return q.answer(struct {
 		Rows     []eventRow   `json:"rows"`

@@ -30,6 +30,7 @@ import (
 	"trackway/internal/limit/history"
 	"trackway/internal/limit/watch"
 	"trackway/internal/live"
+	"trackway/internal/people"
 	"trackway/internal/query"
 	"trackway/internal/rates"
 	"trackway/internal/store"
@@ -101,6 +102,13 @@ func newFixture(t *testing.T) *fixture {
 		History: log, Fleet: fleet.New(fleet.Server{Name: "ts1", URL: "http://ts1"}, []fleet.Server{{Name: "ts2", URL: "http://ts2"}}),
 		Health: func() Health { return Health{Reason: "the disk is full", Damaged: 2, DiskFree: 5} }, Version: "v1", Logger: slog.New(slog.DiscardHandler),
 		Destinations: func(context.Context) ([]listing.Row, error) { return listing.Of(f.destinations), nil }, Traffic: newRecorder(t),
+		ChangeUsers: func(_ context.Context, change func(people.List) (people.List, error)) error {
+			next, err := change(f.facts.Load().Users)
+			if err == nil {
+				f.Use(next)
+			}
+			return err
+		},
 	})
 	return f
 }
@@ -124,7 +132,7 @@ func (f *fixture) send(t *testing.T, method, path, body string, fields ...string
 // ServeHTTP stands in for internal/api.
 func (f *fixture) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	method := strings.Replace(r.Method, http.MethodHead, http.MethodGet, 1)
-	if err := f.Handler(method+" "+r.URL.Path)(w, r, func() { w.Header().Set("given-back", "1") }); err != nil {
+	if err := f.Handler(method+" "+r.URL.Path)(w, r, netip.MustParseAddr("203.0.113.9"), func() { w.Header().Set("given-back", "1") }); err != nil {
 		text := err.Error()
 		if known, ok := errors.AsType[*trackway.Error](err); ok {
 			text = tracking.Text(known)
@@ -285,7 +293,7 @@ func TestVersionsOfCounts(t *testing.T) {
 	at := time.Now().Add(5 * time.Minute).Truncate(time.Minute).Add(time.Second)
 	etag := func(do func(*request) error, at time.Time) string {
 		w := httptest.NewRecorder()
-		q := &request{Server: f.Server, facts: f.facts.Load(), w: w, now: at, r: httptest.NewRequest(http.MethodGet, "/grid/x", nil)}
+		q := &request{Server: f.Server, facts: f.facts.Load(), user: people.Everything, w: w, now: at, r: httptest.NewRequest(http.MethodGet, "/grid/x", nil)}
 		if err := do(q); err != nil {
 			t.Fatal(err)
 		}

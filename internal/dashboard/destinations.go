@@ -2,13 +2,20 @@ package dashboard
 
 import "trackway/internal/destination/listing"
 
-// destinations answers with the state of all destinations.
+// destinations answers with the state of all destinations. The text of an error
+// may contain a value that a destination has refused.
 func (q *request) destinations() error {
 	all, err := q.Destinations(q.r.Context())
 	if err != nil {
 		return err
 	}
 	body := destinationsBody{secondsOf(q.now), all}
+	if !q.seesPersonal(nil) {
+		for i := range body.Destinations {
+			row := &body.Destinations[i]
+			row.Error, row.LastError = "", ""
+		}
+	}
 	steady := body
 	steady.Now = 0
 	return q.versioned(steady, body)

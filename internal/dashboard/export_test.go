@@ -6,6 +6,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"trackway/internal/people"
 )
 
 // timedReader reads an answer, and checks that it does not wait beyond the
@@ -37,7 +39,7 @@ func TestExportIsBounded(t *testing.T) {
 	f.apply(t, "view", "jane", "", "j@x")
 	r := httptest.NewRequest(http.MethodGet, "/grid/export?customer=1&project="+token, nil)
 	w := &timedReader{ResponseWriter: httptest.NewRecorder()}
-	q := &request{Server: f.Server, facts: f.facts.Load(), w: w, r: r, now: time.Now()}
+	q := &request{Server: f.Server, facts: f.facts.Load(), user: people.Everything, w: w, r: r, now: time.Now()}
 	if err := q.export(); err != nil || w.read != 1 {
 		t.Errorf("got %d pieces, %v, want one in the time that it has", w.read, err)
 	}

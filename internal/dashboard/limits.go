@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"slices"
 	"time"
 
 	"trackway/internal/limit"
@@ -32,11 +33,16 @@ type refusalSeries struct {
 }
 
 // limits answers with the limits in force, their use, their callers, and their
-// changes.
+// changes. The addresses of callers are personal data, also in overrides.
 func (q *request) limits() error {
-	_, callers := q.Watch.Top(q.now, "", false, mostCallers)
-	_, refused := q.Watch.Top(q.now, "", true, mostCallers)
+	callers, refused := []watch.Caller{}, []watch.Caller{}
 	changes := q.History.Changes()
+	if !q.seesPersonal(nil) {
+		changes = slices.DeleteFunc(slices.Clone(changes), func(c history.Change) bool { return c.What != history.OfPolicy })
+	} else {
+		_, callers = q.Watch.Top(q.now, "", false, mostCallers)
+		_, refused = q.Watch.Top(q.now, "", true, mostCallers)
+	}
 	body := limitsBody{secondsOf(q.now), q.policies(), q.refusals(), callers, refused, changes[:min(len(changes), mostChanges)]}
 	steady := body
 	steady.Now = 0

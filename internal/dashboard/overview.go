@@ -8,6 +8,7 @@ import (
 	"trackway"
 	"trackway/internal/control/members"
 	"trackway/internal/fleet"
+	"trackway/internal/people"
 	"trackway/internal/query"
 	"trackway/internal/query/page"
 	"trackway/internal/rates"
@@ -22,7 +23,7 @@ const (
 
 // start answers with what every page needs, once.
 func (q *request) start() error {
-	if q.unchanged(q.version(append(q.versions(), q.expires.Unix(), q.Limits.Set(), q.Fleet.Self())...)) {
+	if q.unchanged(q.version(append(q.versions(), q.session.Expires.Unix(), q.Limits.Set(), q.Fleet.Self())...)) {
 		return nil
 	}
 	type project struct {
@@ -32,11 +33,16 @@ func (q *request) start() error {
 		Soft     []string `json:"soft"`
 		Personal []string `json:"personal"`
 		Public   *string  `json:"public_key"`
+
+		Role people.Role `json:"role"`
 	}
 	projects, types := []project{}, map[string][]string{}
-	for i := range q.facts.Projects {
-		p := &q.facts.Projects[i]
-		projects = append(projects, project{p.Name, p.Token, list(p.Hard), list(p.Soft), list(p.Personal), publicKey(p)})
+	for _, p := range q.projects() {
+		one := project{p.Name, p.Token, list(p.Hard), list(p.Soft), list(p.Personal), nil, q.roleIn(p)}
+		if q.seesPersonal(p) {
+			one.Public = publicKey(p)
+		}
+		projects = append(projects, one)
 		counts, err := q.typeCounts(p, aMonth)
 		if err != nil {
 			return err
@@ -51,15 +57,21 @@ func (q *request) start() error {
 		URL     string  `json:"url"`
 		Started seconds `json:"started"`
 	}
+	type user struct {
+		Name string      `json:"name"` // empty: the one password
+		Role people.Role `json:"role"` // for all projects; empty: none
+	}
 	return q.answer(struct {
 		Server   server              `json:"server"`
+		User     user                `json:"user"`
 		Expires  seconds             `json:"user_expires"`
 		Projects []project           `json:"projects"`
 		Limits   map[string]rate     `json:"limits"`
 		Types    map[string][]string `json:"types"`
 	}{
 		server{self.Name, self.Region, q.Version, self.URL, secondsOf(q.Rates.Started())},
-		secondsOf(q.expires), projects, q.dashboardRates(), types,
+		user{q.user.Name, q.user.All},
+		secondsOf(q.session.Expires), projects, q.dashboardRates(), types,
 	})
 }
 
@@ -68,8 +80,8 @@ func list(names []string) []string { return append([]string{}, names...) }
 
 // versions returns the versions of all projects' data.
 func (q *request) versions() (versions []any) {
-	for i := range q.facts.Projects {
-		versions = append(versions, q.Store.Version(q.facts.Projects[i].Number))
+	for _, p := range q.projects() {
+		versions = append(versions, q.Store.Version(p.Number))
 	}
 	return versions
 }
@@ -166,8 +178,7 @@ type serverRow struct {
 func (q *request) overview() error {
 	var all totals
 	types, usage := []typeRow{}, []monthRow{}
-	for i := range q.facts.Projects {
-		p := &q.facts.Projects[i]
+	for _, p := range q.projects() {
 		rows, err := q.typeRows(p)
 		if err != nil {
 			return err

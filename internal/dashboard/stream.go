@@ -131,8 +131,10 @@ func (st *stream) run() {
 		select {
 		case <-st.r.Context().Done():
 			return
+		case <-st.session.Ended:
+			return
 		case <-ready:
-			if !st.items() {
+			if st.ended(time.Now()) || !st.items() {
 				return
 			}
 			ready, rest = nil, time.After(sendEvery)
@@ -150,10 +152,11 @@ func (st *stream) run() {
 	}
 }
 
-// ended reports whether the session has ended, by its time or by a new
-// password.
+// ended reports whether the session has ended, by its time, by a new password
+// or by other roles.
 func (st *stream) ended(now time.Time) bool {
-	return st.Server.facts.Load().session(st.r, now).IsZero()
+	_, user := st.who(st.Server.facts.Load(), st.r, st.from, now)
+	return user == nil
 }
 
 func (st *stream) send() bool {
@@ -198,12 +201,15 @@ func (st *stream) end(v any) error {
 func (st *stream) event(e *trackway.Event) error {
 	st.mark.Seq = e.Seq
 	p := st.facts.byNumber[e.Project]
-	if p == nil {
-		return nil // the configuration no longer has the project
+	if p == nil || !st.sees(p) {
+		return nil // the configuration no longer has the project, or the user has no role in it
 	}
 	who, ids, err := st.Log.Current(e.Project, e.Customer)
 	if err != nil {
 		return err
+	}
+	if !st.seesPersonal(p) {
+		ids = nil
 	}
 	st.begin("event")
 	b := append(strconv.AppendUint(append(st.b, `{"seq":"`...), e.Seq, 10), `","project":`...)
@@ -212,7 +218,7 @@ func (st *stream) event(e *trackway.Event) error {
 	b = e.Received.AppendSeconds(append(b, `,"received":`...))
 	b = strconv.AppendUint(append(b, `,"customer":"`...), uint64(who), 10)
 	b = append(canonjson.AppendIDs(append(b, `","ids":`...), ids), `,"properties":`...)
-	st.b = append(append(b, object(e.Properties)...), "}\n\n"...)
+	st.b = append(append(b, st.shownProperties(p, e)...), "}\n\n"...)
 	return nil
 }
 
@@ -224,13 +230,20 @@ func (st *stream) begin(name string) {
 func (st *stream) rejected(r *live.Rejection) error {
 	st.mark.Rejection = r.Number
 	p := st.facts.byNumber[r.Project]
+	if !st.sees(p) {
+		return nil
+	}
 	var token *string
 	if p != nil {
 		token = &p.Token
 	}
 	var ids json.RawMessage
-	if len(r.IDs) > 0 {
-		ids = appendIDs(p, r.IDs)
+	address := ""
+	if st.seesPersonal(p) {
+		address = addressText(r.Address)
+		if len(r.IDs) > 0 {
+			ids = appendIDs(p, r.IDs)
+		}
 	}
 	st.begin("rejected")
 	return st.end(struct {
@@ -242,7 +255,7 @@ func (st *stream) rejected(r *live.Rejection) error {
 		Field    *string         `json:"field"`
 		Error    string          `json:"error"`
 		Address  string          `json:"address"`
-	}{token, seconds(r.Received), r.Command, optional(r.Type), ids, optional(r.Field), r.Reason, addressText(r.Address)})
+	}{token, seconds(r.Received), r.Command, optional(r.Type), ids, optional(r.Field), r.Reason, address})
 }
 
 func addressText(a netip.Addr) string {
@@ -296,10 +309,14 @@ func (st *stream) leftOuts(now time.Time) {
 	rows := make([]leftOutRow, 0, len(list))
 	for i := range list {
 		l := &list[i]
-		if p := st.facts.byNumber[l.Project]; p != nil {
+		if p := st.facts.byNumber[l.Project]; p != nil && st.sees(p) {
+			address := ""
+			if st.seesPersonal(p) {
+				address = addressText(l.Address)
+			}
 			rows = append(rows, leftOutRow{
 				Project: p.Token, Identifier: l.What.Name, Why: l.What.WhyLeftOut(), Value: optional(l.What.Value), Count: l.Count, First: seconds(l.First),
-				Last: seconds(l.Last), Command: l.Command, Type: optional(l.Type), Address: addressText(l.Address),
+				Last: seconds(l.Last), Command: l.Command, Type: optional(l.Type), Address: address,
 			})
 		}
 	}

@@ -9,8 +9,50 @@ export type Ids = { [name: string]: string | string[] };
 
 export type Properties = { [name: string]: Json };
 
+/** The roles of users, the least first. */
+export const roles = ["viewer", "analyst", "operator", "admin"] as const;
+export type Role = (typeof roles)[number];
+
+/** GET /grid/session: the ways to sign in. */
+export interface Ways {
+  users: boolean;
+  /** There is a password without a name. */
+  password: boolean;
+}
+
+/** GET /grid/users. */
+export interface Users {
+  users: User[];
+  users_only: boolean;
+}
+
+export interface User {
+  name: string;
+  /** A role for all projects, or role:token for one. */
+  roles: string[];
+  sessions: number;
+}
+
+/** GET /grid/sessions. */
+export interface Sessions {
+  sessions: Session[];
+}
+
+export interface Session {
+  id: string;
+  user: string;
+  since: number;
+  seen: number;
+  expires: number;
+  address: string;
+  /** It is this one. */
+  own: boolean;
+}
+
 /** GET /grid/start: what every page needs. */
 export interface Start {
+  /** The user: without a name it is the one password. */
+  user: { name: string; role: Role | "" };
   server: { name: string; region: string; version: string; url: string; started: number };
   user_expires: number;
   projects: Project[];
@@ -29,6 +71,8 @@ export interface Project {
    * copy.
    */
   public_key: string | null;
+  /** The user's role in the project. */
+  role: Role;
 }
 
 /**

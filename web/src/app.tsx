@@ -13,10 +13,11 @@ import { Limits } from "./pages/limits.tsx";
 import { Live } from "./pages/live.tsx";
 import { Overview } from "./pages/overview.tsx";
 import { SignIn } from "./pages/signin.tsx";
+import { Users } from "./pages/users.tsx";
 import { href, type Page, route, scrolled } from "./route.ts";
 import { load, loadedAt, signOut } from "./session.ts";
-import { announcement, link, session, start, trouble, updated, visible, waitingUntil } from "./state.ts";
-import { Book, Gauge, Leave, Logo, People, Pulse, Question, Send, Shield, Warning } from "./ui/icons.tsx";
+import { announcement, link, may, session, start, trouble, updated, visible, waitingUntil } from "./state.ts";
+import { Book, Gauge, Leave, Logo, People, Person, Pulse, Question, Send, Shield, Warning } from "./ui/icons.tsx";
 import { Loading, Trouble, Waiting } from "./ui/parts.tsx";
 import { ThemeSwitch } from "./ui/theme.tsx";
 
@@ -35,7 +36,13 @@ const views: { [page in Page]: () => preact.JSX.Element } = {
   customer: CustomerPage,
   limits: Limits,
   destinations: Destinations,
+  users: Users,
 };
+
+/** shown are the places that the user may go to. */
+function shown(): typeof places {
+  return places.filter(([page]) => (page !== "limits" && page !== "destinations") || may("viewer"));
+}
 
 export function App() {
   useStartAnew();
@@ -85,7 +92,7 @@ function Header() {
         <span>{server?.name ?? "Trackway"}</span>
       </a>
       <nav class="places" aria-label="Pages">
-        {places.map(([page, name, Icon]) => (
+        {shown().map(([page, name, Icon]) => (
           <a key={page} href={href(page)} aria-current={here === page ? "page" : undefined}>
             <Icon />
             <span>{name}</span>
@@ -102,6 +109,12 @@ function Header() {
           <Question />
           <span class="out">Help</span>
         </button>
+        {session.value === "in" && (
+          <a class="tool" href={href("users")} title={who()} aria-current={here === "users" ? "page" : undefined}>
+            <Person />
+            <span class="out">{usersTitle()}</span>
+          </a>
+        )}
         {session.value === "in" && (
           <button type="button" class="tool" title="Sign out" onClick={() => void signOut().catch(() => undefined)}>
             <Leave />
@@ -204,6 +217,17 @@ function Shown({ page }: { page: Page }) {
   return <Waiting title={titleOf(page)} error={`This page cannot be shown because of a bug in Trackway. Please report it: ${String(error)}`} again={again} />;
 }
 
+function who(): string {
+  const name = start.value?.user.name;
+  return name ? `${usersTitle()}: you are ${name}` : usersTitle();
+}
+
+/** usersTitle names the page of users, which for most people has only their own sessions. */
+function usersTitle(): string {
+  return may("admin") ? "Users" : "Sessions";
+}
+
 function titleOf(page: Page): string {
+  if (page === "users") return usersTitle();
   return places.find(([name]) => name === page)?.[1] ?? "Customer";
 }

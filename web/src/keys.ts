@@ -3,7 +3,7 @@
 
 import { signal } from "@preact/signals";
 import { href, go, type Page } from "./route.ts";
-import { session, shortcuts } from "./state.ts";
+import { may, session, shortcuts } from "./state.ts";
 
 export const helpOpen = signal(false);
 
@@ -36,7 +36,8 @@ export function plain(event: KeyboardEvent): boolean {
 export function listenForKeys(): void {
   addEventListener("keydown", (event) => {
     if (session.value !== "in" || !plain(event)) return;
-    const place = places[Number(event.key) - 1];
+    const wanted = places[Number(event.key) - 1];
+    const place = (wanted === "limits" || wanted === "destinations") && !may("viewer") ? undefined : wanted;
     if (event.defaultPrevented) return; // a list has handled it
     if (event.key === "?") helpOpen.value = true;
     else if (event.key === "/") document.querySelector<HTMLElement>("[data-search]")?.focus();

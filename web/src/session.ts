@@ -1,7 +1,7 @@
 // Signing in and out, and the data that all pages need, which is read once.
 
 import { batch, effect } from "@preact/signals";
-import type { Start } from "./api.ts";
+import type { Start, Ways } from "./api.ts";
 import { forget, get, pacer, post, Refusal, sleep, Unreachable } from "./net/client.ts";
 import type { Urgency } from "./net/pacer.ts";
 import { closed, link, session, start, trouble, updated, visible } from "./state.ts";
@@ -51,9 +51,20 @@ function until(so: () => boolean): Promise<void> {
   });
 }
 
-export async function signIn(password: string): Promise<void> {
-  await post("/grid/session", { password });
+/**
+ * signIn signs in a user, or with the one password if there is no name. With a
+ * next password, that is the user's from then on.
+ */
+export async function signIn(name: string, password: string, next?: string): Promise<void> {
+  await post("/grid/session", { ...(name && { name }), password, ...(next && { new_password: next }) });
+  forget();
   await load("person");
+}
+
+/** ways asks how one can sign in. Without an answer, both ways are offered. */
+export async function ways(): Promise<Ways> {
+  const answer = await fetch("/grid/session", { credentials: "same-origin" }).catch(() => null);
+  return answer?.ok ? ((await answer.json()) as Ways) : { users: true, password: true };
 }
 
 /**

@@ -1,7 +1,7 @@
 // The state that all pages share.
 
 import { computed, effect, signal } from "@preact/signals";
-import type { Project, Start } from "./api.ts";
+import { type Project, type Role, roles, type Start } from "./api.ts";
 
 /** The answer of GET /grid/start; null until somebody is signed in. */
 export const start = signal<Start | null>(null);
@@ -77,6 +77,16 @@ export const projects = computed<Project[]>(() => start.value?.projects ?? []);
 /** projectOf finds a project by its token. */
 export function projectOf(token: string | null): Project | undefined {
   return projects.value.find((project) => project.token === token);
+}
+
+/**
+ * may reports whether the user has at least a role in a project or, without
+ * one, for all projects. It only decides what is shown: the server decides what
+ * is allowed.
+ */
+export function may(least: Role, token?: string | null): boolean {
+  const role = token ? projectOf(token)?.role : start.value?.user.role;
+  return role !== undefined && role !== "" && roles.indexOf(role) >= roles.indexOf(least);
 }
 
 /**

@@ -1,6 +1,6 @@
 // A real server with a new data directory, for tests of the pages.
 
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -33,13 +33,15 @@ export interface Limit {
   destinations?: string;
   /** The section cluster. */
   cluster?: string;
+  /** Whether the password of the configuration is switched off. */
+  usersOnly?: boolean;
 }
 
 /**
  * config writes a configuration. Limits are wide if the test is about something
  * else.
  */
-function config({ track = 4_000_000, grid = 100_000, shop = false, destinations = "[]", cluster = "{}" }: Limit): string {
+function config({ track = 4_000_000, grid = 100_000, shop = false, destinations = "[]", cluster = "{}", usersOnly = false }: Limit): string {
   return `
 server: {name: ts1.test, region: test}
 projects:
@@ -56,7 +58,7 @@ ${shop ? second : ""}limits:
   - {name: signin, paths: [POST /grid/session], limit: 1000, window: 60s, per: ip}
 destinations: ${destinations}
 cluster: ${cluster}
-dashboard: {password_sha256: "${createHash("sha256").update(password).digest("hex")}"}
+dashboard: {password_sha256: "${createHash("sha256").update(password).digest("hex")}", users_only: ${usersOnly}}
 `;
 }
 
@@ -159,6 +161,11 @@ export class Server {
       const answer = await fetch(this.url + path, { headers: { "X-Forwarded-For": address } });
       await answer.arrayBuffer();
     }
+  }
+
+  /** user runs `trackway user`, with a password on its standard input. */
+  user(args: string[], password = ""): string {
+    return execFileSync(binary, ["user", ...args, "--config", "trackway.yaml", "--data", "data"], { cwd: this.dir, input: `${password}\n`, encoding: "utf8" });
   }
 
   private configure(limit: Limit): void {

@@ -66,6 +66,16 @@ export class Viewer {
     return this;
   }
 
+  /** signedInAs opens a place as a user. */
+  async signedInAs(name: string, password: string, place = "#/overview"): Promise<this> {
+    await this.page.goto(`${this.server.url}/${place}`);
+    await this.page.getByLabel("Name").fill(name);
+    await this.page.getByLabel("Password", { exact: true }).fill(password);
+    await this.page.keyboard.press("Enter");
+    await this.page.getByRole("navigation", { name: "Pages", exact: true }).waitFor();
+    return this;
+  }
+
   /** go goes to a place as a link does. */
   async go(place: string): Promise<void> {
     await this.page.evaluate((hash) => (location.hash = hash), place);

@@ -5,7 +5,7 @@ import type { Customer, Json, Merge, Project } from "../api.ts";
 import { Refusal, Unreachable, download } from "../net/client.ts";
 import { useAnswer } from "../net/answer.ts";
 import { href, route } from "../route.ts";
-import { projectOf } from "../state.ts";
+import { may, projectOf } from "../state.ts";
 import { Down, Erase, Join, Left } from "../ui/icons.tsx";
 import { clock, IdText, Loading, Num, Panel, preview, Time, Trouble, useFirst } from "../ui/parts.tsx";
 import { Anonymize } from "./anonymize.tsx";
@@ -51,9 +51,9 @@ export function CustomerPage() {
         <div class="columns two">
           <Timeline key={String(done.value)} project={project} customer={customer} types={data.types} total={data.events_total} />
           <div class="stack">
-            <Identifiers data={data} />
+            {may("analyst", project) && <Identifiers data={data} />}
             <Properties data={data} project={projectOf(project)} />
-            <Merges data={data} />
+            {may("analyst", project) && <Merges data={data} />}
           </div>
         </div>
       )}
@@ -107,14 +107,18 @@ function Actions({ project, customer, erase }: { project: string; customer: stri
   };
   return (
     <div class="actions">
-      <button type="button" onClick={save} aria-busy={busy.value} disabled={busy.value}>
-        <Down />
-        {busy.value ? "Exporting…" : "Export"}
-      </button>
-      <button type="button" class="danger" onClick={erase}>
-        <Erase />
-        Anonymize…
-      </button>
+      {may("analyst", project) && (
+        <button type="button" onClick={save} aria-busy={busy.value} disabled={busy.value}>
+          <Down />
+          {busy.value ? "Exporting…" : "Export"}
+        </button>
+      )}
+      {may("operator", project) && (
+        <button type="button" class="danger" onClick={erase}>
+          <Erase />
+          Anonymize…
+        </button>
+      )}
       {failed.value && <Trouble text={failed.value} />}
     </div>
   );

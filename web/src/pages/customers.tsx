@@ -6,7 +6,7 @@ import { type CustomerPage, type CustomerRow, customersPath } from "../api.ts";
 import { count, exact } from "../format.ts";
 import { useAnswer } from "../net/answer.ts";
 import { go, href, route } from "../route.ts";
-import { projectOf, projects } from "../state.ts";
+import { may, projectOf, projects } from "../state.ts";
 import { Left, Right, Search } from "../ui/icons.tsx";
 import { IdText, Loading, Num, preview, Time, Trouble } from "../ui/parts.tsx";
 import { FirstEvent } from "./empty.tsx";
@@ -89,14 +89,14 @@ function SearchBar({ asked }: { asked: Asked }) {
     <form class="filters" role="search" aria-label="Search customers" onSubmit={submit}>
       <ProjectField chosen={asked.project} choose={(project) => move({ project })} />
       <label class="wide-field">
-        Identifier, or property=value
+        {may("analyst", asked.project) ? "Identifier, or property=value" : "Property=value"}
         <span class="field">
           <Search />
           <input
             ref={field}
             data-search
             type="search"
-            placeholder="jane@… or plan=gold"
+            placeholder={may("analyst", asked.project) ? "jane@… or plan=gold" : "plan=gold"}
             defaultValue={asked.q}
             autocapitalize="off"
             autocomplete="off"
@@ -160,7 +160,7 @@ function Table({ rows, project, columns }: { rows: readonly CustomerRow[]; proje
             <tr key={row.customer}>
               <th scope="row">
                 <a data-row href={href("customer", { project, customer: row.customer })}>
-                  <IdText ids={row.ids} />
+                  {may("analyst", project) ? <IdText ids={row.ids} /> : `Customer ${row.customer}`}
                 </a>
               </th>
               {columns.map((name) => (

@@ -4,7 +4,7 @@ import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { Json } from "../api.ts";
 import type { LiveRow } from "../live/rows.ts";
 import { href } from "../route.ts";
-import { projectOf } from "../state.ts";
+import { may, projectOf } from "../state.ts";
 import { Close, Warning } from "../ui/icons.tsx";
 import { JsonView } from "../ui/json.tsx";
 import { IdText, Time } from "../ui/parts.tsx";
@@ -49,7 +49,7 @@ function EventDetail({ row: { event } }: { row: LiveRow & { kind: "event" } }) {
           <dt>Customer</dt>
           <dd>
             <a href={href("customer", { project: event.project, customer: event.customer })}>
-              <IdText ids={event.ids} />
+              {may("analyst", event.project) ? <IdText ids={event.ids} /> : `Customer ${event.customer}`}
             </a>
           </dd>
         </div>

@@ -4,7 +4,7 @@ import { useSignal } from "@preact/signals";
 import { type CustomerPage, customersPath, type Project } from "../api.ts";
 import { get } from "../net/client.ts";
 import { go, href } from "../route.ts";
-import { projectOf, projects, start } from "../state.ts";
+import { may, projectOf, projects, start } from "../state.ts";
 import { IdText } from "../ui/parts.tsx";
 import { ProjectField } from "./projectfield.tsx";
 
@@ -56,7 +56,7 @@ export function FilterBar({ chosen }: { chosen: Filters }) {
           <option key={type} value={type} />
         ))}
       </datalist>
-      <CustomerField chosen={chosen} set={set} />
+      {searchable(chosen.project).length > 0 && <CustomerField chosen={chosen} set={set} />}
       <label class="extra">
         Show
         <select value={chosen.rejected} onChange={(event) => set({ rejected: event.currentTarget.value })}>
@@ -70,6 +70,11 @@ export function FilterBar({ chosen }: { chosen: Filters }) {
       </button>
     </form>
   );
+}
+
+/** searchable returns the projects in which the user may look for customers by identifiers. */
+function searchable(token: string): Project[] {
+  return projects.value.filter((project) => (token === "" || project.token === token) && may("analyst", project.token));
 }
 
 interface Found {
@@ -102,7 +107,7 @@ function CustomerField({ chosen, set }: { chosen: Filters; set: (change: Partial
     failed.value = "";
     if (text === "") return set({ customer: "", who: "" });
     try {
-      const of = await find(text, named ? [named] : projects.value.slice(0, mostProjects));
+      const of = await find(text, searchable(chosen.project).slice(0, mostProjects));
       if (of?.rows.length === 1) return set({ project: of.project.token, customer: of.rows[0]!.customer, who: text });
       found.value = of ?? { project: named, rows: [] };
     } catch (reason) {

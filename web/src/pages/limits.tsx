@@ -6,6 +6,7 @@ import { Chart } from "../charts/chart.tsx";
 import { total } from "../charts/series.ts";
 import { exact, percent, short, span } from "../format.ts";
 import { useAnswer } from "../net/answer.ts";
+import { may } from "../state.ts";
 import { Check } from "../ui/icons.tsx";
 import { Num, Panel, Time, Trouble, Waiting } from "../ui/parts.tsx";
 import { Callers } from "./callers.tsx";
@@ -33,9 +34,9 @@ export function Limits() {
       </div>
       {error !== null && <Trouble text={error} again={again} />}
       <Policies data={data} />
-      <Trying data={data} />
+      {may("analyst") && <Trying data={data} />}
       <Refusals data={data} />
-      <Callers data={data} />
+      {may("analyst") && <Callers data={data} />}
       <Changes changes={data.changes} />
     </>
   );

@@ -9,7 +9,7 @@ import { howOften, most, recent, whatWasLeftOut } from "../live/leftout.ts";
 import { type LiveRow, Rows } from "../live/rows.ts";
 import { useStream } from "../net/stream.ts";
 import { href, route } from "../route.ts";
-import { announcement, projectOf, projects } from "../state.ts";
+import { announcement, may, projectOf, projects } from "../state.ts";
 import { EventIcon, Pause, Play, Up, Warning } from "../ui/icons.tsx";
 import { IdText, Num, preview, Time, Trouble } from "../ui/parts.tsx";
 import { narrow } from "../ui/narrow.ts";
@@ -272,7 +272,7 @@ function Cells({ row }: { row: LiveRow }) {
       </span>
       <span role="gridcell" class="who">
         <a href={href("customer", { project: event.project, customer: event.customer })} tabIndex={-1} onClick={(click) => click.stopPropagation()}>
-          <IdText ids={event.ids} most={1} />
+          {may("analyst", event.project) ? <IdText ids={event.ids} most={1} /> : `Customer ${event.customer}`}
         </a>
         {projects.value.length > 1 && <span class="faint small"> {projectOf(event.project)?.name}</span>}
       </span>

@@ -5,7 +5,7 @@ import type { Holding } from "../api.ts";
 import { bytes, span } from "../format.ts";
 import { seconds } from "../limits/model.ts";
 import { forget, post, Refusal } from "../net/client.ts";
-import { announcement } from "../state.ts";
+import { announcement, may } from "../state.ts";
 import { Bytes, Num, Panel, Time, Trouble } from "../ui/parts.tsx";
 
 interface Props {
@@ -38,7 +38,7 @@ export function RecordPanel({ holding, switched }: Props) {
     </button>
   );
   return (
-    <Panel title="Record of calls" id="record" aside={button}>
+    <Panel title="Record of calls" id="record" aside={may("operator") ? button : undefined}>
       {failed.value && <Trouble text={failed.value} />}
       {holding.failing && <Trouble text="The record cannot be written. The server's log says why." />}
       <Facts holding={holding} />

@@ -1,7 +1,8 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
+import type { Ways } from "../api.ts";
 import { Refusal } from "../net/client.ts";
-import { signIn } from "../session.ts";
+import { signIn, ways } from "../session.ts";
 import { closed, start } from "../state.ts";
 import { Logo } from "../ui/icons.tsx";
 import { Trouble } from "../ui/parts.tsx";
@@ -10,20 +11,31 @@ import { ThemeSwitch } from "../ui/theme.tsx";
 /** SignIn replaces the requested page, which comes back afterwards. */
 export function SignIn() {
   const field = useRef<HTMLInputElement>(null);
+  const name = useRef<HTMLInputElement>(null);
+  const next = useRef<HTMLInputElement>(null);
   const busy = useSignal(false);
   const error = useSignal("");
+  const changing = useSignal(false);
+  const known = useSignal<Ways>({ users: false, password: true });
   useEffect(() => {
     document.title = "Sign in · Trackway";
     field.current?.focus();
+    void ways().then((found) => {
+      const untouched = document.activeElement === field.current && field.current?.value === "";
+      known.value = found;
+      if (found.users && untouched) queueMicrotask(() => name.current?.focus());
+    });
   }, []);
+  const { users, password: alone } = known.value;
   const submit = async (event: Event) => {
     event.preventDefault();
     const password = field.current?.value ?? "";
     if (busy.value || password === "") return;
+    const chosen = changing.value ? next.current?.value : undefined;
     busy.value = true;
     error.value = "";
     try {
-      await signIn(password);
+      await signIn(name.current?.value.trim() ?? "", password, chosen);
     } catch (reason) {
       error.value = told(reason);
       busy.value = false;
@@ -42,13 +54,47 @@ export function SignIn() {
         {closed.value ? (
           <Trouble text={closed.value} again={() => location.reload()} />
         ) : (
-          <p class="faint">
+          !users && <p class="faint">
             The password is the one that <code>trackway serve</code> printed when it started first; the configuration holds its SHA-256 under{" "}
             <code>dashboard</code>.
           </p>
         )}
+        {users && (
+          <>
+            <label for="name">Name</label>
+            <input
+              ref={name}
+              id="name"
+              name="username"
+              autocomplete="username"
+              autocapitalize="off"
+              spellcheck={false}
+              required={!alone}
+              aria-describedby={alone ? "alone" : undefined}
+            />
+            {alone && (
+              <p id="alone" class="faint small">
+                Without a name, the password is that of the configuration.
+              </p>
+            )}
+          </>
+        )}
         <label for="password">Password</label>
         <input ref={field} id="password" type="password" name="password" autocomplete="current-password" required aria-describedby={error.value ? "wrong" : undefined} />
+        {users && (
+          <>
+            <label class="check">
+              <input type="checkbox" checked={changing.value} onChange={(event) => (changing.value = event.currentTarget.checked)} />
+              Choose a new password
+            </label>
+            {changing.value && (
+              <>
+                <label for="next">New password</label>
+                <input ref={next} id="next" type="password" name="new-password" autocomplete="new-password" required minLength={10} maxLength={256} />
+              </>
+            )}
+          </>
+        )}
         <div id="wrong">{error.value && <Trouble text={error.value} />}</div>
         <button type="submit" class="main" aria-busy={busy.value}>
           {busy.value ? "Signing in…" : "Sign in"}

@@ -90,7 +90,7 @@ const Coin = icon(
   </>,
 );
 const Mail = icon(<path d="M2.5 5h15v10.500h-15zm0 .5L10 11l7.5-5.5" />);
-const Person = icon(
+export const Person = icon(
   <>
     <circle cx="10" cy="6.5" r="3" />
     <path d="M4 17c.6-3.7 3-5.5 6-5.500s5.4 1.8 6 5.5" />

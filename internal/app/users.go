@@ -1,0 +1,52 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	"trackway"
+	"trackway/internal/config"
+	"trackway/internal/people"
+)
+
+// changeUsers changes the users in the managed file, and puts them in force. It
+// puts no other change of the configuration in force.
+func (s *server) changeUsers(_ context.Context, change func(people.List) (people.List, error)) error {
+	s.users.Lock() // not mu: the change may wait for a command that changes the file
+	defer s.users.Unlock()
+	cfg, err := s.Change(func(k *config.Keys) error { return k.ChangeUsers(change) })
+	if wrong, ok := errors.AsType[config.InvalidError](err); ok {
+		s.Log.Warn("a change of users was refused: the configuration would be wrong", "err", wrong)
+		return &trackway.Error{Code: trackway.Forbidden, Field: "users", Msg: "The configuration would be wrong after this change, or is " +
+			"already. With dashboard.users_only, one admin has to stay. The server's log has more."}
+	} else if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.useUsersLocked(cfg.Users)
+	return nil
+}
+
+// reloadUsers reads the users again, and puts them in force.
+func (s *server) reloadUsers() error {
+	s.users.Lock()
+	defer s.users.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cfg, err := s.Load()
+	if err != nil {
+		return err
+	}
+	s.useUsersLocked(cfg.Users)
+	return nil
+}
+
+// useUsersLocked puts users in force. A configuration never changes, so the one
+// in force is replaced by a copy.
+func (s *server) useUsersLocked(users people.List) {
+	next := *s.Config
+	next.Users = users
+	s.Config = &next
+	s.dashboard.Use(users)
+}

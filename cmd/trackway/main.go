@@ -33,6 +33,7 @@ type commands struct {
 	Check        checkCommand        `cmd:"" help:"Check the configuration and print its mistakes."`
 	Key          keyCommand          `cmd:"" help:"Manage the keys that let clients in."`
 	Tail         tailCommand         `cmd:"" help:"Show events live, as they become durable."`
+	Catalogue    catalogueCommand    `cmd:"" help:"Show the types of events, and their properties."`
 	Import       importCommand       `cmd:"" help:"Import customers and events from NDJSON or CSV files."`
 	Export       exportCommand       `cmd:"" help:"Export customers and events to a file."`
 	Backup       backupCommand       `cmd:"" help:"Back up all stored data. The server may be running."`

@@ -12,6 +12,7 @@ import (
 	"trackway"
 	"trackway/internal/api"
 	"trackway/internal/budget"
+	"trackway/internal/catalogue"
 	"trackway/internal/config"
 	"trackway/internal/dashboard"
 	"trackway/internal/destination"
@@ -54,6 +55,7 @@ type server struct {
 	upkeep    *upkeep.Upkeep
 	api       *api.Server
 	live      *live.Hub
+	catalogue *catalogue.Catalogue
 	dashboard *dashboard.Server
 
 	destinations *destination.Manager

@@ -78,6 +78,7 @@ var trackway = Rules{
 		"internal/entry":             1,
 
 		"internal/export":       3,
+		"internal/catalogue":    2,
 		"internal/guide":        2,
 		"internal/ingest":       2,
 		"internal/listen":       2,

@@ -9,12 +9,14 @@ import (
 	"trackway/internal/change"
 )
 
-// The work of a round. If more changes have come than it may look at, it looks
-// at runs of them, evenly spread, and each event that it sees stands for those
-// between two runs, too.
+// The work of a round. If more changes have come than it may look at, later
+// rounds look at the rest. If those were too many, the round looks at runs of
+// changes, evenly spread, and each event that it sees stands for those between
+// two runs, too.
 const (
 	mostLooked  = 2000    // changes to look at
 	mostBytes   = 2 << 20 // of events to look at
+	mostRounds  = 10      // that it may take to look at every change
 	run         = 32      // changes, one after another
 	usualBytes  = 512     // of a change, before any is known
 	mostMembers = 100     // of an event's properties to look at
@@ -37,8 +39,9 @@ func (c *Catalogue) round() error {
 		part = max(usualPart, part/8)
 	}
 	look := uint64(min(mostLooked, max(mostBytes/max(c.bytes, 1), run)))
-	if part <= look {
-		_, err := c.read(after, after+part, after+part, 1)
+	if part <= mostRounds*look {
+		end = after + min(part, look)
+		_, err := c.read(after, end, end, 1)
 		return err
 	}
 	stride := part / (look / run)

@@ -165,22 +165,47 @@ func isPerson(s string) bool {
 	return small
 }
 
-// personal are parts of the names of properties that say something about one
-// person, or nothing about the type.
-var personal = []string{
-	"mail", "phone", "mobile", "name", "street", "addr", "city", "zip", "post", "birth", "age", "gender", "sex", "health", "relig",
-	"person", "user", "customer", "contact", "account", "card", "iban", "passport", "token", "secret", "pass", "key", "session",
-	"cookie", "device", "uuid", "guid", "latitude", "longitude", "gps", "comment", "message", "note", "query", "search",
-}
+// Names of properties that say something about one person, or nothing about the
+// type: parts of names, and whole words.
+var (
+	personalParts = []string{
+		"mail", "phone", "mobile", "name", "street", "addr", "postal", "postcode", "birth", "gender", "health", "relig", "person", "user",
+		"customer", "contact", "account", "iban", "passport", "passw", "token", "secret", "session", "cookie", "uuid", "guid",
+		"latitude", "longitude", "comment", "message", "query", "search",
+	}
+	personalWords = []string{"age", "sex", "zip", "city", "ip", "id", "key", "pin", "card", "lat", "lon", "lng", "gps", "dob", "tel", "note", "notes"}
+)
 
 // hides reports whether no examples of a property may be shown, because of its
-// name.
+// name. Ids often have no word of their own (orderid), so each name that ends
+// like one is hidden.
 func (r *rules) hides(name string) bool {
-	name = strings.ToLower(name)
-	if r.hidden[name] || name == "id" || name == "ip" || strings.HasSuffix(name, "id") || strings.HasSuffix(name, "_ip") {
+	lower := strings.ToLower(name)
+	if r.hidden[lower] || strings.HasSuffix(lower, "id") {
 		return true
 	}
-	return slices.ContainsFunc(personal, func(part string) bool { return strings.Contains(name, part) })
+	if slices.ContainsFunc(personalParts, func(part string) bool { return strings.Contains(lower, part) }) {
+		return true
+	}
+	return slices.ContainsFunc(wordsOf(name), func(word string) bool { return slices.Contains(personalWords, word) })
+}
+
+// wordsOf returns the words of a name, such as customer_age or customerAge, in
+// lower case.
+func wordsOf(name string) []string {
+	var spaced strings.Builder
+	small := false
+	for _, r := range name {
+		if small && unicode.IsUpper(r) {
+			spaced.WriteByte(' ')
+		}
+		small = unicode.IsLower(r)
+		if !unicode.IsLetter(r) {
+			r = ' '
+		}
+		spaced.WriteRune(unicode.ToLower(r))
+	}
+	return strings.Fields(spaced.String())
 }
 
 // The values that may be shown.
@@ -212,7 +237,7 @@ func showable(v canonjson.Value) bool {
 			capitals++
 		case b == ' ':
 			spaces++
-		case b >= '0' && b <= '9', strings.IndexByte("_-.:+", b) >= 0:
+		case b >= '0' && b <= '9', strings.IndexByte("_-.:+/", b) >= 0:
 		default:
 			return false
 		}

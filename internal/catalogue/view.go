@@ -57,8 +57,8 @@ type Values struct {
 	Shape string  `json:"shape"` // in words
 }
 
-// What was first seen in the last newFor is new, unless the whole project is
-// not older than that by settled.
+// A type is new if it was first seen in the last newFor, and the project had
+// its first event at least settled earlier.
 const (
 	newFor  = 7 * day
 	settled = day

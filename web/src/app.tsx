@@ -5,6 +5,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useErrorBoundary, useLayoutEffect, useRef } from "preact/hooks";
 import { helpOpen } from "./keys.ts";
 import { tryNow } from "./net/link.ts";
+import { Catalogue } from "./pages/catalogue.tsx";
 import { CustomerPage } from "./pages/customer.tsx";
 import { Customers } from "./pages/customers.tsx";
 import { Destinations } from "./pages/destinations.tsx";
@@ -16,7 +17,7 @@ import { SignIn } from "./pages/signin.tsx";
 import { href, type Page, route, scrolled } from "./route.ts";
 import { load, loadedAt, signOut } from "./session.ts";
 import { announcement, link, session, start, trouble, updated, visible, waitingUntil } from "./state.ts";
-import { Book, Gauge, Leave, Logo, People, Pulse, Question, Send, Shield, Warning } from "./ui/icons.tsx";
+import { Book, Gauge, Leave, List, Logo, People, Pulse, Question, Send, Shield, Warning } from "./ui/icons.tsx";
 import { Loading, Trouble, Waiting } from "./ui/parts.tsx";
 import { ThemeSwitch } from "./ui/theme.tsx";
 
@@ -26,6 +27,7 @@ const places: [Page, string, typeof Gauge][] = [
   ["customers", "Customers", People],
   ["limits", "Limits", Shield],
   ["destinations", "Destinations", Send],
+  ["catalogue", "Catalogue", List],
 ];
 
 const views: { [page in Page]: () => preact.JSX.Element } = {
@@ -35,6 +37,7 @@ const views: { [page in Page]: () => preact.JSX.Element } = {
   customer: CustomerPage,
   limits: Limits,
   destinations: Destinations,
+  catalogue: Catalogue,
 };
 
 export function App() {

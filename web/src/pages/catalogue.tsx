@@ -147,7 +147,7 @@ function Properties({ of, project, exactly }: { of: EventType; project: string; 
     </a>
   );
   return (
-    <div ref={ref}>
+    <div ref={ref} style={{ scrollMarginTop: "8rem" }}>
       <Panel title={of.type} id="catalogue-type" aside={aside}>
         <p class="small faint">
           {exactly ? "" : "about "}

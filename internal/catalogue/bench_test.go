@@ -1,9 +1,9 @@
 package catalogue
 
 import (
-	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -32,7 +32,7 @@ func BenchmarkRound(b *testing.B) {
 			at := trackway.MicrosOf(time.Now())
 			cmds[i] = trackway.Command{
 				Kind: trackway.AddEvent, Project: projects[0].Number, Type: []string{"purchase", "visit", "search"}[i%3], Time: at, Received: at,
-				IDs: []trackway.Identifier{{Name: "registered", Value: fmt.Sprint(n*batch + i), Hard: true}}, Properties: canonjson.SplitObject([]byte(typical)), Bytes: len(typical),
+				IDs: []trackway.Identifier{{Name: "registered", Value: strconv.Itoa(n*batch + i), Hard: true}}, Properties: canonjson.SplitObject([]byte(typical)), Bytes: len(typical),
 			}
 		}
 		if err := s.Apply(cmds, make([]trackway.Result, batch)); err != nil {

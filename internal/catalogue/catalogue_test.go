@@ -246,10 +246,10 @@ func TestFlood(t *testing.T) {
 	room := shareOf(most)
 	l := new(fakeLog)
 	c := open(t, l, filepath.Join(t.TempDir(), File), most)
-	real := func(i int) string { return fmt.Sprintf("real_%c%c", 'a'+i/26, 'a'+i%26) }
+	named := func(i int) string { return fmt.Sprintf("real_%c%c", 'a'+i/26, 'a'+i%26) }
 	for d := range 3 {
 		for i := range room.types {
-			l.add(real(i), i, began+trackway.Micros(d)*day, `{"page":1}`)
+			l.add(named(i), i, began+trackway.Micros(d)*day, `{"page":1}`)
 		}
 	}
 	c.mustLearn(t)
@@ -267,7 +267,7 @@ func TestFlood(t *testing.T) {
 		case 0:
 			return eventOf(number, "often", 1, now, `{}`)
 		case 1:
-			return eventOf(number, real(0), 1, now, `{"`+x+`":1}`)
+			return eventOf(number, named(0), 1, now, `{"`+x+`":1}`)
 		}
 		return eventOf(number, x, 1, now, `{"`+x+`":1}`)
 	}
@@ -278,14 +278,14 @@ func TestFlood(t *testing.T) {
 	}
 	properties := 0
 	for i := range room.types {
-		r := v.typeOf(t, real(i))
+		r := v.typeOf(t, named(i))
 		r.propertyOf(t, "page")
 		properties += len(r.Properties)
 	}
 	if properties > room.properties || properties <= room.types {
 		t.Errorf("got %d properties, at most %d", properties, room.properties)
 	}
-	if v.Exact || v.Events < 990_000 || v.Events > 1_010_000 || float64(v.OtherTypes) < 0.7*flood || v.typeOf(t, real(0)).OtherProperties < 200_000 {
+	if v.Exact || v.Events < 990_000 || v.Events > 1_010_000 || float64(v.OtherTypes) < 0.7*flood || v.typeOf(t, named(0)).OtherProperties < 200_000 {
 		t.Errorf("got %d events, %d of other types, exact %t", v.Events, v.OtherTypes, v.Exact)
 	}
 	p := c.projects[1]

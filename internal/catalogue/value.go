@@ -81,11 +81,12 @@ type lengths struct {
 	Most  int `json:"most"`
 }
 
-func (l *lengths) add(n int, first bool) {
-	if first || n < l.Least {
-		l.Least = n
+// with returns the lengths of some values and one more.
+func (l lengths) with(n int, first bool) lengths {
+	if first {
+		return lengths{n, n}
 	}
-	l.Most = max(l.Most, n)
+	return lengths{min(l.Least, n), max(l.Most, n)}
 }
 
 // add counts a value. It keeps no part of it.
@@ -96,12 +97,12 @@ func (p *property) add(v canonjson.Value) {
 	switch k {
 	case text:
 		s := v.Text()
-		p.Text.add(utf8.RuneCountInString(s), first)
+		p.Text = p.Text.with(utf8.RuneCountInString(s), first)
 		p.Forms[formOf(s)]++
 	case number:
 		whole, part, _ := bytes.Cut(bytes.TrimPrefix(v.Raw, []byte("-")), []byte("."))
-		p.Whole.add(len(whole), first)
-		p.Part.add(len(part), first)
+		p.Whole = p.Whole.with(len(whole), first)
+		p.Part = p.Part.with(len(part), first)
 	default:
 	}
 }
@@ -292,8 +293,8 @@ func (vs *values) note(hash, customer uint64, raw []byte) {
 }
 
 // examples returns the values that may be shown, the most frequent first.
-func (vs values) examples() []candidate {
-	shown := slices.DeleteFunc(slices.Clone(vs), func(v candidate) bool { return v.shown == "" })
+func (vs *values) examples() []candidate {
+	shown := slices.DeleteFunc(slices.Clone(*vs), func(v candidate) bool { return v.shown == "" })
 	slices.SortStableFunc(shown, func(a, b candidate) int { return b.credit - a.credit })
 	return shown
 }

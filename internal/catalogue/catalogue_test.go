@@ -70,7 +70,7 @@ func eventOf(number uint64, typ string, customer int, at trackway.Micros, proper
 	}}
 }
 
-var shop = trackway.Project{Number: 1, Name: "shop", Personal: []string{"Favourite"}, Hard: []string{"registered"}}
+var shop = trackway.Project{Number: 1, Name: "shop", Personal: []string{"ShoeSize"}, Hard: []string{"registered"}}
 
 func open(t testing.TB, l *fakeLog, path string, most int) *Catalogue {
 	t.Helper()
@@ -145,7 +145,7 @@ func TestExamples(t *testing.T) {
 		{"first_name", `"anna"`, false},
 		{"Email", `"x"`, false},
 		{"order_id", `"x"`, false},
-		{"favourite", `"x"`, false},
+		{"shoesize", `"x"`, false},
 		{"registered", `"x"`, false},
 	} {
 		l := new(fakeLog)

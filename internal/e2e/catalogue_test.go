@@ -11,7 +11,7 @@ import (
 	"trackway/internal/catalogue"
 )
 
-// TestCatalogue: the server learns the types of events. What it has learned
+// TestCatalogue: the server learns the types of events. The catalogue
 // survives a stop and a crash, and every event counts once. An example appears
 // once enough customers have it, and disappears with an erasure.
 func TestCatalogue(t *testing.T) {

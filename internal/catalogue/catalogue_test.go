@@ -16,6 +16,7 @@ import (
 	"trackway"
 	"trackway/internal/allocs"
 	"trackway/internal/change"
+	"trackway/internal/scale"
 )
 
 // fakeLog has one change for each number, from 1 on.
@@ -237,7 +238,7 @@ func TestErasure(t *testing.T) {
 	}
 }
 
-// TestFlood: a million new types, and a million new properties, displace
+// TestFlood: a flood of new types, and of new properties, displaces
 // nothing that has been there for days, and what is beyond the bounds is
 // counted. Nor does a type that comes often, but on one day only.
 func TestFlood(t *testing.T) {
@@ -253,7 +254,7 @@ func TestFlood(t *testing.T) {
 		}
 	}
 	c.mustLearn(t)
-	const flood = 1_000_000
+	flood := uint64(scale.Of(1_000_000, 100_000))
 	now := began + 3*day
 	n := uint64(len(l.changes))
 	old := l.changes
@@ -285,7 +286,7 @@ func TestFlood(t *testing.T) {
 	if properties > room.properties || properties <= room.types {
 		t.Errorf("got %d properties, at most %d", properties, room.properties)
 	}
-	if v.Exact || v.Events < 990_000 || v.Events > 1_010_000 || float64(v.OtherTypes) < 0.7*flood || v.typeOf(t, named(0)).OtherProperties < 200_000 {
+	if v.Exact || v.Events < flood/100*98 || v.Events > flood/100*102 || v.OtherTypes < flood/10*7 || v.typeOf(t, named(0)).OtherProperties < flood/5 {
 		t.Errorf("got %d events, %d of other types, exact %t", v.Events, v.OtherTypes, v.Exact)
 	}
 	p := c.projects[1]
@@ -367,9 +368,9 @@ func TestSampling(t *testing.T) {
 		t.Errorf("after %d rounds: got %d events, and a share of %v", rounds, v.Events, rare.Share)
 	}
 
-	large := `{"p":"` + strings.Repeat("x", 700_000) + `"}`
+	large := `{"p":"` + strings.Repeat("x", 100_000) + `"}`
 	l.make = func(number uint64) change.Change { return eventOf(number, "large", 1, began, large) }
-	l.length += 5000
+	l.length += 2000
 	for c.position < l.length {
 		before := l.looked
 		if err := c.round(); err != nil {

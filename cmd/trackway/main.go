@@ -35,6 +35,7 @@ type commands struct {
 	Key          keyCommand          `cmd:"" help:"Manage the keys that let clients in."`
 	User         user.Command        `cmd:"" help:"Manage the users who may sign in at the server's pages."`
 	Tail         tailCommand         `cmd:"" help:"Show events live, as they become durable."`
+	Catalogue    catalogueCommand    `cmd:"" help:"Show the types of events, and their properties."`
 	Import       importCommand       `cmd:"" help:"Import customers and events from NDJSON or CSV files."`
 	Export       exportCommand       `cmd:"" help:"Export customers and events to a file."`
 	Backup       backupCommand       `cmd:"" help:"Back up all stored data. The server may be running."`

@@ -11,6 +11,7 @@ import (
 	"trackway"
 	"trackway/internal/ask"
 	"trackway/internal/canonjson"
+	"trackway/internal/httpcache"
 	"trackway/internal/query"
 	"trackway/internal/query/page"
 )
@@ -104,6 +105,19 @@ func (c *reading) stats() error {
 		return c.answerFinal(q.Until.Time(), b)
 	}
 	return c.answerTagged(tag, privateCache, b)
+}
+
+// catalogue answers with what is known of the project's types of events.
+func (c *reading) catalogue() error {
+	var b []byte
+	err := c.question(func(context.Context, query.Snapshot) (err error) {
+		b, err = c.types.Answer(c.grant.Project, c.grant.Key, c.r.URL.RawQuery, c.received)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return c.answerTagged(httpcache.ETag(b), privateCache, b)
 }
 
 func (q *statsQuestion) appendAnswer(b []byte, sums map[page.Sum]uint64) []byte {

@@ -12,6 +12,7 @@ import (
 	"trackway/internal/api/permit"
 	"trackway/internal/api/room"
 	"trackway/internal/canonjson"
+	"trackway/internal/catalogue"
 	"trackway/internal/format/tracking"
 	"trackway/internal/ingest"
 	"trackway/internal/query"
@@ -30,6 +31,7 @@ type reader struct {
 	answers  *room.Room    // memory
 	process  []byte        // random: names this process in entity tags
 	patience time.Duration // that a question may take
+	types    *catalogue.Catalogue
 }
 
 // errNoCustomer is the error that clients of the data API expect.

@@ -82,6 +82,7 @@ func (s *Server) ownRoutes() []route {
 		{method: "GET", path: projectPath + "erasures", needs: trackway.GDPR, format: tracking.Own, do: s.erases((*erasing).erasures)},
 		{method: "GET", path: projectPath + "events", needs: trackway.GetEvents, format: tracking.Own, current: true, do: s.reads((*reading).projectEvents)},
 		{method: "GET", path: projectPath + "stats", needs: trackway.GetEvents, format: tracking.Own, current: true, do: s.reads((*reading).stats)},
+		{method: "GET", path: projectPath + "catalogue", needs: trackway.GetEvents, format: tracking.Own, do: s.reads((*reading).catalogue)},
 		{method: "GET", path: projectPath + "usage", needs: trackway.Admin, format: tracking.Own, current: true, do: s.reads((*reading).projectUsage)},
 
 		{method: "GET", path: "/openapi.yaml", open: true, free: true, format: tracking.Own, do: document(contract)},
@@ -112,6 +113,7 @@ func (s *Server) ownRoutes() []route {
 		{method: "POST", path: "/grid/users", open: true, format: tracking.Own, maxBody: maxSmallBody},
 		{method: "PUT", path: "/grid/users", open: true, format: tracking.Own, maxBody: maxSmallBody},
 		{method: "DELETE", path: "/grid/users", open: true, format: tracking.Own},
+		{method: "GET", path: "/grid/catalogue", open: true, format: tracking.Own, place: forQuestions},
 	}
 }
 

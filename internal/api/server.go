@@ -27,6 +27,7 @@ import (
 	"trackway/internal/api/rest"
 	"trackway/internal/api/room"
 	"trackway/internal/auth"
+	"trackway/internal/catalogue"
 	"trackway/internal/clientip"
 	"trackway/internal/fleet"
 	"trackway/internal/format/tracking"
@@ -74,6 +75,7 @@ type Config struct {
 	Traffic  *traffic.Recorder
 	Rates    *rates.Meter
 	Live     *live.Hub
+	Types    *catalogue.Catalogue
 	Version  string // the program's
 	Log      *slog.Logger
 	Registry prometheus.Registerer
@@ -129,7 +131,7 @@ func New(c Config) *Server {
 			lingering: places.lingering, rest: rest.Time, log: c.Log, shared: c.Shared, traces: c.Traces,
 		},
 		mux: http.NewServeMux(), ids: request.NewIDs(), ingest: c.Ingest, eraser: c.Eraser, dashboard: c.Dashboard, built: &c.Built,
-		reader:   &reader{store: c.Store, places: places, answers: answers, process: []byte(rand.Text()), patience: queryTime},
+		reader:   &reader{store: c.Store, places: places, answers: answers, process: []byte(rand.Text()), patience: queryTime, types: c.Types},
 		servers:  &servers{fleet: c.Fleet, rates: c.Rates, version: c.Version, started: now},
 		limiting: &limitFacts{limits: c.Limits, history: c.History, watch: c.Watch},
 	}

@@ -160,6 +160,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 	s.ingest = ingest.New(s.taking(), reg)
 	callers, meter := watch.New(now), rates.New(now)
 	s.live = live.New(s.store, func(err error) { s.Log.Error("the log cannot be read for watchers", "err", err) })
+	s.catalogue = s.newCatalogue(p.projects)
 	s.dashboard = s.newDashboard(p.projects, callers, meter)
 	sendOn, _, err := s.destinations.Reload(s.Config.Destinations, p.projects)
 	if err != nil {
@@ -168,7 +169,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 	s.sent.Store(&p.projects)
 	sendOn()
 	s.api = api.New(api.Config{
-		Access: p.access, Limits: s.limits, Ingest: s.ingest, Store: s.store, Eraser: eraser{s.store, s.live},
+		Access: p.access, Limits: s.limits, Ingest: s.ingest, Store: s.store, Eraser: eraser{s.store, s.live, s.catalogue}, Types: s.catalogue,
 		Fleet: s.fleet, History: s.history, Watch: callers, Traffic: s.traffic, Rates: meter, Live: s.live, Dashboard: s.dashboard, Built: built,
 		Version: s.Version, Log: s.Log, Registry: reg, Bodies: s.budget.Memory.Bodies, Answers: s.budget.Memory.Answers,
 		CPUs: s.Processors, Shared: s.shared(), Traces: s.traces,
@@ -189,6 +190,7 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 	g.Go(func() error { return s.fleet.Run(ctx) })
 	g.Go(func() error { return s.live.Run(ctx) }) // its end ends the streams, so draining does not wait for them
 	g.Go(func() error { return s.destinations.Run(ctx) })
+	g.Go(func() error { return s.catalogue.Run(ctx) })
 	g.Go(func() error { return s.upkeep.Run(ctx) })
 	g.Go(func() error { return s.traffic.Run(ctx) })
 	if s.certificate != nil {

@@ -10,11 +10,12 @@ import (
 )
 
 // eraser erases customers in the store, in the events that wait for watchers,
-// and in the memory of refused commands.
+// in the memory of refused commands, and in the examples of the catalogue.
 type eraser struct {
 	erasures
 
-	live *live.Hub
+	live      *live.Hub
+	catalogue interface{ Forget() }
 }
 
 // erasures erases customers in the store.
@@ -30,6 +31,7 @@ func (e eraser) Erase(project uint32, c trackway.Customer, personal []string, at
 	done, err := e.erasures.Erase(project, c, personal, at)
 	if done.ID != 0 { // even if it is uncertain whether the disk has it: watchers must not see more than readers do
 		e.live.Forget(project, done.IDs, time.Now())
+		e.catalogue.Forget()
 	}
 	return done.Erasure, err
 }

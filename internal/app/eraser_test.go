@@ -23,6 +23,11 @@ func (b busy) Erase(project uint32, c trackway.Customer, personal []string, at t
 	return b.Store.Erase(project, c, personal, at)
 }
 
+// forgetful counts what it is told to forget.
+type forgetful int
+
+func (f *forgetful) Forget() { *f++ }
+
 // TestEraserForgetsWhatWent erases a customer while new data comes in. The
 // server forgets a refused command with an identifier that came to the customer
 // after the caller looked the customer up. It also forgets a command that was
@@ -76,10 +81,14 @@ func TestEraserForgetsWhatWent(t *testing.T) {
 	}
 	waiting := watch()
 	defer waiting.Close()
-	erase := eraser{busy{s, func() { apply(jane, late) }, func() { reject(late) }}, hub}
+	var forgotten forgetful
+	erase := eraser{busy{s, func() { apply(jane, late) }, func() { reject(late) }}, hub, &forgotten}
 	onItsWay := live.Rejection{Project: project, Received: trackway.MicrosOf(time.Now()), Reason: "on its way", IDs: []trackway.Identifier{late}}
 	if _, err := erase.Erase(project, customer, []string{"email"}, trackway.MicrosOf(time.Now())); err != nil {
 		t.Fatal(err)
+	}
+	if forgotten != 1 {
+		t.Errorf("the catalogue is told %d times to forget its examples", forgotten)
 	}
 	hub.Reject(&onItsWay)
 	for name, w := range map[string]*live.Watcher{"one who was there": waiting, "one who comes": watch()} {

@@ -69,6 +69,7 @@ func (s *server) reloadLocked() error {
 	s.dashboard.Reload(factsOf(next, p.projects))
 	s.fleet.Reload(fleetOf(next, s.public.Addr()))
 	s.upkeep.Reload(p.projects)
+	s.catalogue.Reload(p.projects)
 	s.sent.Store(&p.projects)
 	sendOn()
 	s.Level.Set(next.Log.SlogLevel())

@@ -12,6 +12,7 @@ import (
 	"trackway"
 	"trackway/internal/api"
 	"trackway/internal/budget"
+	"trackway/internal/catalogue"
 	"trackway/internal/config"
 	"trackway/internal/dashboard"
 	"trackway/internal/destination"
@@ -61,6 +62,7 @@ type server struct {
 	upkeep    *upkeep.Upkeep
 	api       *api.Server
 	live      *live.Hub
+	catalogue *catalogue.Catalogue
 	dashboard *dashboard.Server
 
 	destinations *destination.Manager

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"trackway"
+	"trackway/internal/catalogue"
 	"trackway/internal/control/members"
 	"trackway/internal/format/tracking"
 	"trackway/internal/people"
@@ -48,6 +49,8 @@ type Config struct {
 	Suggest      Suggester
 	Mirrors      func(ctx context.Context) ([]Mirrored, error)
 
+	Catalogue func(p *trackway.Project, types []string) (*catalogue.View, error)
+
 	Cluster members.Cluster // nil: the server stands alone
 
 	// The users of the server's pages; nil if no server runs here. ReloadUsers
@@ -72,6 +75,7 @@ type Config struct {
 //	GET /export   answers with a file in ?format=, with ?customers=true,
 //	              ?events=true or both; ?type=, ?since= and ?until= select events
 //	GET /store    answers with a [Store]
+//	GET /catalogue  answers with a [catalogue.View], of all types or each ?type=
 //	GET /tail     answers with events as they become durable, in NDJSON; ?type=
 //	              and ?customer=NAME=VALUE select events; it begins at ?since=,
 //	              or with the last ?last= events
@@ -104,7 +108,10 @@ func Handler(c Config) http.Handler {
 		"POST /backup": (*call).backup,
 		"GET /export":  (*call).export,
 		"GET /store":   (*call).store,
-		"GET /tail":    (*call).tail,
+
+		"GET /catalogue": (*call).catalogue,
+
+		"GET /tail": (*call).tail,
 
 		"POST /traffic/flush": (*call).flush,
 	})
@@ -184,6 +191,19 @@ func refuse(field, msg string) error {
 // check that it is still the same store.
 type Store struct {
 	Name string `json:"name"` // unique, except for stores that are restored from a backup of this one
+}
+
+// catalogue answers with the types of events of a project.
+func (c *call) catalogue() error {
+	p, err := c.project()
+	if err != nil {
+		return err
+	}
+	v, err := c.Catalogue(p, c.query["type"])
+	if err != nil {
+		return err
+	}
+	return c.json(v)
 }
 
 func (c *call) store() error { return c.json(Store{c.Name}) }

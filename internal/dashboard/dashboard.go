@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/catalogue"
 	"trackway/internal/control/members"
 	"trackway/internal/destination/listing"
 	"trackway/internal/fleet"
@@ -60,6 +61,7 @@ type Config struct {
 	// ChangeUsers replaces the users by those that a function makes of them. It
 	// is durable, and in force, when it returns: it calls [Server.Use].
 	ChangeUsers func(ctx context.Context, change func(people.List) (people.List, error)) error
+	Types       *catalogue.Catalogue
 }
 
 // Facts are what a reload can replace. They are immutable.
@@ -107,6 +109,7 @@ func New(c Config) *Server {
 		"GET /grid/live":       {people.Viewer, false, (*request).live},
 		"GET /grid/customers":  {people.Viewer, false, (*request).customers},
 		"GET /grid/customer":   {people.Viewer, false, (*request).customer},
+		"GET /grid/catalogue":  {people.Viewer, false, (*request).catalogue},
 		"GET /grid/events":     {people.Viewer, false, (*request).events},
 		"GET /grid/export":     {people.Analyst, false, (*request).export},
 		"POST /grid/anonymize": {people.Operator, false, (*request).anonymize},

@@ -22,6 +22,7 @@ import (
 
 	"trackway"
 	"trackway/internal/api"
+	"trackway/internal/catalogue"
 	"trackway/internal/destination"
 	"trackway/internal/destination/listing"
 	"trackway/internal/fleet"
@@ -109,7 +110,11 @@ func newFixture(t *testing.T) *fixture {
 			}
 			return err
 		},
+		Types: catalogue.New(catalogue.Options{
+			Log: st, Store: st.Name(), Path: filepath.Join(t.TempDir(), catalogue.File), Most: 100, Logger: slog.New(slog.DiscardHandler),
+		}),
 	})
+	f.Types.Reload(projects)
 	return f
 }
 
@@ -333,6 +338,28 @@ func TestOverview(t *testing.T) {
 	f.Rates.Refusal(time.Now().Add(-20*time.Second), "grid")
 	wantOK(t, f.send(t, http.MethodGet, "/grid/limits", ""),
 		`"name":"grid","paths":["/grid/"],"limit":15`, `"candidate":9,"since":`, `"callers":[]`, `"series":{"grid":[null,`, `"what":"policy"`)
+}
+
+func TestCatalogue(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t).signedIn()
+	const path = "/grid/catalogue?project=" + token
+	empty := f.send(t, http.MethodGet, path, "")
+	wantOK(t, empty, `"project":"demo","since":null,"until":null,"events":0,"looked_at":0,"exact":true,"other_types":0,"types":[]}`)
+	f.apply(t, "view", "jane", "", "")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := f.Types.Run(ctx); err != nil { // once
+		t.Fatal(err)
+	}
+	w := f.send(t, http.MethodGet, path, "", "If-None-Match", empty.Header().Get("Etag"))
+	wantOK(t, w, `"types":[{"type":"view","events":1,"share":1,"events_24h":1,`)
+	if w := f.send(t, http.MethodGet, path, "", "If-None-Match", w.Header().Get("Etag")); w.Code != http.StatusNotModified {
+		t.Errorf("nothing has changed: got %d", w.Code)
+	}
+	wantError(t, f.send(t, http.MethodGet, "/grid/catalogue?project=other", ""), "There is no such project.")
+	f.cookie = ""
+	wantError(t, f.send(t, http.MethodGet, path, ""), "Sign in first.")
 }
 
 func TestDestinations(t *testing.T) {

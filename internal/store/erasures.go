@@ -40,6 +40,13 @@ func (s *Store) Erasures(project uint32) ([]query.Erasure, error) {
 	return s.erasures().List(project, s.copies.List())
 }
 
+// LastErasure returns the id of the last erasure of any project, or 0.
+func (s *Store) LastErasure() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.nextErasure - 1
+}
+
 // SetCopies tells the store of its destinations. Erasures and the expiry of
 // events wait for them: see [change.Copy].
 func (s *Store) SetCopies(c change.Copies) { s.copies.Set(c) }

@@ -321,6 +321,46 @@ export interface Caller {
 }
 
 /** GET /grid/destinations. Times are in RFC 3339. */
+export interface Catalogue {
+  now: number;
+  project: string;
+  since: number | null;
+  until: number | null;
+  events: number;
+  looked_at: number;
+  /** Every event was looked at; otherwise the numbers are estimates. */
+  exact: boolean;
+  other_types: number;
+  types: EventType[];
+}
+
+export interface EventType {
+  type: string;
+  events: number;
+  /** Of the project's events, up to 1. */
+  share: number;
+  events_24h: number;
+  first_seen: number;
+  last_seen: number;
+  new: boolean;
+  other_properties: number;
+  properties: EventProperty[];
+}
+
+export interface EventProperty {
+  name: string;
+  events: number;
+  /** Of the type's events since the property was first seen. */
+  share: number;
+  first_seen: number;
+  last_seen: number;
+  new: boolean;
+  /** The values have several types, apart from null. */
+  mixed: boolean;
+  values: { type: string; share: number; shape: string }[];
+  examples: (string | number)[];
+}
+
 export interface Destinations {
   now: number;
   destinations: Destination[];

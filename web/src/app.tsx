@@ -5,6 +5,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useErrorBoundary, useLayoutEffect, useRef } from "preact/hooks";
 import { helpOpen } from "./keys.ts";
 import { tryNow } from "./net/link.ts";
+import { Catalogue } from "./pages/catalogue.tsx";
 import { CustomerPage } from "./pages/customer.tsx";
 import { Customers } from "./pages/customers.tsx";
 import { Destinations } from "./pages/destinations.tsx";
@@ -17,7 +18,7 @@ import { Users } from "./pages/users.tsx";
 import { href, type Page, route, scrolled } from "./route.ts";
 import { load, loadedAt, signOut } from "./session.ts";
 import { announcement, link, may, session, start, trouble, updated, visible, waitingUntil } from "./state.ts";
-import { Book, Gauge, Leave, Logo, People, Person, Pulse, Question, Send, Shield, Warning } from "./ui/icons.tsx";
+import { Book, Gauge, Leave, List, Logo, People, Person, Pulse, Question, Send, Shield, Warning } from "./ui/icons.tsx";
 import { Loading, Trouble, Waiting } from "./ui/parts.tsx";
 import { ThemeSwitch } from "./ui/theme.tsx";
 
@@ -27,6 +28,7 @@ const places: [Page, string, typeof Gauge][] = [
   ["customers", "Customers", People],
   ["limits", "Limits", Shield],
   ["destinations", "Destinations", Send],
+  ["catalogue", "Catalogue", List],
 ];
 
 const views: { [page in Page]: () => preact.JSX.Element } = {
@@ -37,6 +39,7 @@ const views: { [page in Page]: () => preact.JSX.Element } = {
   limits: Limits,
   destinations: Destinations,
   users: Users,
+  catalogue: Catalogue,
 };
 
 /** shown are the places that the user may go to. */

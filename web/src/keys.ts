@@ -9,7 +9,7 @@ export const helpOpen = signal(false);
 
 /** The keys, in the order of the help. */
 export const keys: readonly (readonly [string, string])[] = [
-  ["1 2 3 4 5", "Overview, Live, Customers, Limits, Destinations"],
+  ["1 2 3 4 5 6", "Overview, Live, Customers, Limits, Destinations, Catalogue"],
   ["/", "Search or filter"],
   ["j k or ↓ ↑", "Next and previous row of a list"],
   ["Enter", "Open the row"],
@@ -18,7 +18,7 @@ export const keys: readonly (readonly [string, string])[] = [
   ["?", "This help"],
 ];
 
-const places: readonly Page[] = ["overview", "live", "customers", "limits", "destinations"];
+const places: readonly Page[] = ["overview", "live", "customers", "limits", "destinations", "catalogue"];
 
 /** typing reports whether a key press belongs to a field. */
 export function typing(event: KeyboardEvent): boolean {

@@ -68,6 +68,7 @@ export const Up = icon(<path d="M10 16V4M5 9l5-5 5 5" />);
 export const Warning = icon(<path d="M10 3 2.5 16.500h15zM10 8v4m0 2.300v.2" />);
 export const Erase = icon(<path d="M4 6h12M8 6V3.500h4V6m-6.5 0 .8 11h7.400l.8-11M8.5 9v5m3-5v5" />);
 export const Join = icon(<path d="M4 4c0 4 6 3 6 7m6-7c0 4-6 3-6 7m0 0v6m-2.5-2.500L10 17l2.5-2.5" />);
+export const List = icon(<path d="M3.5 4.500h.2M7 4.500h9.500M3.5 10h.2M7 10h9.500M3.5 15.500h.2M7 15.500h9.500" />);
 export const Send = icon(<path d="M3 10h11m-4.5-5 5 5-5 5M17 3.500v13" />);
 export const Server = icon(<path d="M3.5 3.500h13v5.500h-13zM3.5 11h13v5.500h-13zM6.5 6.200v.1m0 7.400v.1" />);
 

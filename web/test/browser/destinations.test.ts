@@ -59,7 +59,7 @@ test("on a narrow phone, the names of all pages can be read", async () => {
     const viewer = await (await Viewer.open(browser, server, "phone")).signedIn("#/destinations");
     const edges = await viewer.page.locator(".places a span").evaluateAll((names) => names.flatMap((name) => [name.getBoundingClientRect().left, name.getBoundingClientRect().right]));
     const sorted = [0, ...edges, 320];
-    if (edges.length !== 10 || sorted.some((edge, i) => i > 0 && edge < sorted[i - 1]!)) throw new Error(`names overlap or leave the window: ${edges.map(Math.round)}`);
+    if (edges.length !== 12 || sorted.some((edge, i) => i > 0 && edge < sorted[i - 1]!)) throw new Error(`names overlap or leave the window: ${edges.map(Math.round)}`);
     await viewer.close();
   } finally {
     await server.stop();

@@ -3,6 +3,7 @@ package members
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,7 +20,15 @@ func TestWatch(t *testing.T) {
 			ID: "a", Address: "a:1", Leader: "a:1", Leading: true, Applied: 10,
 			Members: []Member{{ID: "a", Address: "a:1", Voter: true}, {ID: "b", Address: "b:1", Voter: true}, {ID: "c", Address: "c:1", Voter: true}},
 		}
+		var mu sync.Mutex // guards what the cluster does
+		change := func(do func()) {
+			mu.Lock()
+			defer mu.Unlock()
+			do()
+		}
 		self := func() Status {
+			mu.Lock()
+			defer mu.Unlock()
 			s := status
 			s.Members = append([]Member(nil), status.Members...)
 			return s
@@ -31,11 +40,14 @@ func TestWatch(t *testing.T) {
 		ended := make(chan error)
 		go func() {
 			ended <- w.Run(ctx, self, func(ctx context.Context, address string) (uint64, error) {
-				if down && address == "c:1" {
-					<-ctx.Done() // it hangs
+				mu.Lock()
+				hangs, index := down && address == "c:1", applied[address]
+				mu.Unlock()
+				if hangs {
+					<-ctx.Done()
 					return 0, errors.New("no answer")
 				}
-				return applied[address], nil
+				return index, nil
 			})
 		}()
 		look := func() (s Status) {
@@ -50,7 +62,7 @@ func TestWatch(t *testing.T) {
 		}
 		last := *s.Members[2].Heard
 
-		down, status.Applied, applied["b:1"] = true, 15, 15
+		change(func() { down, status.Applied, applied["b:1"] = true, 15, 15 })
 		_ = sleep.For(t.Context(), 20*time.Second)
 		s = look()
 		c := s.Members[2]
@@ -65,7 +77,7 @@ func TestWatch(t *testing.T) {
 			t.Errorf("b works: got %+v", b)
 		}
 
-		down, applied["c:1"] = false, 15
+		change(func() { down, applied["c:1"] = false, 15 })
 		_ = sleep.For(t.Context(), 2*pace)
 		if s = look(); s.Level != Good || s.Members[2].Silent || s.Members[2].Behind != 0 {
 			t.Errorf("c is back: got %+v", s)

@@ -38,7 +38,7 @@ func TestForward(t *testing.T) {
 	}))
 	front := httptest.NewServer(h)
 	defer front.Close()
-	answer, err := front.Client().Post(front.URL+"/destinations/pause?name=out", "", nil) //nolint:noctx // of a test
+	answer, err := front.Client().Post(front.URL+"/destinations/pause?name=out", "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -682,3 +682,33 @@ func BenchmarkRequest(b *testing.B) {
 		f.Close()
 	}
 }
+
+// Requests may begin and end while the settings change. Each span is counted
+// once, except for those that find their collector gone.
+func TestReloads(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	defer server.Close()
+	f := newFixture(t)
+	var requests sync.WaitGroup
+	const callers, each = 4, 500
+	for range callers {
+		requests.Go(func() {
+			for range each {
+				s := f.request("Traceparent", sampled)
+				s.Child("store commands").End(false)
+				s.Answered(http.StatusOK, false)
+			}
+		})
+	}
+	settings := []Settings{{}, {Endpoint: server.URL, Sample: 1}, {Endpoint: server.URL + "/v1/traces", Sample: 0.5, Follow: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}}
+	for i := range 100 {
+		f.Reload(settings[i%len(settings)])
+	}
+	requests.Wait()
+	f.Close()
+	exported, dropped, failed := f.counts()
+	if all := exported + dropped + failed; exported == 0 || all > 2*callers*each {
+		t.Errorf("exported %v, dropped %v, failed %v", exported, dropped, failed)
+	}
+}

@@ -3,6 +3,7 @@ package members
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,7 +18,10 @@ func TestWatch(t *testing.T) {
 			ID: "a", Address: "a:1", Leader: "a:1", Leading: true, Applied: 10,
 			Members: []Member{{ID: "a", Address: "a:1", Voter: true}, {ID: "b", Address: "b:1", Voter: true}, {ID: "c", Address: "c:1", Voter: true}},
 		}
+		var mu sync.Mutex // of status, applied and down
 		self := func() Status {
+			mu.Lock()
+			defer mu.Unlock()
 			s := status
 			s.Members = append([]Member(nil), status.Members...)
 			return s
@@ -29,11 +33,14 @@ func TestWatch(t *testing.T) {
 		ended := make(chan error)
 		go func() {
 			ended <- w.Run(ctx, self, func(ctx context.Context, address string) (uint64, error) {
-				if down && address == "c:1" {
-					<-ctx.Done() // it hangs
+				mu.Lock()
+				hangs, at := down && address == "c:1", applied[address]
+				mu.Unlock()
+				if hangs {
+					<-ctx.Done()
 					return 0, errors.New("no answer")
 				}
-				return applied[address], nil
+				return at, nil
 			})
 		}()
 		look := func() (s Status) {
@@ -48,7 +55,9 @@ func TestWatch(t *testing.T) {
 		}
 		last := *s.Members[2].Heard
 
+		mu.Lock()
 		down, status.Applied, applied["b:1"] = true, 15, 15
+		mu.Unlock()
 		time.Sleep(20 * time.Second)
 		s = look()
 		c := s.Members[2]
@@ -63,7 +72,9 @@ func TestWatch(t *testing.T) {
 			t.Errorf("b works: got %+v", b)
 		}
 
+		mu.Lock()
 		down, applied["c:1"] = false, 15
+		mu.Unlock()
 		time.Sleep(2 * pace)
 		if s = look(); s.Level != Good || s.Members[2].Silent || s.Members[2].Behind != 0 {
 			t.Errorf("c is back: got %+v", s)

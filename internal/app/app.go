@@ -73,7 +73,7 @@ func run(ctx context.Context, setup *Setup) (err error) {
 		cancel(nil)
 	}()
 	s.traces = trace.New(log, reg)
-	defer s.traces.Close() // when all that it may record has ended
+	defer s.traces.Close() //nolint:contextcheck // when all that it may record has ended
 	if err := s.openStore(ctx, reg, func() { cancel(errAgain) }); err != nil {
 		return err
 	}
@@ -247,7 +247,7 @@ func (s *server) reloadOnHangup(ctx context.Context) {
 	for {
 		select {
 		case <-s.Hangup:
-			_ = s.reload() // the error has been logged
+			_ = s.reload() //nolint:contextcheck // the error has been logged; exports of spans end by themselves
 		case <-ctx.Done():
 			return
 		}

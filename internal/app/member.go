@@ -271,6 +271,7 @@ func (m *member) Status() members.Status {
 	c := members.Status{
 		Name: m.cfg.Name, ID: s.ID, Address: m.cfg.Advertise, Leader: s.Leader, Leading: s.Leading, Term: s.Term,
 		Last: s.Last, Commit: s.Commit, Applied: s.Applied, ContactMS: s.LastContact.Milliseconds(), Members: []members.Member{},
+		Starting: !m.caughtUp.Load(),
 	}
 	if err := m.ready(); err != nil {
 		c.Ready = err.Error()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"trackway/internal/catalogue"
+	"trackway/internal/sleep"
 )
 
 // TestCatalogue: the server learns the types of events. The catalogue
@@ -33,7 +34,7 @@ func TestCatalogue(t *testing.T) {
 	// await returns the type once the catalogue has all events.
 	await := func(ready func(*catalogue.Property) bool) catalogue.Type {
 		t.Helper()
-		for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		for deadline := time.Now().Add(patience); ; _ = sleep.For(t.Context(), lookAgain) {
 			res := s.do(t, request{path: path})
 			var v catalogue.View
 			if err := json.Unmarshal(res.body, &v); err != nil {
@@ -97,7 +98,9 @@ func TestCatalogue(t *testing.T) {
 		t.Fatalf("got %v", res)
 	}
 	await(none)
-	for len(holding(t, dir+"/data/catalogue.json", "gold")) > 0 {
-		time.Sleep(50 * time.Millisecond)
+	for deadline := time.Now().Add(patience); len(holding(t, dir+"/data/catalogue.json", "gold")) > 0; _ = sleep.For(t.Context(), lookAgain) {
+		if time.Now().After(deadline) {
+			t.Fatal("the file still has an example")
+		}
 	}
 }

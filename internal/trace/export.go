@@ -43,7 +43,8 @@ type exporter struct {
 	client  *http.Client
 	log     *slog.Logger
 	metrics *metrics
-	failing bool // as the log says
+	failing bool      // as the log says
+	failed  time.Time // at last
 
 	stop context.CancelFunc // has run send what is queued, and end
 }
@@ -180,17 +181,22 @@ func waited(d time.Duration, stopped <-chan struct{}) bool {
 func (e *exporter) exported(spans, rejected int) {
 	e.metrics.exported.Add(float64(spans - rejected))
 	e.metrics.failed.Add(float64(rejected))
-	if e.failing && rejected < spans {
+	switch {
+	case rejected > 0:
+		e.complain(fmt.Errorf("the collector rejected %d of %d spans", rejected, spans))
+	case e.failing && time.Since(e.failed) >= patience:
 		e.failing = false
 		e.log.Info("traces: the collector takes spans again")
 	}
 }
 
-// complain logs the first of several failures.
+// complain logs the first of several failures. Others within [patience] count
+// as the same one, so that an overloaded collector does not fill the log.
 func (e *exporter) complain(err error) {
+	e.failed = time.Now()
 	if !e.failing {
 		e.failing = true
-		e.log.Warn("traces: the collector does not take spans; requests are served as usual", "err", err)
+		e.log.Warn("traces: the collector does not take spans; requests are served as usual", "err", excerpt.Of(err.Error(), maxMessage))
 	}
 }
 
@@ -204,10 +210,12 @@ func (e *laterError) Error() string { return e.err.Error() }
 
 func (e *laterError) Unwrap() error { return e.err }
 
+var errSlow = fmt.Errorf("the collector did not answer within %v", exportTime)
+
 // export sends a message once. It returns how many of its spans the collector
 // has rejected for good.
 func (e *exporter) export(ctx context.Context, body []byte) (rejected int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, exportTime)
+	ctx, cancel := context.WithTimeoutCause(ctx, exportTime, errSlow)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.Endpoint, bytes.NewReader(body))
 	if err != nil {
@@ -226,16 +234,15 @@ func (e *exporter) export(ctx context.Context, body []byte) (rejected int, err e
 		return 0, &laterError{err: err}
 	}
 	defer func() { _ = res.Body.Close() }()
-	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
-	switch {
-	case res.StatusCode/100 == 2 && err == nil: //nolint:mnd // a success
+	// The status counts, even if the rest does not come: spans that were taken
+	// must not be sent again.
+	answer, _ := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if res.StatusCode/100 == 2 { //nolint:mnd // a success
 		rejected, message := partial(answer)
 		if message != "" {
 			e.log.Debug("traces: the collector says about an export", "rejected", rejected, "message", excerpt.Of(message, maxMessage))
 		}
 		return rejected, nil
-	case err != nil:
-		return 0, &laterError{err: err}
 	}
 	err = fmt.Errorf("the collector answered with status %d", res.StatusCode)
 	switch res.StatusCode {
@@ -246,4 +253,4 @@ func (e *exporter) export(ctx context.Context, body []byte) (rejected int, err e
 	return 0, err
 }
 
-const maxMessage = 200 // bytes of a text of the collector
+const maxMessage = 200 // bytes of a text that may be the collector's

@@ -24,7 +24,7 @@ func (e *exporter) message(batch []*Span) *otlp.TracesData {
 
 func (s *Span) message() *otlp.Span {
 	m := &otlp.Span{
-		TraceId: s.trace[:], SpanId: s.own[:], Name: s.name, Flags: flags(s.kind == server && !s.linked && s.caller.valid()),
+		TraceId: s.trace[:], SpanId: s.own[:], Name: s.name, Flags: flags(true, s.kind == server && !s.linked && s.caller.valid()),
 		StartTimeUnixNano: uint64(s.start.UnixNano()), EndTimeUnixNano: uint64(s.start.Add(s.end.Sub(s.start)).UnixNano()),
 		Kind: s.kind,
 	}
@@ -32,7 +32,7 @@ func (s *Span) message() *otlp.Span {
 		m.ParentSpanId = s.parent[:]
 	}
 	if s.linked {
-		m.Links = []*otlp.Span_Link{{TraceId: s.caller.trace[:], SpanId: s.caller.span[:], Flags: flags(true)}}
+		m.Links = []*otlp.Span_Link{{TraceId: s.caller.trace[:], SpanId: s.caller.span[:], Flags: flags(s.caller.sampled, true)}}
 	}
 	for _, a := range s.attributes {
 		m.Attributes = append(m.Attributes, pair(a))
@@ -44,11 +44,15 @@ func (s *Span) message() *otlp.Span {
 	return m
 }
 
-// flags returns the flags of a recorded span. remote says whether its parent,
-// or the span that a link leads to, is another process's.
-func flags(remote bool) uint32 {
+// flags returns the flags of a span or a link. recorded says whether the span,
+// or the one that the link leads to, is recorded. remote says whether the span's
+// parent, or the one that the link leads to, is another process's.
+func flags(recorded, remote bool) uint32 {
 	const sampled = 1
-	f := uint32(sampled | otlp.SpanFlags_SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK)
+	f := uint32(otlp.SpanFlags_SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK)
+	if recorded {
+		f |= sampled
+	}
 	if remote {
 		f |= uint32(otlp.SpanFlags_SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK)
 	}

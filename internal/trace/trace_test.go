@@ -1,12 +1,15 @@
 package trace
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -203,7 +206,7 @@ type shown struct {
 	Name, Kind, Attributes, Status string
 	Parent, Link                   string // trace/span, of others than our spans
 	Child                          string // the name of the parent, if that is one of our spans
-	Flags                          uint32
+	Flags, LinkFlags               uint32
 }
 
 func show(spans []*otlp.Span) (all []shown) {
@@ -225,7 +228,7 @@ func show(spans []*otlp.Span) (all []shown) {
 			}
 		}
 		for _, l := range s.GetLinks() {
-			x.Link = fmt.Sprintf("%x/%x", l.GetTraceId(), l.GetSpanId())
+			x.Link, x.LinkFlags = fmt.Sprintf("%x/%x", l.GetTraceId(), l.GetSpanId()), l.GetFlags()
 		}
 		all = append(all, x)
 	}
@@ -249,6 +252,7 @@ func TestSpans(t *testing.T) {
 	f.request("Traceparent", sampled).Answered(http.StatusInternalServerError, false)
 	// No proxy of ours has sent this one.
 	f.request("Traceparent", sampled, "X-Forwarded-For", "203.0.113.9").Answered(http.StatusOK, true)
+	f.request("Traceparent", strings.TrimSuffix(sampled, "1")+"0").Answered(http.StatusOK, false)
 	followed := request("Traceparent", sampled, "X-Forwarded-For", "203.0.113.9")
 	followed.RemoteAddr = "192.0.2.1:80"
 	followed.Method = "jane@example.com"
@@ -260,15 +264,16 @@ func TestSpans(t *testing.T) {
 	want := []shown{
 		{Name: "store commands", Kind: "SPAN_KIND_INTERNAL", Attributes: "trackway.commands=2 ", Child: "POST /track/{token}", Flags: 0x101},
 		{Name: "POST /track/{token}", Kind: "SPAN_KIND_SERVER", Attributes: usual + "200 ", Flags: 0x101},
-		{Name: "POST /track/{token}", Kind: "SPAN_KIND_SERVER", Attributes: usual + "500 error.type=5000 ", Status: "STATUS_CODE_ERROR", Link: link, Flags: 0x101},
-		{Name: "POST /track/{token}", Kind: "SPAN_KIND_SERVER", Attributes: usual + "200 error.type=_OTHER0 ", Status: "STATUS_CODE_ERROR", Link: link, Flags: 0x101},
+		{Name: "POST /track/{token}", Kind: "SPAN_KIND_SERVER", Attributes: usual + "500 error.type=5000 ", Status: "STATUS_CODE_ERROR", Link: link, Flags: 0x101, LinkFlags: 0x301},
+		{Name: "POST /track/{token}", Kind: "SPAN_KIND_SERVER", Attributes: usual + "200 error.type=_OTHER0 ", Status: "STATUS_CODE_ERROR", Link: link, Flags: 0x101, LinkFlags: 0x301},
+		{Name: "POST /track/{token}", Kind: "SPAN_KIND_SERVER", Attributes: usual + "200 ", Link: link, Flags: 0x101, LinkFlags: 0x300},
 		{Name: "HTTP /", Kind: "SPAN_KIND_SERVER", Attributes: "http.request.method=_OTHER0 http.route=/0 url.scheme=http0 http.response.status_code=404 ", Parent: link, Flags: 0x301},
 		{Name: "write file", Kind: "SPAN_KIND_CLIENT", Attributes: "trackway.destination.name=out0 error.type=_OTHER0 ", Status: "STATUS_CODE_ERROR", Flags: 0x101},
 	}
 	if diff := cmp.Diff(want, show(f.collector.spans)); diff != "" {
 		t.Errorf("spans (-want +got):\n%s", diff)
 	}
-	if exported, dropped, failed := f.counts(); exported != 6 || dropped != 0 || failed != 0 {
+	if exported, dropped, failed := f.counts(); exported != 7 || dropped != 0 || failed != 0 {
 		t.Errorf("counted %v, %v, %v", exported, dropped, failed)
 	}
 	r := f.collector.requests[0]
@@ -352,9 +357,36 @@ func TestRetries(t *testing.T) {
 		if exported, _, failed := f.counts(); exported != 1 || failed != 0 || attempts != 4 {
 			t.Errorf("after %v and %d attempts: exported %v, failed %v", time.Since(begun), attempts, exported, failed)
 		}
+		wait(t, patience)
+		f.request().Answered(http.StatusOK, false)
 		f.Close()
 		if got := f.log.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "does not take spans") || !strings.Contains(got, "takes spans again") {
 			t.Errorf("the log says:\n%s", got)
+		}
+	})
+}
+
+// A collector that fails now and then does not fill the log.
+func TestOverloadedCollector(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t)
+		attempts := 0
+		f.collector.answer = func(*http.Request) *http.Response {
+			if attempts++; attempts%2 == 0 {
+				return status(http.StatusTooManyRequests)
+			}
+			return status(http.StatusOK)
+		}
+		f.on(Settings{Sample: 1})
+		const minutes = 10
+		for range minutes * 60 {
+			f.request().Answered(http.StatusOK, false)
+			wait(t, time.Second)
+		}
+		f.Close()
+		if got := strings.Count(f.log.String(), "\n"); got > 2 || attempts < minutes*10 {
+			t.Errorf("%d attempts left %d lines in the log", attempts, got)
 		}
 	})
 }
@@ -379,6 +411,84 @@ func TestGivesUp(t *testing.T) {
 				t.Errorf("%d: the log says:\n%s", code, got)
 			}
 			f.Close()
+		})
+	}
+}
+
+// The status of an answer counts, even if the rest of it never comes.
+func TestUnfinishedAnswer(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[int]struct {
+		exported, failed float64
+		again            bool
+	}{http.StatusAccepted: {1, 0, false}, http.StatusBadRequest: {0, 1, false}, http.StatusServiceUnavailable: {0, 1, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			attempts := 0
+			f.collector.answer = func(r *http.Request) *http.Response {
+				attempts++
+				res := status(code)
+				res.Body = unfinished{r.Context()}
+				return res
+			}
+			f.on(Settings{Sample: 1})
+			f.request().Answered(http.StatusOK, false)
+			wait(t, gatherTime+patience+exportTime)
+			exported, _, failed := f.counts()
+			if exported != want.exported || failed != want.failed || attempts > 1 != want.again {
+				t.Errorf("%d: exported %v, failed %v after %v attempts", code, exported, failed, attempts)
+			}
+			if said := f.log.Len() > 0; said != (failed > 0) {
+				t.Errorf("%d: the log says:\n%s", code, &f.log)
+			}
+			f.Close()
+		})
+	}
+}
+
+// unfinished is a body that never comes.
+type unfinished struct{ ctx context.Context } //nolint:containedctx // of the request
+
+func (b unfinished) Read([]byte) (int, error) {
+	<-b.ctx.Done()
+	return 0, context.Cause(b.ctx)
+}
+
+func (unfinished) Close() error { return nil }
+
+// What a collector says is shortened before it is logged, and a timeout has
+// plain words.
+func TestWordsOfCollector(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		answer func(net.Conn)
+		want   string
+	}{
+		"garbage": {func(c net.Conn) {
+			_, _ = io.WriteString(c, "HTTP/1.1 "+strings.Repeat("g", maxHeader/2)+"\r\n\r\n") // the client may have gone
+		}, "ggg…"},
+		"silence": {func(c net.Conn) { _, _ = io.Copy(io.Discard, c) }, "did not answer within 10s"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t)
+			f.on(Settings{Sample: 1})
+			f.now.Load().client.Transport = &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+				ours, theirs := net.Pipe()
+				go func() {
+					defer func() { _ = theirs.Close() }()
+					if req, err := http.ReadRequest(bufio.NewReader(theirs)); err == nil {
+						_, _ = io.Copy(io.Discard, req.Body)
+						c.answer(theirs)
+					}
+				}()
+				return ours, nil
+			}}
+			f.request().Answered(http.StatusOK, false)
+			wait(t, gatherTime+2*exportTime)
+			f.Close()
+			if got := f.log.String(); len(got) > 1000 || !strings.Contains(got, c.want) {
+				t.Errorf("%s: the log says %d bytes:\n%.1000s", name, len(got), got)
+			}
 		})
 	}
 }
@@ -466,6 +576,9 @@ func TestPartialSuccess(t *testing.T) {
 	server.Close() // its handler has ended
 	if exported, dropped, failed := f.counts(); exported != 1 || dropped != 0 || failed != 2 {
 		t.Errorf("exported %v, dropped %v, failed %v; want 1, 0, 2", exported, dropped, failed)
+	}
+	if got := f.log.String(); !strings.Contains(got, "the collector rejected 2 of 3 spans") {
+		t.Errorf("the log says:\n%s", got)
 	}
 	if seen == nil || seen.URL.Path != "/v1/traces" {
 		t.Errorf("the collector got %v", seen)
@@ -567,5 +680,35 @@ func BenchmarkRequest(b *testing.B) {
 		f.on(Settings{Sample: sample})
 		run(name)
 		f.Close()
+	}
+}
+
+// Requests may begin and end while the settings change. Each span is counted
+// once, except for those that find their collector gone.
+func TestReloads(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }))
+	defer server.Close()
+	f := newFixture(t)
+	var requests sync.WaitGroup
+	const callers, each = 4, 500
+	for range callers {
+		requests.Go(func() {
+			for range each {
+				s := f.request("Traceparent", sampled)
+				s.Child("store commands").End(false)
+				s.Answered(http.StatusOK, false)
+			}
+		})
+	}
+	settings := []Settings{{}, {Endpoint: server.URL, Sample: 1}, {Endpoint: server.URL + "/v1/traces", Sample: 0.5, Follow: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}}
+	for i := range 100 {
+		f.Reload(settings[i%len(settings)])
+	}
+	requests.Wait()
+	f.Close()
+	exported, dropped, failed := f.counts()
+	if all := exported + dropped + failed; exported == 0 || all > 2*callers*each {
+		t.Errorf("exported %v, dropped %v, failed %v", exported, dropped, failed)
 	}
 }

@@ -44,6 +44,7 @@ type Status struct {
 	Applied   uint64   `json:"applied"`    // of the last one in this server's data
 	ContactMS int64    `json:"contact_ms"` // since the leader was heard; 0 at the leader
 	Members   []Member `json:"members"`    // empty: this server is not a member yet
+	Starting  bool     `json:"-"`          // it serves nobody before it has what the others have
 	Level     Level    `json:"level"`      // how bad the trouble is
 	Trouble   string   `json:"trouble"`    // what is wrong, and what follows from it; empty: nothing is
 }

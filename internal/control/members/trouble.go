@@ -15,9 +15,10 @@ const (
 // judge says in plain words what is wrong with a cluster, as this server sees
 // it, and what follows from that.
 func judge(s *Status) (Level, string) {
-	voters, silent, leaderSilent := 0, 0, false
+	voters, silent, member, leaderSilent := 0, 0, false, false
 	var names []string
 	for _, m := range s.Members {
+		member = member || m.ID == s.ID
 		if m.Voter {
 			voters++
 		}
@@ -29,13 +30,19 @@ func judge(s *Status) (Level, string) {
 	}
 	spare := (voters - 1) / 2
 	switch {
-	case len(s.Members) == 0:
-		return Bad, "This server is not a member yet: " + s.Ready + "."
+	case s.Starting:
+		return Bad, "This server takes no calls yet: " + s.Ready + "."
+	case !member:
+		return Bad, "This server takes no commands: " + s.Ready + "."
 	case (s.Leader == "" || leaderSilent) && silent > spare:
-		return Bad, fmt.Sprintf("%d of %d servers %s not answer: commands are refused with 503, and reads go on. The cluster works again once %d of them answer.",
-			silent, voters, verb(silent, "does", "do"), voters/2+1)
-	case s.Leader == "" || leaderSilent:
+		return Bad, fmt.Sprintf("%d of %d servers %s not answer: commands are refused with 503, and reads go on. That ends once %d more %s. If they run, this server is cut off from them.",
+			silent, voters, verb(silent, "does", "do"), silent-spare, verb(silent-spare, "answers", "answer"))
+	case s.Leader == "":
 		return Bad, "No server leads at the moment. Commands wait for an election, and are refused with 503 if that takes long. Reads go on."
+	case leaderSilent:
+		return Bad, fmt.Sprintf("%s leads, but does not answer this server. Commands wait, and are refused with 503 if that takes long. Reads go on.", s.Leader)
+	case silent > spare && s.Leading:
+		return Warn, fmt.Sprintf("%s %s not answer this server. It leads at the moment, but may not be able to store commands for long.", list(names), verb(silent, "does", "do"))
 	case silent > spare:
 		return Warn, fmt.Sprintf("%s %s not answer this server. The leader does, so commands are stored.", list(names), verb(silent, "does", "do"))
 	case silent > 0:

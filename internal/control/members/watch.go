@@ -19,6 +19,7 @@ const (
 type Watch struct {
 	mu      sync.Mutex
 	heard   map[Member]answers // by id and address
+	first   uint64             // the last entry that any member had applied, when all were asked
 	reached []reached          // oldest first; of all members together
 }
 
@@ -42,21 +43,7 @@ func (w *Watch) Run(ctx context.Context, self func() Status, ask func(ctx contex
 	defer ticker.Stop()
 	for {
 		s := self()
-		var all sync.WaitGroup
-		for _, m := range s.Members {
-			if m.ID == s.ID {
-				continue
-			}
-			all.Go(func() {
-				ctx, cancel := context.WithTimeout(ctx, askTime)
-				defer cancel()
-				applied, err := ask(ctx, m.Address)
-				w.note(m, applied, err, time.Now())
-			})
-		}
-		all.Wait()
-		w.forget(&s)
-		w.reach(s.Applied, time.Now())
+		w.note(&s, askAll(ctx, &s, ask), time.Now())
 		select {
 		case <-ctx.Done():
 			return nil
@@ -65,48 +52,59 @@ func (w *Watch) Run(ctx context.Context, self func() Status, ask func(ctx contex
 	}
 }
 
+// askAll asks the other members once, all at the same time. The answers are in
+// the order of the members.
+func askAll(ctx context.Context, s *Status, ask func(ctx context.Context, address string) (uint64, error)) []answers {
+	got := make([]answers, len(s.Members))
+	var all sync.WaitGroup
+	for i, m := range s.Members {
+		if m.ID == s.ID {
+			continue
+		}
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, askTime)
+			defer cancel()
+			applied, err := ask(ctx, m.Address)
+			if err != nil {
+				got[i] = answers{failed: 1}
+				return
+			}
+			got[i] = answers{applied: applied, at: time.Now()}
+		})
+	}
+	all.Wait()
+	return got
+}
+
 // key is a member as a key, without what changes.
-func key(m Member) Member { return Member{ID: m.ID, Address: m.Address} }
+func key(m *Member) Member { return Member{ID: m.ID, Address: m.Address} }
 
-func (w *Watch) note(m Member, applied uint64, err error, now time.Time) {
+// note notes what the members have answered. What each lacks is counted from
+// one moment: a later look at this server's own data would find that the others
+// lack what they have got meanwhile.
+func (w *Watch) note(s *Status, got []answers, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.heard == nil {
-		w.heard = make(map[Member]answers)
-	}
-	a := w.heard[key(m)]
-	if a.failed++; err == nil {
-		a = answers{applied: applied, at: now}
-	}
-	w.heard[key(m)] = a
-}
-
-// forget forgets servers that are no longer members.
-func (w *Watch) forget(s *Status) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for known := range w.heard {
-		member := false
-		for _, m := range s.Members {
-			member = member || key(m) == known
+	heard := make(map[Member]answers, len(got)) // without servers that are no longer members
+	w.first = s.Applied
+	for i := range s.Members {
+		m := &s.Members[i]
+		if m.ID == s.ID {
+			continue
 		}
-		if !member {
-			delete(w.heard, known)
+		a := got[i]
+		if a.failed > 0 {
+			a = w.heard[key(m)]
+			a.failed++
 		}
+		heard[key(m)] = a
+		w.first = max(w.first, a.applied)
 	}
-}
-
-// reach notes how far the first of the members is.
-func (w *Watch) reach(applied uint64, now time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, a := range w.heard {
-		applied = max(applied, a.applied)
-	}
-	if n := len(w.reached); n > 0 && w.reached[n-1].index >= applied {
+	w.heard = heard
+	if n := len(w.reached); n > 0 && w.reached[n-1].index >= w.first {
 		return
 	}
-	if w.reached = append(w.reached, reached{now, applied}); len(w.reached) > mostKept {
+	if w.reached = append(w.reached, reached{now, w.first}); len(w.reached) > mostKept {
 		w.reached = w.reached[1:]
 	}
 }
@@ -115,41 +113,36 @@ func (w *Watch) reach(applied uint64, now time.Time) {
 func (w *Watch) Complete(s *Status, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	first := s.Applied
-	for _, a := range w.heard {
-		first = max(first, a.applied)
-	}
 	for i := range s.Members {
 		m := &s.Members[i]
 		if m.ID == s.ID {
 			m.Applied, m.Heard = s.Applied, &now
-		} else if a := w.heard[key(*m)]; !a.at.IsZero() {
+		} else if a := w.heard[key(m)]; !a.at.IsZero() {
 			m.Applied, m.Heard, m.Silent = a.applied, &a.at, a.failed >= silentBy
 		} else {
 			m.Silent = a.failed >= silentBy
 			continue // how far it is nobody knows
 		}
-		m.Behind = first - m.Applied
-		m.Seconds = w.since(m.Applied, first, now)
+		if m.Applied < w.first {
+			m.Behind = w.first - m.Applied
+		}
+		m.Seconds = w.since(m.Applied, now)
 	}
 	s.Level, s.Trouble = judge(s)
 }
 
 // since returns for how many seconds there was an entry after applied, or nil
 // if that is not known.
-func (w *Watch) since(applied, first uint64, now time.Time) *float64 {
+func (w *Watch) since(applied uint64, now time.Time) *float64 {
 	var seconds float64
-	if applied >= first {
-		return &seconds
-	}
 	for i, r := range w.reached {
 		if r.index > applied {
 			if i == 0 {
 				return nil // it is older than what is kept
 			}
 			seconds = max(now.Sub(r.at).Seconds(), 0)
-			return &seconds
+			break
 		}
 	}
-	return &seconds // it is newer than the last question
+	return &seconds
 }

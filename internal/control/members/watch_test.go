@@ -89,6 +89,45 @@ func TestWatch(t *testing.T) {
 	})
 }
 
+// TestBusy: members that keep up with a busy cluster are not behind because
+// they were asked a moment ago. What one lacks is counted from the furthest
+// member, even if that is another one than this server.
+func TestBusy(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		begun := time.Now()
+		applied := func() uint64 { return uint64(time.Since(begun).Milliseconds()) * 10 }
+		self := func() Status {
+			return Status{
+				ID: "a", Address: "a:1", Leader: "a:1", Leading: true, Applied: applied(),
+				Members: []Member{{ID: "a", Address: "a:1", Voter: true}, {ID: "b", Address: "b:1", Voter: true}, {ID: "c", Address: "c:1", Voter: true}},
+			}
+		}
+		var w Watch
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() {
+			ended <- w.Run(ctx, self, func(_ context.Context, address string) (uint64, error) {
+				if address == "b:1" {
+					return applied() + 100, nil
+				}
+				return applied(), nil
+			})
+		}()
+		time.Sleep(5*pace + pace - 10*time.Millisecond)
+		synctest.Wait()
+		s := self()
+		w.Complete(&s, time.Now())
+		if b, c := s.Members[1], s.Members[2]; s.Members[0].Behind != 0 || b.Behind != 0 || c.Behind != 100 || s.Level != Good {
+			t.Errorf("got %d, %d, %d entries behind, %s %q", s.Members[0].Behind, b.Behind, c.Behind, s.Level, s.Trouble)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestTrouble: the words say what follows for commands and reads.
 func TestTrouble(t *testing.T) {
 	t.Parallel()
@@ -100,8 +139,11 @@ func TestTrouble(t *testing.T) {
 		level  Level
 		want   string
 	}{
-		{"two of three", "", []Member{{}, {Silent: true}, {Silent: true}}, Bad, "2 of 3 servers do not answer: commands are refused with 503, and reads go on. The cluster works again once 2 of them answer."},
-		{"leader of two of three", "1:1", []Member{{}, {Silent: true}, {Silent: true}}, Bad, "2 of 3 servers do not answer: commands are refused with 503, and reads go on. The cluster works again once 2 of them answer."},
+		{"two of three", "", []Member{{}, {Silent: true}, {Silent: true}}, Bad, "2 of 3 servers do not answer: commands are refused with 503, and reads go on. That ends once 1 more answers. If they run, this server is cut off from them."},
+		{"leader of two of three", "1:1", []Member{{}, {Silent: true}, {Silent: true}}, Bad, "2 of 3 servers do not answer: commands are refused with 503, and reads go on. That ends once 1 more answers. If they run, this server is cut off from them."},
+		{"four of five", "", []Member{{}, {Silent: true}, {Silent: true}, {Silent: true}, {Silent: true}}, Bad, "4 of 5 servers do not answer: commands are refused with 503, and reads go on. That ends once 2 more answer. If they run, this server is cut off from them."},
+		{"only the leader", "1:1", []Member{{}, {Silent: true}, {}}, Bad, "1:1 leads, but does not answer this server. Commands wait, and are refused with 503 if that takes long. Reads go on."},
+		{"a leader that hears nobody", "0:1", []Member{{ID: "self"}, {Silent: true}, {Silent: true}}, Warn, "1:1 and 2:1 do not answer this server. It leads at the moment, but may not be able to store commands for long."},
 		{"election", "", []Member{{}, {}, {Silent: true}}, Bad, "No server leads at the moment. Commands wait for an election, and are refused with 503 if that takes long. Reads go on."},
 		{"partly cut off", "0:1", []Member{{}, {Silent: true}, {Silent: true}}, Warn, "1:1 and 2:1 do not answer this server. The leader does, so commands are stored."},
 		{"one of five", "0:1", []Member{{}, {}, {}, {}, {Silent: true}}, Warn, "4:1 does not answer. Nothing is lost, and commands are stored. 1 more may fail."},
@@ -112,13 +154,30 @@ func TestTrouble(t *testing.T) {
 		{"other data", "0:1", []Member{{}, {}, {Differs: 7}}, Warn, "2:1 has other data than most servers, as the digest of entry 7 says. Remove it, empty its data directory, and let it join again."},
 		{"well", "0:1", []Member{{}, {}, {Behind: 5}}, Good, ""},
 	} {
-		s := Status{Leader: c.leader}
+		s := Status{Leader: c.leader, ID: c.voters[0].ID, Leading: c.voters[0].ID != ""}
 		for i, m := range c.voters {
 			m.Voter, m.Address = true, string(rune('0'+i))+":1"
 			s.Members = append(s.Members, m)
 		}
 		if level, got := judge(&s); level != c.level || got != c.want {
 			t.Errorf("%s: got %s %q, want %s %q", c.name, level, got, c.level, c.want)
+		}
+	}
+}
+
+// TestTroubleOfStranger: a server that is no member, or has not caught up, says
+// why it takes nothing.
+func TestTroubleOfStranger(t *testing.T) {
+	t.Parallel()
+	others := []Member{{ID: "b", Address: "b:1", Voter: true}, {ID: "c", Address: "c:1", Voter: true}, {ID: "d", Address: "d:1", Voter: true}}
+	for want, s := range map[string]Status{
+		"This server takes no calls yet: no vote was held.": {ID: "a", Starting: true, Ready: "no vote was held"},
+		"This server takes no calls yet: it is behind.":     {ID: "b", Starting: true, Ready: "it is behind", Leader: "c:1", Members: others},
+		"This server takes no calls yet: no server leads.":  {ID: "b", Starting: true, Ready: "no server leads", Members: others},
+		"This server takes no commands: it was removed.":    {ID: "a", Ready: "it was removed", Leader: "b:1", Members: others},
+	} {
+		if level, got := judge(&s); level != Bad || got != want {
+			t.Errorf("got %s %q, want %q", level, got, want)
 		}
 	}
 }

@@ -60,3 +60,25 @@ func TestClusterProblems(t *testing.T) {
 		}
 	}
 }
+
+// A limit can be shared among the servers of a cluster. Nobody else can share
+// it.
+func TestSharedLimits(t *testing.T) {
+	t.Parallel()
+	const cluster = "cluster: {name: eu, listen: 127.0.0.1:1}\n"
+	limit := func(shared string) string {
+		return "limits: [{name: track, paths: [/track/], limit: 6000, window: 60s, shared: " + shared + "}]\n" + minimal
+	}
+	if got := mustParse(t, cluster+limit("true"), Flags{}).Policies[0]; !got.Shared {
+		t.Errorf("got %+v, want a shared limit", got)
+	}
+	mustParse(t, limit("false"), Flags{})
+	for src, want := range map[string]string{
+		limit("true"):             "limits[0].shared true: needs a cluster",
+		cluster + limit("strict"): `limits[0].shared "strict": must be true or false`,
+	} {
+		if _, err := Parse("t.yaml", []byte(src), Flags{}, env); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -64,6 +65,36 @@ func text(page []byte) string {
 	words := regexp.MustCompile(`<style>[^<]*</style>|<[^>]*>`).ReplaceAllString(string(page), " ")
 	words = strings.NewReplacer("&#39;", "'", "&#34;", `"`, "&amp;", "&", "&lt;", "<", "&gt;", ">", "&#43;", "+").Replace(words)
 	return strings.Join(strings.Fields(words), " ")
+}
+
+// The guide and the limits say which servers count together.
+func TestSharedLimits(t *testing.T) {
+	t.Parallel()
+	f := facts(t)
+	set, err := limit.NewSet([]trackway.Policy{
+		{Name: "track", Paths: []string{"/track/"}, Limit: 6000, Window: time.Minute, Shared: true},
+		{Name: "api", Paths: []string{"/api/"}, Limit: 30, Window: time.Minute},
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Limits = set
+	for sharers, want := range map[int][]string{
+		0: {"Per server: each", "address, per server The window"},
+		3: {"Shared or per server: the", "address, shared by 3 servers The window", "admit this many calls and no more", "counted by address, shared by 3 servers (policy track )"},
+	} {
+		f.Sharers = sharers
+		g := write(t, f)
+		for _, want := range want {
+			if page := text(g.Page.Body); !strings.Contains(page, want) {
+				t.Errorf("with %d servers, the guide does not say %q", sharers, want)
+			}
+		}
+		said := fmt.Sprintf(`"servers":%d`, sharers)
+		if got := string(g.Limits.Body); strings.Count(got, said) != min(sharers, 1) || strings.Count(got, `"shared":true`) != 1 {
+			t.Errorf("got %s, want %s once", got, said)
+		}
+	}
 }
 
 func TestPageSaysWhatIs(t *testing.T) {

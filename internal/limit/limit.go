@@ -339,7 +339,14 @@ func (l *Limiter) decide(v *verdict, p *active, m moment, c *Call) {
 		v.allowed = true
 		return
 	}
-	res, far, key := l.take(p, q, m, &who)
+	var res table.Result
+	var far bool
+	var key table.Key
+	if l.shares(p) {
+		res, far, key = l.takeShared(p, q, m, &who)
+	} else {
+		res, far, key = l.take(&p.counted, &q.limit, q, m, &who)
+	}
 	v.policy, v.res, v.fields, v.took = p.policy, res, q.fields, res.Allowed
 	if far {
 		v.fields = q.wideFields
@@ -349,7 +356,7 @@ func (l *Limiter) decide(v *verdict, p *active, m moment, c *Call) {
 	}
 	p.count(uint64(key), v.took, p.Mode)
 	if q.hasCandidate {
-		res, key := l.try(p, q, m, &who)
+		res, _, key := l.take(&p.tried, &q.candidate, q, m, &who)
 		v.tookCandidate = res.Allowed
 		p.noteCandidate(uint64(key), res.Allowed)
 	}
@@ -359,35 +366,20 @@ func (l *Limiter) decide(v *verdict, p *active, m moment, c *Call) {
 // take counts a call for the caller and, if the address is IPv6, for its wider
 // range: for both or for neither. far reports that the answer is the range's.
 // key is the caller's.
-func (l *Limiter) take(p *active, q *quota, m moment, who *caller) (res table.Result, wide bool, key table.Key) {
-	key = who.key(l.table, p.counted.near)
-	res = l.count(p, near, key, q, m, who)
+func (l *Limiter) take(c *counters, r *rules, q *quota, m moment, who *caller) (res table.Result, far bool, key table.Key) {
+	key = who.key(l.table, c.near)
+	res = l.table.Take(m.at, key, c.nearClass, &r.near)
 	if !who.wide || !res.Allowed {
 		return res, false, key
 	}
-	wider := l.count(p, far, who.farKey(l.table, p.counted.far, q), q, m, who)
+	wider := l.table.Take(m.at, who.farKey(l.table, c.far, q), c.farClass, &r.far)
 	if !wider.Allowed {
-		l.table.Refund(m.at, m.at, key, p.counted.nearClass, &q.limit.near)
+		l.table.Refund(m.at, m.at, key, c.nearClass, &r.near)
 	}
 	if !wider.Allowed || wider.Remaining < res.Remaining {
 		return wider, true, key
 	}
 	return res, false, key
-}
-
-// try counts a call under the candidate, as take does under the limit.
-func (l *Limiter) try(p *active, q *quota, m moment, who *caller) (table.Result, table.Key) {
-	c, r := &p.tried, &q.candidate
-	key := who.key(l.table, c.near)
-	res := l.table.Take(m.at, key, c.nearClass, &r.near)
-	if !who.wide || !res.Allowed {
-		return res, key
-	}
-	if wider := l.table.Take(m.at, who.farKey(l.table, c.far, q), c.farClass, &r.far); !wider.Allowed {
-		l.table.Refund(m.at, m.at, key, c.nearClass, &r.near)
-		return wider, key
-	}
-	return res, key
 }
 
 // block refuses a caller whose limit is 0, for one window at a time.

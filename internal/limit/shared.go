@@ -40,21 +40,44 @@ func (l *Limiter) portion(p *active, r *table.Rule) table.Rule {
 	return r.Portion(table.Share(r.Limit(), part.Rank, part.Of))
 }
 
-// count counts a call in one counter.
-func (l *Limiter) count(p *active, which nearOrFar, key table.Key, q *quota, m moment, who *caller) table.Result {
-	class, r := p.counted.nearClass, &q.limit.near
+// takeShared is [Limiter.take] for a shared policy.
+func (l *Limiter) takeShared(p *active, q *quota, m moment, who *caller) (res table.Result, wide bool, key table.Key) {
+	key = who.key(l.table, p.counted.near)
+	res = l.countShared(p, near, key, q, m, who)
+	if !who.wide || !res.Allowed {
+		return res, false, key
+	}
+	wider := l.countShared(p, far, who.farKey(l.table, p.counted.far, q), q, m, who)
+	if !wider.Allowed {
+		l.table.Refund(m.at, m.at, key, p.counted.nearClass, &q.limit.near)
+	}
+	if !wider.Allowed || wider.Remaining < res.Remaining {
+		return wider, true, key
+	}
+	return res, false, key
+}
+
+// counter returns the class and the rule of one of a caller's counters.
+func (p *active) counter(which nearOrFar, q *quota) (class uint8, r *table.Rule) {
 	if which == far {
-		class, r = p.counted.farClass, &q.limit.far
+		return p.counted.farClass, &q.limit.far
 	}
-	if !l.shares(p) {
-		return l.table.Take(m.at, key, class, r)
-	}
+	return p.counted.nearClass, &q.limit.near
+}
+
+// countShared counts a call in one counter, and borrows what it lacks.
+func (l *Limiter) countShared(p *active, which nearOrFar, key table.Key, q *quota, m moment, who *caller) table.Result {
+	class, r := p.counter(which, q)
 	own := l.portion(p, r)
 	res := l.table.Take(m.at, key, class, &own)
-	if res.Borrow != table.NoNeed {
-		l.borrow(&res, p, which, key, r, &own, m, who, q)
+	if res.Borrow == table.NoNeed {
+		return res
 	}
-	return res
+	ask := share.Ask{Policy: p.identity, Hi: who.near.Hi, Lo: who.near.Lo, Sub: who.sub, Limit: r.Limit()}
+	if which == far {
+		ask.Range, ask.Hi, ask.Lo, ask.Sub = true, who.far.Hi, who.far.Lo, who.sub^q.apart
+	}
+	return l.borrow(res, &ask, key, class, &own, m)
 }
 
 // borrowings bounds how often a call tries again, because others have used up
@@ -64,39 +87,29 @@ const borrowings = 8
 // borrow borrows calls, and counts the call again if it was not admitted. If
 // the call took the last one, it waits, so that the answer can say whether
 // others have more.
-func (l *Limiter) borrow(
-	res *table.Result, p *active, which nearOrFar, key table.Key, r, own *table.Rule, m moment, who *caller, q *quota,
-) {
-	class := p.counted.nearClass
-	ask := share.Ask{Policy: p.identity, Hi: who.near.Hi, Lo: who.near.Lo, Sub: who.sub, Limit: r.Limit()}
-	if which == far {
-		class = p.counted.farClass
-		ask.Range, ask.Hi, ask.Lo, ask.Sub = true, who.far.Hi, who.far.Lo, who.sub^q.apart
-	}
+func (l *Limiter) borrow(res table.Result, ask *share.Ask, key table.Key, class uint8, own *table.Rule, m moment) table.Result {
 	for range borrowings {
 		wait := res.Borrow == table.Now
 		ask.Left = res.Wait
-		lent := l.others.Borrow(share.Counter{Key: uint64(key), Class: class, End: uint64(table.EndOf(m.at, res.Wait))}, &ask, wait)
+		lent := l.others.Borrow(share.Counter{Key: uint64(key), Class: class, End: uint64(table.EndOf(m.at, res.Wait))}, ask, wait)
 		switch {
 		case !wait:
-			return
+			return res
 		case res.Allowed:
 			res.Remaining = l.table.Remaining(m.at, key, class, own)
-			return
+			return res
 		}
-		*res = l.table.Take(m.at, key, class, own)
+		res = l.table.Take(m.at, key, class, own)
 		if res.Borrow != table.Now || lent == 0 {
-			return
+			break
 		}
 	}
+	return res
 }
 
-// peek returns what [Limiter.count] would answer to a call that it refuses.
+// peek returns what taking a call from a counter would answer if it refuses it.
 func (l *Limiter) peek(p *active, which nearOrFar, key table.Key, q *quota, m moment) table.Result {
-	class, r := p.counted.nearClass, &q.limit.near
-	if which == far {
-		class, r = p.counted.farClass, &q.limit.far
-	}
+	class, r := p.counter(which, q)
 	if l.shares(p) {
 		own := l.portion(p, r)
 		return l.table.Peek(m.at, key, class, &own)

@@ -313,6 +313,7 @@ func TestWarnings(t *testing.T) {
 	l.Policies[0].Mode = trackway.Off
 	l.Policies[1].Limit, l.Policies[1].Window, l.Policies[1].IPv6Prefix = 4e6, 24*time.Hour, 72
 	one := l.Policies[1]
+	one.Shared, one.Limit = true, 2e6
 	one.Name, one.Window, one.IPv6Prefix, one.Paths = "one", time.Second, 64, []string{"/api/projects/" + token + "/customers/42"}
 	l.Policies = append(l.Policies, one)
 	l.Overrides = []trackway.Override{
@@ -329,6 +330,7 @@ func TestWarnings(t *testing.T) {
 		"1 file could not be read to the end, which happens if a server was killed",
 		"the limits in force changed 2 times during this time, the last time at " + local(2) + ", so different limits have refused calls",
 		"api distinguishes IPv6 callers by 72 bits, but the record keeps only the first 64",
+		"one is shared by the servers of a cluster, but the record has only the calls of one of them: callers that also use the others have called more often",
 		"track is off and counts nothing",
 		"the record tells of 50s, which is less than the window of api",
 		"the override for 2001:db8::1/128 is narrower than the part of IPv6 addresses that the record keeps, the first 64 bits",

@@ -3,9 +3,11 @@ package app
 import (
 	"context"
 	"net"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"trackway"
 	"trackway/internal/limit/share"
 	"trackway/internal/log/raft/peer"
 )
@@ -23,7 +25,7 @@ func (s *server) shareLimits(reg *prometheus.Registry) error {
 	}
 	s.sharing = share.New(share.Options{
 		Self: self, Members: s.member.sharing, Dial: s.member.dialShare, Ledger: s.limits,
-		Changed: func() { s.republish("the number of servers that share limits has changed") },
+		Changed: s.sharersChanged,
 	})
 	s.limits.ShareWith(s.sharing)
 	for _, c := range s.sharing.Collectors() {
@@ -31,6 +33,13 @@ func (s *server) shareLimits(reg *prometheus.Registry) error {
 	}
 	s.member.network.Handle(peer.Lease, 0, at.ID, s.sharing.Serve)
 	return nil
+}
+
+// sharersChanged publishes how many servers share limits, if they share any.
+func (s *server) sharersChanged() {
+	if slices.ContainsFunc(s.limits.Set().Policies(), func(p trackway.Policy) bool { return p.Shared }) {
+		s.republish("the number of servers that share limits has changed")
+	}
 }
 
 // sharers returns how many servers share limits; 0: this one stands alone.

@@ -3,8 +3,8 @@
 // from the configuration and can be replaced at any moment. The counts live in
 // one table (internal/limit/table) that outlives every set. The package does
 // not know who the caller is (internal/clientip finds the address,
-// internal/auth the key). It keeps nothing on disk. The servers of a cluster can
-// share limits (internal/limit/share); otherwise each counts for itself.
+// internal/auth the key). It keeps nothing on disk. The servers of a cluster
+// can share limits (internal/limit/share); otherwise each counts for itself.
 //
 // DESIGN.md, beside this file, gives the reasons.
 package limit

@@ -163,8 +163,7 @@ func TestSharedReport(t *testing.T) {
 	}
 }
 
-// What one server has left is not true of all: if it has none, it asks before
-// it says so.
+// A server that has no calls left asks the others before it says so.
 func TestSharedRemaining(t *testing.T) {
 	t.Parallel()
 	s := newSharing(t, 3, nil, shared(30, trackway.PerIP))

@@ -83,7 +83,7 @@ func (p *peer) fail() {
 }
 
 // talk sends asks, and a ping at times, until the connection fails or ctx ends.
-// What comes while a frame is on its way travels in the next one.
+// Asks that come while a frame is on its way travel in the next one.
 func (p *peer) talk(ctx context.Context, conn net.Conn) error {
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()

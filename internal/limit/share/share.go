@@ -170,7 +170,7 @@ type round struct {
 	lent    uint32
 	failed  bool // a server did not answer, so there may be more
 	told    bool // some is closed
-	expired bool // it has taken longer than a call waits
+	expired bool // it has taken longer than a call waits; if all answers come later, they count
 }
 
 // Borrow asks the other servers to lend calls to a counter, unless that is
@@ -195,8 +195,8 @@ func (g *Group) Borrow(c Counter, a *Ask, wait bool) uint32 {
 	return r.lent
 }
 
-// round returns the round for a counter, which it begins if there is none. It
-// returns nil if no more can begin.
+// round returns the round for a counter, and begins one unless it is under
+// way. It returns nil if no more can begin.
 func (g *Group) round(now time.Time, c Counter, a *Ask) *round {
 	g.mu.Lock()
 	if r := g.rounds[c]; r != nil {
@@ -250,14 +250,15 @@ func (r *round) tellLocked() {
 	}
 }
 
-// expire ends a round that has taken too long. Late answers still count.
+// expire ends a round that has taken too long, so that another one may begin.
+// Late answers still count.
 func (g *Group) expire(r *round) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if r.expired || len(r.open) == 0 {
 		return
 	}
-	r.expired, r.failed = true, true
+	r.expired = true
 	for _, p := range r.open {
 		p.missed.Add(1)
 		g.stats.timeouts.Add(1)

@@ -159,7 +159,7 @@ func scope(sharers int) string {
 	if sharers == 0 {
 		return "per server"
 	}
-	return fmt.Sprintf("shared by %d %s", sharers, plural(uint32(sharers), "server")) //nolint:gosec // G115: few servers
+	return fmt.Sprintf("shared by %d %s", sharers, plural(uint32(sharers), "server"))
 }
 
 // failure returns an answer with its anchor in the list of all errors, and adds

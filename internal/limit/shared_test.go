@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -228,7 +229,7 @@ func TestSharedRefund(t *testing.T) {
 		t.Errorf("got %+v, want one call left under the narrow policy", d)
 	}
 	for i := range 8 {
-		c.Project = fmt.Sprint(i)
+		c.Project = strconv.Itoa(i)
 		if d := s.servers[i%2].Allow(s.now, c); !d.Allowed {
 			t.Errorf("call %d: refused calls have cost something", i)
 		}

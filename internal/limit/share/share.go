@@ -211,7 +211,7 @@ func (g *Group) round(now time.Time, c Counter, a *Ask) *round {
 	r := &round{counter: c, began: now, some: make(chan struct{})}
 	g.rounds[c] = r
 	peers := g.peers
-	a.Most = max(1, a.Limit/uint32(len(peers)+1)/uint32(max(1, len(peers)))) //nolint:gosec // G115: few servers
+	a.Most = max(1, a.Limit/uint32(len(peers)+1)/uint32(max(1, len(peers))))
 	for _, p := range peers {
 		switch {
 		case p.silent(now) > silence: // it has nothing to lend

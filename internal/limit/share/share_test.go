@@ -86,6 +86,7 @@ func (g gate) Read(b []byte) (int, error) {
 }
 
 func newWorld(t *testing.T, n int) *world {
+	t.Helper()
 	w := &world{hangs: make(map[string]bool), gone: make(map[string]bool)}
 	for i := range n {
 		w.members = append(w.members, Member{ID: string(rune('a' + i)), Address: "there"})
@@ -130,7 +131,13 @@ func (w *world) set(of map[string]bool, id string, is bool) {
 }
 
 // wait waits until the servers know each other.
-func wait() { time.Sleep(10 * time.Millisecond); synctest.Wait() }
+func wait() { pass(10 * time.Millisecond) }
+
+// pass lets time pass in the bubble.
+func pass(d time.Duration) {
+	time.Sleep(d) //nolint:forbidigo // the time of a bubble
+	synctest.Wait()
+}
 
 func ask() *Ask { return &Ask{Limit: 300, Left: 1000} }
 
@@ -201,8 +208,7 @@ func TestHanging(t *testing.T) {
 		if _, _, dry, _ := w.ledgers[0].state(); dry {
 			t.Error("a counter is dry, although a server that hangs may have calls left")
 		}
-		time.Sleep(silence + pause)
-		synctest.Wait()
+		pass(silence + pause)
 		w.groups[0].Borrow(Counter{Key: 1}, ask(), true)
 		if _, _, dry, _ := w.ledgers[0].state(); !dry {
 			t.Error("a counter is not dry, although nobody is left who could lend")
@@ -210,7 +216,7 @@ func TestHanging(t *testing.T) {
 		if got := w.groups[0].Part(time.Minute); got != (Part{0, 3}) {
 			t.Errorf("the part is %v before the hanging server's windows have ended", got)
 		}
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		for i, want := range map[int]Part{0: {0, 2}, 2: {1, 2}} {
 			if got := w.groups[i].Part(time.Minute); got != want {
 				t.Errorf("server %d has the part %v, want %v", i, got, want)
@@ -220,8 +226,7 @@ func TestHanging(t *testing.T) {
 			}
 		}
 		w.set(w.hangs, "b", false)
-		time.Sleep(silence + 2*pause)
-		synctest.Wait()
+		pass(silence + 2*pause)
 		if got := w.groups[0].Part(time.Minute); got != (Part{0, 3}) {
 			t.Errorf("the part is %v after the server is back", got)
 		}
@@ -238,8 +243,7 @@ func TestMinority(t *testing.T) {
 		w := newWorld(t, 3)
 		w.set(w.gone, "b", true)
 		w.set(w.gone, "c", true)
-		time.Sleep(time.Hour)
-		synctest.Wait()
+		pass(time.Hour)
 		if got := w.groups[0].Part(time.Second); got.Of != 3 {
 			t.Errorf("a server that reaches none of the others has the part %v", got)
 		}
@@ -267,7 +271,7 @@ func TestLateAnswer(t *testing.T) {
 			if _, _, err := readFrame(conn, nil, askBytes); err != nil {
 				t.Error(err)
 			}
-			time.Sleep(after)
+			time.Sleep(after) //nolint:forbidigo // the time of a bubble
 			if _, err := conn.Write(answer); err != nil {
 				t.Error(err)
 			}
@@ -278,8 +282,7 @@ func TestLateAnswer(t *testing.T) {
 		if n := g.Borrow(Counter{}, ask(), true); n != 0 {
 			t.Errorf("got %d calls before there is an answer", n)
 		}
-		time.Sleep(time.Second)
-		synctest.Wait()
+		pass(time.Second)
 		if _, got, dry, _ := l.state(); got != 9 || dry {
 			t.Errorf("%d calls were borrowed, want 9; dry: %v", got, dry)
 		}
@@ -297,8 +300,7 @@ func TestMembersChange(t *testing.T) {
 		w.mu.Lock()
 		w.members = w.members[:2]
 		w.mu.Unlock()
-		time.Sleep(2 * pause)
-		synctest.Wait()
+		pass(2 * pause)
 		if w.groups[0].Size() != 2 || w.groups[1].Part(time.Second) != (Part{1, 2}) {
 			t.Errorf("after a server has left, the others are %d, and the second has the part %v", w.groups[0].Size(), w.groups[1].Part(time.Second))
 		}

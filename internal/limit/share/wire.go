@@ -56,7 +56,7 @@ func parseAsk(b []byte) (a Ask, err error) {
 }
 
 func appendHeader(b []byte, n int) []byte {
-	return binary.BigEndian.AppendUint16(append(b, version), uint16(n)) //nolint:gosec // G115: at most maxAsks
+	return binary.BigEndian.AppendUint16(append(b, version), uint16(n))
 }
 
 // readFrame reads a frame whose parts have this size, into buf if it is large

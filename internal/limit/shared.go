@@ -13,9 +13,10 @@ type Others interface {
 	// Part returns this server's part of limits with a window.
 	Part(window time.Duration) share.Part
 	// Borrow asks the others to lend calls to a counter of this limiter, and
-	// calls [Limiter.Borrowed] for what they lend. It may wait for that, and
-	// returns how many calls were lent.
-	Borrow(c share.Counter, a *share.Ask, wait bool) uint32
+	// calls [Limiter.Borrowed] for what they lend. It may wait for that. It
+	// returns a number that is larger than since, which is 0 at first, if
+	// something was lent.
+	Borrow(c share.Counter, a *share.Ask, wait bool, since uint64) uint64
 }
 
 // ShareWith makes the limiter share limits, those of policies that say so, with
@@ -82,27 +83,33 @@ func (l *Limiter) countShared(p *active, which nearOrFar, key table.Key, q *quot
 
 // borrowings bounds how often a call tries again, because others have used up
 // what was lent.
-const borrowings = 8
+const borrowings = 32
 
 // borrow borrows calls, and counts the call again if it was not admitted. If
 // the call took the last one, it waits, so that the answer can say whether
 // others have more.
 func (l *Limiter) borrow(res table.Result, ask *share.Ask, key table.Key, class uint8, own *table.Rule, m moment) table.Result {
+	since := uint64(0)
 	for range borrowings {
 		wait := res.Borrow == table.Now
 		ask.Left = res.Wait
-		lent := l.others.Borrow(share.Counter{Key: uint64(key), Class: class, End: uint64(table.EndOf(m.at, res.Wait))}, ask, wait)
+		last := l.others.Borrow(share.Counter{Key: uint64(key), Class: class, End: uint64(table.EndOf(m.at, res.Wait))}, ask, wait, since)
 		switch {
 		case !wait:
 			return res
 		case res.Allowed:
 			res.Remaining = l.table.Remaining(m.at, key, class, own)
-			return res
+			if res.Remaining > 0 || last == since {
+				return res
+			}
+			since = last // others have used it up; wait for more
+			continue
 		}
 		res = l.table.Take(m.at, key, class, own)
-		if res.Borrow != table.Now || lent == 0 {
+		if res.Borrow != table.Now || last == since {
 			break
 		}
+		since = last
 	}
 	return res
 }

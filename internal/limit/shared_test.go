@@ -31,7 +31,8 @@ type link struct {
 
 func (l link) Part(time.Duration) share.Part { return share.Part{Rank: l.rank, Of: len(l.servers)} }
 
-func (l link) Borrow(c share.Counter, a *share.Ask, _ bool) (lent uint32) {
+func (l link) Borrow(c share.Counter, a *share.Ask, _ bool, since uint64) uint64 {
+	lent := uint32(0)
 	a.Most = a.Limit
 	for i, other := range l.servers {
 		if i == l.rank || i == l.down {
@@ -47,7 +48,7 @@ func (l link) Borrow(c share.Counter, a *share.Ask, _ bool) (lent uint32) {
 	if lent == 0 && l.down < 0 {
 		l.servers[l.rank].Dry(l.now, c)
 	}
-	return lent
+	return since + uint64(lent)
 }
 
 func newSharing(t testing.TB, n int, overrides []trackway.Override, policies ...trackway.Policy) *sharing {

@@ -72,6 +72,7 @@ type Group struct {
 	peers   []*peer
 	members int
 	rounds  map[Counter]*round
+	lent    uint64 // answers with calls so far, in all rounds
 
 	stats stats
 }
@@ -163,36 +164,43 @@ func (g *Group) look(start func(*peer)) {
 type round struct {
 	counter Counter
 	began   time.Time
-	some    chan struct{} // closed when calls were lent, or nothing is to be waited for any more
 
 	// The rest is guarded by the group's mutex.
-	open    []*peer // that have not answered
-	lent    uint32
-	failed  bool // a server did not answer, so there may be more
-	told    bool // some is closed
+	open    []*peer       // that have not answered
+	changed chan struct{} // closed when calls are lent, or the round ends
+	last    uint64        // number of the latest answer with calls; 0: no answer had any
+	failed  bool          // a server did not answer, so there may be more
+	ended   bool
 	expired bool // it has taken longer than a call waits; if all answers come later, they count
 }
 
 // Borrow asks the other servers to lend calls to a counter, unless that is
-// under way. It sets a.Most. If wait is set, it waits until some were lent, no
-// server has any, or it has waited for long enough. It returns how many were
-// lent so far.
-func (g *Group) Borrow(c Counter, a *Ask, wait bool) uint32 {
+// under way. It sets a.Most. If wait is set, it waits until some are lent, no
+// server has any, or it has waited for long enough. It returns a number that is
+// larger than since if something was lent. Begin with 0, and pass on what it
+// returns, so that it waits for what comes after that.
+func (g *Group) Borrow(c Counter, a *Ask, wait bool, since uint64) uint64 {
 	now := time.Now()
 	r := g.round(now, c, a)
 	if r == nil || !wait {
-		return 0
+		return since
+	}
+	g.mu.Lock()
+	changed, last := r.changed, max(since, r.last)
+	g.mu.Unlock()
+	if last > since {
+		return last
 	}
 	timer := time.NewTimer(patience - now.Sub(r.began))
 	defer timer.Stop()
 	select {
-	case <-r.some:
+	case <-changed:
 	case <-timer.C:
 		g.expire(r)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return r.lent
+	return max(since, r.last)
 }
 
 // round returns the round for a counter, and begins one unless it is under
@@ -208,7 +216,7 @@ func (g *Group) round(now time.Time, c Counter, a *Ask) *round {
 		g.stats.dropped.Add(1)
 		return nil
 	}
-	r := &round{counter: c, began: now, some: make(chan struct{})}
+	r := &round{counter: c, began: now, changed: make(chan struct{})}
 	g.rounds[c] = r
 	peers := g.peers
 	a.Most = max(1, a.Limit/uint32(len(peers)+1)/uint32(max(1, len(peers))))
@@ -240,13 +248,17 @@ func (g *Group) endLocked(r *round) {
 	if g.rounds[r.counter] == r {
 		delete(g.rounds, r.counter)
 	}
-	r.tellLocked()
+	if !r.ended {
+		r.ended = true
+		close(r.changed)
+	}
 }
 
+// tellLocked wakes those who wait for a round, which goes on.
 func (r *round) tellLocked() {
-	if !r.told {
-		r.told = true
-		close(r.some)
+	if !r.ended {
+		close(r.changed)
+		r.changed = make(chan struct{})
 	}
 }
 
@@ -274,14 +286,15 @@ func (g *Group) answered(p *peer, r *round, n uint32, failed bool) {
 	r.open = slices.DeleteFunc(r.open, func(o *peer) bool { return o == p })
 	r.failed = r.failed || failed
 	if kept {
-		r.lent += n
+		g.lent++
+		r.last = g.lent
 		r.tellLocked()
 		g.stats.borrowed.Add(uint64(n))
 	}
 	dry := false
 	if len(r.open) == 0 {
 		g.endLocked(r)
-		dry = r.lent == 0 && n == 0 && !r.failed
+		dry = r.last == 0 && n == 0 && !r.failed
 	}
 	g.mu.Unlock()
 	if dry {

@@ -148,17 +148,18 @@ func TestBorrow(t *testing.T) {
 		wait()
 		began := time.Now()
 		for i, want := range []uint32{50, 25, 13} {
-			first := w.groups[0].Borrow(Counter{Key: 1}, ask(), true)
-			synctest.Wait()
-			if first < want {
-				t.Errorf("round %d: %d calls were lent, want at least %d, half of what one server has", i, first, want)
+			_, before, _, _ := w.ledgers[0].state()
+			last := w.groups[0].Borrow(Counter{Key: 1}, ask(), true, 0)
+			if _, got, _, _ := w.ledgers[0].state(); last == 0 || got < before+want {
+				t.Errorf("round %d: %d calls were lent, want at least %d, half of what one server has", i, got-before, want)
 			}
+			synctest.Wait()
 		}
 		if _, got, dry, _ := w.ledgers[0].state(); got != 2*(50+25+13) || dry {
 			t.Errorf("%d calls were borrowed, dry: %v", got, dry)
 		}
 		for range 10 {
-			w.groups[0].Borrow(Counter{Key: 1}, ask(), true)
+			w.groups[0].Borrow(Counter{Key: 1}, ask(), true, 0)
 			synctest.Wait()
 		}
 		if _, got, dry, _ := w.ledgers[0].state(); got != 200 || !dry {
@@ -166,6 +167,27 @@ func TestBorrow(t *testing.T) {
 		}
 		if took := time.Since(began); took != 0 {
 			t.Errorf("it has taken %v: something has waited for time to pass", took)
+		}
+	})
+}
+
+// A call that finds nothing left of what was lent waits for the other answers.
+func TestBorrowMore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 3)
+		wait()
+		w.set(w.hangs, "b", true)
+		began := time.Now()
+		last := w.groups[0].Borrow(Counter{Key: 1}, ask(), true, 0)
+		if last == 0 || time.Since(began) != 0 {
+			t.Errorf("the answer of one server is %d, after %v", last, time.Since(began))
+		}
+		if again := w.groups[0].Borrow(Counter{Key: 1}, ask(), true, 0); again != last || time.Since(began) != 0 {
+			t.Errorf("another call gets %d, after %v", again, time.Since(began))
+		}
+		if more := w.groups[0].Borrow(Counter{Key: 1}, ask(), true, last); more != last || time.Since(began) != patience {
+			t.Errorf("a call that needs more gets %d, after %v", more, time.Since(began))
 		}
 	})
 }
@@ -179,7 +201,7 @@ func TestBorrowTogether(t *testing.T) {
 		w.set(w.hangs, "b", true)
 		var calls sync.WaitGroup
 		for range 100 {
-			calls.Go(func() { w.groups[0].Borrow(Counter{Key: 1}, ask(), true) })
+			calls.Go(func() { w.groups[0].Borrow(Counter{Key: 1}, ask(), true, 0) })
 		}
 		calls.Wait()
 		if got := w.groups[0].stats.asks.Load(); got != 1 {
@@ -200,7 +222,7 @@ func TestHanging(t *testing.T) {
 		w.ledgers[2].left = 0
 		began := time.Now()
 		for i := range uint64(20) {
-			w.groups[0].Borrow(Counter{Key: i}, ask(), true)
+			w.groups[0].Borrow(Counter{Key: i}, ask(), true, 0)
 		}
 		if took := time.Since(began); took != strikes*patience {
 			t.Errorf("20 calls have waited for %v, want three times 50 ms", took)
@@ -209,7 +231,7 @@ func TestHanging(t *testing.T) {
 			t.Error("a counter is dry, although a server that hangs may have calls left")
 		}
 		pass(silence + pause)
-		w.groups[0].Borrow(Counter{Key: 1}, ask(), true)
+		w.groups[0].Borrow(Counter{Key: 1}, ask(), true, 0)
 		if _, _, dry, _ := w.ledgers[0].state(); !dry {
 			t.Error("a counter is not dry, although nobody is left who could lend")
 		}
@@ -230,7 +252,7 @@ func TestHanging(t *testing.T) {
 		if got := w.groups[0].Part(time.Minute); got != (Part{0, 3}) {
 			t.Errorf("the part is %v after the server is back", got)
 		}
-		if n := w.groups[0].Borrow(Counter{Key: 1}, ask(), true); n == 0 {
+		if n := w.groups[0].Borrow(Counter{Key: 1}, ask(), true, 0); n == 0 {
 			t.Error("a server that is back lends nothing")
 		}
 	})
@@ -279,7 +301,7 @@ func TestLateAnswer(t *testing.T) {
 		exchange(0, []byte{version, 0, 0})
 		synctest.Wait()
 		running.Go(func() { exchange(time.Second, []byte{version, 0, 1, 0, 0, 0, 9}) })
-		if n := g.Borrow(Counter{}, ask(), true); n != 0 {
+		if n := g.Borrow(Counter{}, ask(), true, 0); n != 0 {
 			t.Errorf("got %d calls before there is an answer", n)
 		}
 		pass(time.Second)

@@ -31,6 +31,7 @@ import (
 	"trackway"
 	"trackway/internal/certificate"
 	"trackway/internal/clientip"
+	"trackway/internal/config/alarming"
 	"trackway/internal/config/membership"
 	"trackway/internal/config/secret"
 )
@@ -62,6 +63,8 @@ type Config struct {
 	Traffic   Traffic
 
 	Destinations []Destination
+
+	Alarms alarming.Alarms
 }
 
 // Server describes a tracking server.
@@ -261,6 +264,7 @@ func (d *doc) translate(checks []Check) {
 	d.file.Config.Overrides = d.overrides()
 	d.file.Config.Traffic = d.traffic()
 	d.file.Config.Destinations = d.destinations()
+	d.file.Config.Alarms = d.alarms()
 	d.checkAlone()
 	for _, check := range checks {
 		d.ReportAll(check(&d.file.Config), d.file.ManagedPath())

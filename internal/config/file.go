@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/config/alarming"
 	"trackway/internal/config/scalar"
 )
 
@@ -18,6 +19,8 @@ type file struct {
 	Traffic   traffic             `yaml:"traffic"`
 
 	Destinations []destination `yaml:"destinations"`
+
+	Alarms alarming.Section[hidden] `yaml:"alarms"`
 }
 
 type dashboard struct {

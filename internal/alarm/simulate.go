@@ -11,17 +11,6 @@ import (
 	"trackway/internal/query"
 )
 
-// Question says what to simulate. Zero values are those of the rules in force.
-type Question struct {
-	Weeks   int    // of the past that are replayed
-	Percent uint32 // instead of each rule's own
-	Least   uint32
-	Against uint32 // weeks that an hour is compared with
-}
-
-// MostWeeks is how many weeks can be replayed.
-const MostWeeks = 52
-
 // Simulation says when alarms about silence would have rung.
 type Simulation struct {
 	From      time.Time `json:"from"`

@@ -26,12 +26,11 @@ const (
 
 // Deps are what a watch needs. All fields are required.
 type Deps struct {
-	Book    *Book
-	Counts  Counts
-	Sample  func(now time.Time) (Sample, error) // an error means that the sample lacks something
-	Leads   func() bool                         // whether this server tells what is wrong with the data that others have, too
-	Running bool                                // false: the server is not running, and only the past can be asked for
-	Log     *slog.Logger
+	Book   *Book
+	Counts Counts
+	Sample func(now time.Time) (Sample, error) // an error means that the sample lacks something
+	Leads  func() bool                         // whether this server tells what is wrong with the data that others have, too
+	Log    *slog.Logger
 }
 
 // Watch looks at the server from time to time, and decides what rings. It is

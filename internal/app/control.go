@@ -52,6 +52,9 @@ func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready fu
 	known() // to be paused, rewound and so on; none is started
 	s.ingest = ingest.New(s.taking(), reg)
 	s.traffic = newTraffic(cfg, log)
+	if s.alarms, err = s.newAlarms(reg, p.projects); err != nil {
+		return err
+	}
 	socket, err := s.listenControl(ctx)
 	if err != nil {
 		return err
@@ -82,7 +85,7 @@ func (s *server) listenControl(ctx context.Context) (*listen.Listener, error) {
 	l.Handle(control.Handler(control.Config{
 		Ingest: s.ingest, Store: s.store, Name: s.store.Name(), Log: s.store, Projects: s.projects, Save: s.backup,
 		Flush: s.traffic.Flush, Logger: s.Log, Destinations: s.destinations,
-		Verify: s.verify, Suggest: s.suggest, Mirrors: s.mirrors, Cluster: s.cluster(),
+		Verify: s.verify, Suggest: s.suggest, Mirrors: s.mirrors, Alarms: s.alarms, Cluster: s.cluster(),
 	}))
 	return l, nil
 }

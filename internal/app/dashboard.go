@@ -17,7 +17,7 @@ func (s *server) newDashboard(projects []trackway.Project, callers *watch.Watch,
 		Eraser: eraser{s.store, s.live}, Rates: meter, Limits: s.limits, Watch: callers, History: s.history, Fleet: s.fleet,
 		Health:  func() dashboard.Health { return dashboard.HealthOf(s.ready(), s.store, dir) },
 		Version: s.Version, Logger: s.Log,
-		Destinations: s.destinations.List, Traffic: s.traffic, Floors: api.Floors(),
+		Destinations: s.destinations.List, Traffic: s.traffic, Floors: api.Floors(), Alarms: s.alarms.Report,
 	})
 }
 

@@ -61,6 +61,8 @@ type server struct {
 	// because a reload waits for destinations.
 	sent atomic.Pointer[[]trackway.Project]
 
+	alarms *alarms
+
 	member   *member // nil: the server stands alone
 	refusals refusals
 

@@ -7,7 +7,9 @@ func (d *doc) alarms() alarming.Alarms {
 	r := alarming.Reporter[hidden]{
 		Given: d.given, Report: d.report, Missing: d.missing, Name: d.checkName,
 		Absolute: func(path *string) string { return d.absolute(path, *path) },
-		Secret:   func(name string, text, env, file *hidden) string { return d.credential(forms{name, text, nil, env, file}) },
+		Secret: func(name string, text, env, file *hidden) string {
+			return d.credential(forms{name, text, nil, env, file})
+		},
 	}
 	for i := range d.file.Projects {
 		r.Projects = append(r.Projects, d.file.Projects[i].Name)

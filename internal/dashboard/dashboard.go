@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/alarm"
 	"trackway/internal/destination"
 	"trackway/internal/fleet"
 	"trackway/internal/limit"
@@ -50,6 +51,7 @@ type Config struct {
 	Floors  []limit.Floor // the promises that no limit may break
 
 	Destinations func() []destination.Status
+	Alarms       func(now time.Time) alarm.Report
 }
 
 // Facts are what a reload can replace. They are immutable.
@@ -97,6 +99,7 @@ func New(c Config) *Server {
 		"GET /grid/suggest":    {false, (*request).suggest},
 
 		"GET /grid/destinations": {false, (*request).destinations},
+		"GET /grid/alarms":       {false, (*request).alarms},
 	}
 	s.bench.Record, s.bench.Limits = c.Traffic, s.tried
 	s.Reload(c.Facts)

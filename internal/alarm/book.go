@@ -33,6 +33,9 @@ const (
 type Gap struct {
 	From time.Time `json:"from"`
 	To   time.Time `json:"to"`
+
+	// Unknown says that nobody knows whether the server ran: the book is new.
+	Unknown bool `json:"unknown,omitempty"`
 }
 
 // state is what the file holds.
@@ -55,8 +58,9 @@ type outbox struct {
 // cannot be written, for example because the disk is full, the book goes on in
 // memory: the alarm that says so must get out. It is safe for concurrent use.
 type Book struct {
-	path string
-	log  *slog.Logger
+	path  string
+	log   *slog.Logger
+	write func(path string, data []byte, perm fs.FileMode) error
 
 	mu      sync.Mutex // guards what follows; held while the file is written
 	state   state
@@ -68,7 +72,7 @@ type Book struct {
 // Open opens the book in a file, which need not exist. A damaged file is put
 // aside.
 func Open(path string, log *slog.Logger) (*Book, error) {
-	b := &Book{path: path, log: log, changed: make(chan struct{})}
+	b := &Book{path: path, log: log, write: durable.Replace, changed: make(chan struct{})}
 	text, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -99,7 +103,7 @@ func (b *Book) change(f func(*state) bool) {
 func (b *Book) saveLocked() {
 	text, err := json.Marshal(&b.state)
 	if err == nil {
-		err = durable.Replace(b.path, append(seal.Add(text), '\n'), 0o600)
+		err = b.write(b.path, append(seal.Add(text), '\n'), 0o600)
 	}
 	if err != nil && !b.failed {
 		b.log.Error("the state of the alarms cannot be saved: after a restart, alarms may ring again", "err", err)
@@ -107,7 +111,14 @@ func (b *Book) saveLocked() {
 	b.failed, b.unsaved = err != nil, err != nil
 }
 
-// post adds a notice to the outboxes of receivers.
+// Post adds a notice to the outboxes of receivers.
+func (b *Book) Post(n *Notice, receivers []string) {
+	b.change(func(*state) bool {
+		b.postLocked(n, receivers)
+		return true
+	})
+}
+
 func (b *Book) postLocked(n *Notice, receivers []string) {
 	if b.state.Outbox == nil {
 		b.state.Outbox = make(map[string]outbox)

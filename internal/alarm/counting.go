@@ -120,14 +120,17 @@ func judgeHour(rules []alarming.Rule, from Counts, projects []trackway.Project, 
 	}
 	var all []verdict
 	for i := range projects {
-		h, err := read(from, projects[i].Number, max(hour, back)-back, hour+1)
+		// With the running hour: if events come again by now, it is too late to
+		// ring.
+		h, err := read(from, projects[i].Number, max(hour, back)-back, hour+2)
 		if err != nil {
 			return nil, err
 		}
 		whole := false
 		for _, w := range subjects(rules, projects[i].Name, h) {
 			j := judge(w.rule, w.series, hour, c)
-			v := verdict{rule: w.rule, subject: subjectOf(w.project, w.typ), unknown: j.unknown, bad: j.silent, since: hour.Time()}
+			returned := enough(uint64(w.series.at(hour+1)), j.expected, w.rule.Percent)
+			v := verdict{rule: w.rule, subject: subjectOf(w.project, w.typ), unknown: j.unknown, bad: j.silent && !returned, since: hour.Time()}
 			v.silent = &silent{w.project, w.typ, j.expected, w.rule.Percent}
 			v.unknown = v.unknown || whole && v.bad
 			whole = whole || w.typ == "" && v.bad

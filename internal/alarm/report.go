@@ -62,10 +62,7 @@ func (w *Watch) Report(now time.Time, told func(receiver string) (success, failu
 	setup := w.setup.Load()
 	r := Report{
 		At: now.UTC().Truncate(time.Second), Ringing: []Row{}, Waiting: []Row{}, Past: []Row{}, Rules: []RuleRow{}, Receivers: []ReceiverRow{},
-		Gaps: []Gap{}, Leads: w.Leads(),
-	}
-	if setup.Zone != nil {
-		r.Zone = setup.Zone.String()
+		Gaps: []Gap{}, Leads: w.Leads(), Zone: setup.Zone,
 	}
 	w.Book.change(func(s *state) bool {
 		for i := range s.Alarms {
@@ -85,7 +82,9 @@ func (w *Watch) Report(now time.Time, told func(receiver string) (success, failu
 			r.Receivers = append(r.Receivers, ReceiverRow{c.Name, c.Kind, len(box.Notices), box.LeftOut, given(success), given(failure), err})
 		}
 		for _, g := range slices.Backward(s.Gaps[max(len(s.Gaps)-shownGaps, 0):]) {
-			r.Gaps = append(r.Gaps, Gap{whole(g.From), whole(g.To)})
+			if !g.Unknown {
+				r.Gaps = append(r.Gaps, Gap{From: whole(g.From), To: whole(g.To)})
+			}
 		}
 		return false
 	})

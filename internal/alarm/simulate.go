@@ -59,7 +59,7 @@ func (w *Watch) Simulate(ctx context.Context, now time.Time, q Question) (*Simul
 		return false
 	})
 	out.GapsKnown = len(gaps) > 0 && gaps[0].From.Before(out.From)
-	c := calendar{setup.Zone, ran(gaps)}
+	c := calendar{setup.zone, ran(gaps)}
 	back := hoursBack(rules)
 	if back == 0 {
 		return out, nil

@@ -51,6 +51,8 @@ type Setup struct {
 	alarming.Alarms
 
 	Projects []trackway.Project
+
+	zone *time.Location // nil: unknown
 }
 
 // New returns a watch that does nothing until [Watch.Run].
@@ -61,7 +63,12 @@ func New(d Deps, s Setup) *Watch {
 }
 
 // Reload makes the watch use other rules and receivers.
-func (w *Watch) Reload(s Setup) { w.setup.Store(&s) }
+func (w *Watch) Reload(s Setup) {
+	if s.Zone != "" {
+		s.zone, _ = time.LoadLocation(s.Zone) // it has been checked
+	}
+	w.setup.Store(&s)
+}
 
 // Run looks until ctx ends.
 func (w *Watch) Run(ctx context.Context) error {
@@ -145,7 +152,7 @@ func (w *Watch) noteRunning(now time.Time, setup *Setup) (gap bool) {
 		s.Seen = now
 		if before.IsZero() { // nobody knows since when the server ran before
 			s.Judged = query.HourOf(trackway.MicrosOf(now)) - 1
-			s.noteGap(Gap{now.Truncate(time.Hour), now})
+			s.noteGap(Gap{now.Truncate(time.Hour), now, true})
 			gap = true
 			return false // saved soon
 		}
@@ -153,12 +160,12 @@ func (w *Watch) noteRunning(now time.Time, setup *Setup) (gap bool) {
 			return false
 		}
 		gap = true
-		s.noteGap(Gap{before, now})
+		s.noteGap(Gap{From: before, To: now})
 		rule := ruleFor(setup.Rules, alarming.WasDown, func(r *alarming.Rule) bool { return now.Sub(before) >= r.Age })
 		if rule == nil {
 			return false
 		}
-		a := Alarm{Kind: alarming.WasDown, Since: before, Rang: now, Ended: now, Text: downText(Gap{before, now}, setup.Zone)}
+		a := Alarm{Kind: alarming.WasDown, Since: before, Rang: now, Ended: now, Text: downText(before, now, setup.zone)}
 		s.bury(&a)
 		w.Book.postLocked(notice(&a, Ended), setup.names())
 		return false
@@ -166,12 +173,12 @@ func (w *Watch) noteRunning(now time.Time, setup *Setup) (gap bool) {
 	return gap
 }
 
-func downText(g Gap, zone *time.Location) string {
+func downText(from, to time.Time, zone *time.Location) string {
 	if zone == nil {
 		zone = time.UTC
 	}
 	const form = "2006-01-02 15:04 MST"
-	return "The server did not run from " + g.From.In(zone).Format(form) + " to " + g.To.In(zone).Format(form) + ". Silence is not judged for these hours."
+	return "The server did not run from " + from.In(zone).Format(form) + " to " + to.In(zone).Format(form) + ". Silence is not judged for these hours."
 }
 
 // judgeCounts judges the counts of the last whole hour, once. Without a verdict,
@@ -187,7 +194,7 @@ func (w *Watch) judgeCounts(now time.Time, setup *Setup) (silences []verdict, ho
 	if !due {
 		return nil, hour, nil
 	}
-	silences, err = judgeHour(setup.Rules, w.Counts, setup.Projects, this-1, calendar{setup.Zone, ran(gaps)})
+	silences, err = judgeHour(setup.Rules, w.Counts, setup.Projects, this-1, calendar{setup.zone, ran(gaps)})
 	if err != nil {
 		return nil, hour, err
 	}

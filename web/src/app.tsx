@@ -5,6 +5,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useErrorBoundary, useLayoutEffect, useRef } from "preact/hooks";
 import { helpOpen } from "./keys.ts";
 import { tryNow } from "./net/link.ts";
+import { Alarms } from "./pages/alarms.tsx";
 import { CustomerPage } from "./pages/customer.tsx";
 import { Customers } from "./pages/customers.tsx";
 import { Destinations } from "./pages/destinations.tsx";
@@ -16,7 +17,7 @@ import { SignIn } from "./pages/signin.tsx";
 import { href, type Page, route, scrolled } from "./route.ts";
 import { load, loadedAt, signOut } from "./session.ts";
 import { announcement, link, session, start, trouble, updated, visible, waitingUntil } from "./state.ts";
-import { Book, Gauge, Leave, Logo, People, Pulse, Question, Send, Shield, Warning } from "./ui/icons.tsx";
+import { Bell, Book, Gauge, Leave, Logo, People, Pulse, Question, Send, Shield, Warning } from "./ui/icons.tsx";
 import { Loading, Trouble, Waiting } from "./ui/parts.tsx";
 import { ThemeSwitch } from "./ui/theme.tsx";
 
@@ -35,6 +36,7 @@ const views: { [page in Page]: () => preact.JSX.Element } = {
   customer: CustomerPage,
   limits: Limits,
   destinations: Destinations,
+  alarms: Alarms,
 };
 
 export function App() {
@@ -93,6 +95,10 @@ function Header() {
         ))}
       </nav>
       <div class="tools">
+        <a class="tool" href={href("alarms")} aria-current={here === "alarms" ? "page" : undefined} title="What is wrong, and what was">
+          <Bell />
+          <span>Alarms</span>
+        </a>
         <a class="tool" href="/about/api" title="The guide: every route and limit of this server">
           <Book />
           <span>Guide</span>
@@ -205,5 +211,5 @@ function Shown({ page }: { page: Page }) {
 }
 
 function titleOf(page: Page): string {
-  return places.find(([name]) => name === page)?.[1] ?? "Customer";
+  return page === "alarms" ? "Alarms" : (places.find(([name]) => name === page)?.[1] ?? "Customer");
 }

@@ -199,7 +199,7 @@ func printSimulation(w io.Writer, s *alarm.Simulation) error {
 	if err := columns.Flush(); err != nil {
 		return err
 	}
-	terminal.Say(w, "%d projects and types were looked at. Of these, %d have too few events, or too short a past, to ring at any hour.\n", s.Subjects, s.Unjudged)
+	terminal.Say(w, "Projects and types that were looked at: %d. Of these, with too few events or too short a past to ring at any hour: %d.\n", s.Subjects, s.Unjudged)
 	if !s.GapsKnown {
 		terminal.Say(w, "The server does not know for all of this time when it did not run. Some of these alarms may be about that.\n")
 	}

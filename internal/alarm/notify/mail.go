@@ -230,7 +230,10 @@ func clean(ctx context.Context, step string, err error) error {
 	case ctx.Err() != nil:
 		text = context.Cause(ctx).Error()
 	case errors.As(err, &reply):
-		text = fmt.Sprintf("the server answers %d %s", reply.Code, excerpt.Of(withoutAddresses(reply.Msg), most))
+		text = fmt.Sprintf("the server answers %d", reply.Code)
+		if step != "login" { // whose answer may repeat what was sent
+			text += " " + excerpt.Of(withoutAddresses(reply.Msg), most)
+		}
 	case errors.As(err, &dns):
 		text = "the host name cannot be resolved"
 	case errors.As(err, &certificate):

@@ -9,9 +9,9 @@ import (
 
 // Alarms is a checked section.
 type Alarms struct {
-	Rules     []Rule         // the first of a kind that covers a thing decides about it
-	Receivers []Receiver     // to whom to tell it
-	Zone      *time.Location // whose days and hours silence is compared by; nil: unknown
+	Rules     []Rule     // the first of a kind that covers a thing decides about it
+	Receivers []Receiver // whom to tell
+	Zone      string     // by whose hours silence is compared; empty: unknown
 }
 
 // The kinds of rules. Those that also exist as an alert for Prometheus are

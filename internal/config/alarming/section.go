@@ -58,11 +58,10 @@ type Reporter[H ~string] struct {
 func (s *Section[H]) Check(d Reporter[H]) Alarms {
 	out := Alarms{Rules: Usual()}
 	if s.Zone != "" {
-		zone, err := time.LoadLocation(s.Zone)
-		if err != nil || s.Zone == "Local" {
+		if _, err := time.LoadLocation(s.Zone); err != nil || s.Zone == "Local" {
 			d.Report(&s.Zone, "must be a time zone, such as Europe/Berlin")
 		}
-		out.Zone = zone
+		out.Zone = s.Zone
 	}
 	if d.Given(&s.Rules) {
 		out.Rules = d.rules(s.Rules)

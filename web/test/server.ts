@@ -30,13 +30,15 @@ export interface Limit {
   shop?: boolean;
   /** The section destinations. */
   destinations?: string;
+  /** The section alarms. */
+  alarms?: string;
 }
 
 /**
  * config writes a configuration. Limits are wide if the test is about something
  * else.
  */
-function config({ track = 4_000_000, grid = 100_000, shop = false, destinations = "[]" }: Limit): string {
+function config({ track = 4_000_000, grid = 100_000, shop = false, destinations = "[]", alarms = "{}" }: Limit): string {
   return `
 server: {name: ts1.test, region: test}
 projects:
@@ -52,6 +54,7 @@ ${shop ? second : ""}limits:
   - {name: grid, paths: [/grid/], limit: ${grid}, window: 30s, per: ip}
   - {name: signin, paths: [POST /grid/session], limit: 1000, window: 60s, per: ip}
 destinations: ${destinations}
+alarms: ${alarms}
 dashboard: {password_sha256: "${createHash("sha256").update(password).digest("hex")}"}
 `;
 }

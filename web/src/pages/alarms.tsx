@@ -34,14 +34,14 @@ export function Alarms() {
         </Panel>
       )}
       <Panel title="Receivers" id="alarms-receivers">
-        {data.receivers.length === 0 ? <Nobody /> : <dl class="facts">{data.receivers.map((one) => <Receiver key={one.name} receiver={one} />)}</dl>}
+        {data.receivers.length === 0 ? <Nobody /> : <dl class="told">{data.receivers.map((one) => <Receiver key={one.name} receiver={one} />)}</dl>}
         {!data.leads && <p class="small faint">The leader of the cluster tells them about silence and refusals; this server tells them about itself.</p>}
       </Panel>
       <Panel title="Ended" id="alarms-past">
         {data.past.length === 0 ? <p class="faint">None yet.</p> : <List alarms={data.past} />}
       </Panel>
       <Panel title="Rules" id="alarms-rules">
-        <dl class="facts">
+        <dl class="told">
           {data.rules.map((rule, i) => (
             <div key={i}>
               <dt>
@@ -52,7 +52,7 @@ export function Alarms() {
           ))}
         </dl>
         <p class="small faint">
-          {data.zone === "" ? "Silence is compared without a time zone: an hour must be quieter than those around it, too." : `Silence is compared by the hours of ${data.zone}.`}{" "}
+          {data.zone === "" ? "No time zone is configured, so silence is also compared with the hours before and after." : `Silence is compared by the hours of ${data.zone}.`}{" "}
           <code>trackway alarms simulate</code> shows when it would have rung.
         </p>
         {data.gaps.length > 0 && (
@@ -72,7 +72,7 @@ function seconds(text: string): number {
 
 function List({ alarms }: { alarms: Alarm[] }) {
   return (
-    <dl class="facts">
+    <dl class="told">
       {alarms.map((one) => (
         <div key={one.kind + one.subject + one.since}>
           <dt>{one.headline}</dt>
@@ -97,9 +97,9 @@ function List({ alarms }: { alarms: Alarm[] }) {
 
 function Receiver({ receiver: one }: { receiver: AlarmReceiver }) {
   return (
-    <div class={one.error ? "warn" : ""}>
+    <div>
       <dt>
-        {one.name} ({one.kind})
+        {one.name} ({one.kind}) {one.error && <span class="badge bad">Failing</span>}
       </dt>
       <dd>
         {one.last_success === null ? "Told nothing since the start" : <>Told <Time at={seconds(one.last_success)} as="ago" /></>}

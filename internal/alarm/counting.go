@@ -96,8 +96,8 @@ func subjects(rules []alarming.Rule, project string, h *history) []watched {
 }
 
 // hoursBack returns how many hours of the past the rules of silence look at,
-// with a week more, which shows whether a subject is new. It is 0 if there is no
-// such rule.
+// with a week more, which shows whether a subject is new. It is 0 if there is
+// no such rule.
 func hoursBack(rules []alarming.Rule) query.Hour {
 	weeks := uint32(0)
 	for i := range rules {
@@ -111,8 +111,8 @@ func hoursBack(rules []alarming.Rule) query.Hour {
 	return query.Hour((weeks+1)*hoursAWeek) + 2
 }
 
-// judgeHour returns what the rules of silence say about an hour that is over. If
-// a project is silent as a whole, its types are not mentioned.
+// judgeHour returns what the rules of silence say about an hour that is over.
+// If a project is silent as a whole, its types are not mentioned.
 func judgeHour(rules []alarming.Rule, from Counts, projects []trackway.Project, hour query.Hour, c calendar) ([]verdict, error) {
 	back := hoursBack(rules)
 	if back == 0 {

@@ -21,7 +21,7 @@ type Sample struct {
 
 	Certificate *time.Time // when it ends: the first of several; zero: one is missing. Nil: there is no TLS
 	Renews      bool       // the server orders its certificates itself
-	Erasure     time.Time  // when the oldest erasure was asked for that is not done; zero: there is none
+	Erasure     time.Time  // when the oldest erasure was asked for that is not done; zero if all are done
 
 	Destinations []Destination
 	Policies     []Policy

@@ -15,7 +15,7 @@ const hoursAWeek = 7 * 24
 type series struct {
 	first  query.Hour
 	counts []uint32
-	began  query.Hour // the first hour with an event; later than all if there is none
+	began  query.Hour // the first hour with an event; later than all without any
 }
 
 func newSeries(first, until query.Hour) *series {

@@ -91,8 +91,8 @@ func TestJudge(t *testing.T) {
 }
 
 // People get up at the same time by their clocks. On the days after their
-// clocks were changed, that is another hour in UTC. Whoever is asked, no hour
-// rings that is usual.
+// clocks were changed, that is another hour in UTC. No hour
+// rings that is usual, in a known zone or an unknown one.
 func TestSummerTime(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "UTC"} {

@@ -78,8 +78,8 @@ func (w *Watch) Simulate(ctx context.Context, now time.Time, q Question) (*Simul
 	return out, nil
 }
 
-// replay judges each hour of a project's subjects. If the project is silent as a
-// whole, its types are not mentioned, as in judgeHour.
+// replay judges each hour of a project's subjects. If the project is silent as
+// a whole, its types are not mentioned, as in judgeHour.
 func (out *Simulation) replay(ctx context.Context, all []watched, from, until query.Hour, c calendar) error {
 	whole := make(map[query.Hour]bool)
 	for _, s := range all {

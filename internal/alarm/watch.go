@@ -29,7 +29,7 @@ type Deps struct {
 	Book   *Book
 	Counts Counts
 	Sample func(now time.Time) (Sample, error) // an error means that the sample lacks something
-	Leads  func() bool                         // whether this server tells what is wrong with the data that others have, too
+	Leads  func() bool                         // whether this server tells what is wrong with shared data
 	Log    *slog.Logger
 }
 
@@ -89,7 +89,8 @@ func (w *Watch) Run(ctx context.Context) error {
 	}
 }
 
-// look judges everything once. What cannot be read is judged the next time.
+// look judges everything once. Counts that cannot be read are judged the next
+// time.
 func (w *Watch) look(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -181,8 +182,8 @@ func downText(from, to time.Time, zone *time.Location) string {
 	return "The server did not run from " + from.In(zone).Format(form) + " to " + to.In(zone).Format(form) + ". Silence is not judged for these hours."
 }
 
-// judgeCounts judges the counts of the last whole hour, once. Without a verdict,
-// silences is nil. hour is the last judged one.
+// judgeCounts judges the counts of the last whole hour, once. Without a
+// verdict, silences is nil. hour is the last judged one.
 func (w *Watch) judgeCounts(now time.Time, setup *Setup) (silences []verdict, hour query.Hour, err error) {
 	this := query.HourOf(trackway.MicrosOf(now))
 	var gaps []Gap

@@ -351,7 +351,7 @@ func TestLeader(t *testing.T) {
 	})
 }
 
-// What cannot be read neither rings nor ends anything.
+// Counts that cannot be read neither ring nor end anything.
 func TestUnreadable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -218,7 +218,7 @@ func withoutAddresses(text string) string {
 }
 
 // clean puts an error of the network or a server into words without addresses.
-// What a server says is cut, and is on one line.
+// It cuts the server's own words, and puts them on one line.
 func clean(ctx context.Context, step string, err error) error {
 	const most = 200
 	var reply *textproto.Error

@@ -25,8 +25,8 @@ import (
 	"trackway/internal/config/alarming"
 )
 
-// postOffice is a small mail server (RFC 5321), with TLS (RFC 3207, RFC 8314) and
-// logins (RFC 4954).
+// postOffice is a small mail server (RFC 5321), with TLS (RFC 3207, RFC 8314)
+// and logins (RFC 4954).
 type postOffice struct {
 	net.Listener
 
@@ -219,8 +219,8 @@ func TestMail(t *testing.T) {
 	}
 }
 
-// What goes wrong is said, without a password or an address. Nothing is sent in
-// plain text, or to somebody else.
+// Errors are clear, and contain neither a password nor an address. Nothing is
+// sent in plain text, or to somebody else.
 func TestMailErrors(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

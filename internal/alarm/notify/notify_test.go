@@ -97,7 +97,7 @@ func TestWebhook(t *testing.T) {
 	}
 }
 
-// What clients choose is text for Slack and Teams, and no link or mention.
+// Names of clients are text for Slack and Teams, and no link or mention.
 func TestChats(t *testing.T) {
 	t.Parallel()
 	h := newHook(t)

@@ -22,8 +22,8 @@ const (
 	bodyTime   = 2 * time.Second // for the body of an answer, of which only the status counts
 )
 
-// poster sends messages by HTTP: to a receiver of Standard Webhooks, to Slack or
-// to Microsoft Teams.
+// poster sends messages by HTTP: to a receiver of Standard Webhooks, to Slack
+// or to Microsoft Teams.
 type poster struct {
 	kind string
 	keys [][]byte // webhook

@@ -41,7 +41,7 @@ func ReadQuestion(query url.Values) (q Question, err error) {
 }
 
 // Query returns the question as the query of a URL.
-func (q Question) Query() url.Values {
+func (q *Question) Query() url.Values {
 	query := url.Values{"weeks": {strconv.Itoa(q.Weeks)}}
 	for _, x := range q.numbers() {
 		if *x.to > 0 {

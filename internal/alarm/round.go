@@ -98,10 +98,9 @@ func (r *round) lose(at int) {
 
 // endVanished ends the alarms about things that do not exist any more.
 func (r *round) endVanished(verdicts []verdict) {
-	for i := len(r.state.Alarms) - 1; i >= 0; i-- {
-		a := &r.state.Alarms[i]
-		if a.Silent == nil && !slices.ContainsFunc(verdicts, func(v verdict) bool { return v.key() == a.key() }) {
-			r.endAt(i, notWatched)
+	for _, a := range slices.Clone(r.state.Alarms) {
+		if a.Silent == nil && !mentioned(verdicts, a.key()) {
+			r.end(a.key(), notWatched)
 		}
 	}
 }
@@ -109,18 +108,21 @@ func (r *round) endVanished(verdicts []verdict) {
 // forgetSilences handles alarms about types without any event in the hours that
 // were read.
 func (r *round) forgetSilences(verdicts []verdict) {
-	for i := len(r.state.Alarms) - 1; i >= 0; i-- {
-		a := &r.state.Alarms[i]
-		if a.Silent != nil && !slices.ContainsFunc(verdicts, func(v verdict) bool { return v.key() == a.key() }) {
-			r.lose(i)
+	for _, a := range slices.Clone(r.state.Alarms) {
+		if a.Silent != nil && !mentioned(verdicts, a.key()) {
+			r.lose(r.find(a.key()))
 		}
 	}
 }
 
+func mentioned(verdicts []verdict, k key) bool {
+	return slices.ContainsFunc(verdicts, func(v verdict) bool { return v.key() == k })
+}
+
 // endUnwatched ends the alarms about silence that no rule covers any more.
 func (r *round) endUnwatched() {
-	for i := len(r.state.Alarms) - 1; i >= 0; i-- {
-		s := r.state.Alarms[i].Silent
+	for _, a := range slices.Clone(r.state.Alarms) {
+		s := a.Silent
 		if s == nil {
 			continue
 		}
@@ -129,7 +131,7 @@ func (r *round) endUnwatched() {
 			return covers(rule.Project, s.Project) && (rule.Type == s.Type || rule.Type == alarming.Every && s.Type != "")
 		})
 		if !exists || rule == nil {
-			r.endAt(i, notWatched)
+			r.end(a.key(), notWatched)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package alarm
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -74,12 +75,7 @@ func TestJudge(t *testing.T) {
 			}
 		}
 		cal := calendar{ran: func(h query.Hour) bool {
-			for _, d := range c.down {
-				if d == h {
-					return false
-				}
-			}
-			return true
+			return !slices.Contains(c.down, h)
 		}}
 		if c.zone != "" {
 			cal.zone, _ = time.LoadLocation(c.zone)

@@ -82,38 +82,44 @@ func (w *Watch) Simulate(ctx context.Context, now time.Time, q Question) (*Simul
 // a whole, its types are not mentioned, as in judgeHour.
 func (out *Simulation) replay(ctx context.Context, all []watched, from, until query.Hour, c calendar) error {
 	whole := make(map[query.Hour]bool)
-	for _, s := range all {
+	for i := range all {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		out.Subjects++
-		rings, lost, known := -1, query.Hour(math.MaxUint32), false
-		end := func(at time.Time) { out.Rang[rings].Ended, rings = &at, -1 }
-		for h := from; h < until; h++ {
-			j := judge(s.rule, s.series, h, c)
-			known = known || !j.unknown
-			if s.typ == "" && j.silent {
-				whole[h] = true
-			}
-			over := h.Time().Add(time.Hour)
-			switch {
-			case j.unknown || s.typ != "" && j.silent && whole[h]:
-				lost = min(lost, h)
-				if rings >= 0 && over.Sub(lost.Time()) >= lostAfter {
-					end(over)
-				}
-				continue
-			case j.silent && rings < 0:
-				rings = len(out.Rang)
-				out.Rang = append(out.Rang, Rung{Subject: subjectOf(s.project, s.typ), Text: silenceText(s.project, s.typ, h, j, c.zone), Rang: over})
-			case !j.silent && rings >= 0:
-				end(over)
-			}
-			lost = math.MaxUint32
-		}
-		if !known {
+		if !out.replayOne(&all[i], whole, from, until, c) {
 			out.Unjudged++
 		}
 	}
 	return nil
+}
+
+// replayOne judges each hour of one subject. It notes in whole when a project
+// as a whole was silent. It reports whether any hour could be judged.
+func (out *Simulation) replayOne(s *watched, whole map[query.Hour]bool, from, until query.Hour, c calendar) (known bool) {
+	rings, lost := -1, query.Hour(math.MaxUint32)
+	end := func(at time.Time) { out.Rang[rings].Ended, rings = &at, -1 }
+	for h := from; h < until; h++ {
+		j := judge(s.rule, s.series, h, c)
+		known = known || !j.unknown
+		if s.typ == "" && j.silent {
+			whole[h] = true
+		}
+		over := h.Time().Add(time.Hour)
+		switch {
+		case j.unknown || s.typ != "" && j.silent && whole[h]:
+			lost = min(lost, h)
+			if rings >= 0 && over.Sub(lost.Time()) >= lostAfter {
+				end(over)
+			}
+			continue
+		case j.silent && rings < 0:
+			rings = len(out.Rang)
+			out.Rang = append(out.Rang, Rung{Subject: subjectOf(s.project, s.typ), Text: silenceText(s.project, s.typ, h, j, c.zone), Rang: over})
+		case !j.silent && rings >= 0:
+			end(over)
+		}
+		lost = math.MaxUint32
+	}
+	return known
 }

@@ -4,12 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -154,7 +154,7 @@ func (s *stage) traffic(hours int, types ...string) {
 		for _, typ := range types {
 			s.counts.add(typ, time.Now(), 100)
 		}
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 	}
 }
 
@@ -172,25 +172,25 @@ func TestSilenceRingsOnce(t *testing.T) {
 		s.traffic(3, "view", "buy")
 		s.want("as usual")
 		s.traffic(1, "view")
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		s.want("the hour is hardly over")
-		time.Sleep(2 * time.Minute)
+		pass(2 * time.Minute)
 		s.want("nobody buys", "ringing Silence: shop / buy")
 		s.counts.add("view", time.Now(), 100)
-		time.Sleep(time.Hour - 3*time.Minute)
+		pass(time.Hour - 3*time.Minute)
 		s.traffic(5, "view")
 		s.want("still nobody buys")
 		s.stop() // and a restart changes nothing
 		s.start()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		s.want("after a restart")
 		s.counts.add("buy", time.Now(), 9)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		s.want("too few to be sure")
 		s.counts.add("buy", time.Now(), 1)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		s.want("they buy again, and it ends at once", "ended Silence: shop / buy")
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		s.traffic(20, "view", "buy")
 		s.stop()
 	})
@@ -204,12 +204,12 @@ func TestSilenceOfAProject(t *testing.T) {
 		s.weeks(6, "view", "buy", "search", trackway.MergeType)
 		s.start()
 		s.traffic(2, "view", "buy", "search")
-		time.Sleep(3 * time.Hour)
+		pass(3 * time.Hour)
 		s.want("nothing comes", "ringing Silence: shop")
 		s.traffic(2, "view", "search")
 		s.want("all but one type come again", "ended Silence: shop", "ringing Silence: shop / buy")
 		s.Reload(s.setupOf(silences[:1]))
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		s.want("types are not watched any more", "ended Silence: shop / buy")
 		s.stop()
 	})
@@ -239,19 +239,19 @@ func TestServerWasDown(t *testing.T) {
 		s.weeks(6, "view")
 		s.start()
 		s.traffic(2, "view")
-		time.Sleep(30 * time.Minute)
+		pass(30 * time.Minute)
 		s.stop()
-		time.Sleep(5 * time.Hour)
+		pass(5 * time.Hour)
 		s.start()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		s.want("it was down", "ended Was down")
-		time.Sleep(29*time.Minute + time.Hour/2)
+		pass(29*time.Minute + time.Hour/2)
 		s.traffic(3, "view")
 		s.want("and does not ring for that")
 		s.stop()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		s.start()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		s.want("a restart is no gap")
 		if gaps := s.Report(time.Now(), nobody).Gaps; len(gaps) != 1 || gaps[0].To.Sub(gaps[0].From).Round(time.Minute) != 5*time.Hour {
 			t.Errorf("got %+v, want one gap of five hours", gaps)
@@ -272,10 +272,10 @@ func TestOldState(t *testing.T) {
 		s.start()
 		s.want("two things are wrong", "ringing Disk full", "ringing Store damaged")
 		s.stop()
-		time.Sleep(60 * 24 * time.Hour)
+		pass(60 * 24 * time.Hour)
 		s.sample.Damaged = 0
 		s.start()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		s.want("one is fine", "ended Store damaged")
 		s.stop()
 	})
@@ -289,40 +289,40 @@ func TestWaiting(t *testing.T) {
 		lag := func(d time.Duration) { s.sample.Destinations = []Destination{{Name: "out", Lag: d}} }
 		lag(20 * time.Minute)
 		s.start()
-		time.Sleep(9 * time.Minute)
+		pass(9 * time.Minute)
 		s.want("not long enough")
 		if r := s.Report(time.Now(), nobody); len(r.Waiting) != 1 || len(r.Ringing) != 0 {
 			t.Errorf("got %+v, want that one waits", r)
 		}
-		time.Sleep(90 * time.Second)
+		pass(90 * time.Second)
 		s.want("it lags", "ringing Destination lags: out")
 		for range 20 { // it moves around the threshold
 			lag(10 * time.Minute)
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 			lag(16 * time.Minute)
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 		}
 		s.want("it rings once")
 		lag(0)
-		time.Sleep(4 * time.Minute)
+		pass(4 * time.Minute)
 		s.want("it may come back")
-		time.Sleep(90 * time.Second)
+		pass(90 * time.Second)
 		s.want("it is over", "ended Destination lags: out")
 		lag(time.Hour)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		lag(0)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		s.want("a short lag")
 		if r := s.Report(time.Now(), nobody); len(r.Waiting) != 0 || len(r.Past) != 1 {
 			t.Errorf("got %+v", r)
 		}
 		lag(time.Hour)
-		time.Sleep(11 * time.Minute)
+		pass(11 * time.Minute)
 		s.sample.Destinations = nil
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		s.want("it is removed while it lags", "ringing Destination lags: out", "ended Destination lags: out")
 		s.sample.Destinations = []Destination{{Name: "out", Lag: time.Hour, Paused: true}}
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		s.want("a paused one may lag")
 		s.stop()
 	})
@@ -338,12 +338,12 @@ func TestLeader(t *testing.T) {
 		s.weeks(6, "view")
 		s.start()
 		s.traffic(1, "view")
-		time.Sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		s.sample.DiskFull = true
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		s.want("a follower tells what is its own", "ringing Disk full")
 		s.leads = true
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		s.want("it leads now")
 		s.traffic(1, "view")
 		s.want("the new leader tells the end", "ended Silence: shop")
@@ -359,10 +359,10 @@ func TestUnreadable(t *testing.T) {
 		s.weeks(6, "view")
 		s.counts.err = errors.New("damaged")
 		s.start()
-		time.Sleep(3 * time.Hour)
+		pass(3 * time.Hour)
 		s.want("the counts cannot be read")
 		s.counts.err = nil
-		time.Sleep(3 * time.Minute)
+		pass(3 * time.Minute)
 		s.want("now they can", "ringing Silence: shop")
 		s.stop()
 	})
@@ -375,17 +375,17 @@ func TestStateFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, alarming.UsualOf(alarming.DiskFull))
 		s.start()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if err := os.RemoveAll(s.dir); err != nil {
 			t.Fatal(err)
 		}
 		s.sample.DiskFull = true
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		s.want("nothing can be saved", "ringing Disk full")
 		if err := os.Mkdir(s.dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		s.stop()
 		s.start()
 		s.want("it was saved when that was possible")
@@ -417,7 +417,7 @@ func TestBounds(t *testing.T) {
 	}
 	for i := range mostNotices + 7 {
 		b.change(func(s *state) bool {
-			b.postLocked(&Notice{ID: fmt.Sprint(i)}, []string{"ops", "other"})
+			b.postLocked(&Notice{ID: strconv.Itoa(i)}, []string{"ops", "other"})
 			s.bury(&Alarm{Kind: "x"})
 			s.noteGap(Gap{From: time.Unix(int64(i), 0), To: time.Unix(int64(i)+1, 0)})
 			return i == mostNotices+6
@@ -449,3 +449,6 @@ func TestShown(t *testing.T) {
 		}
 	}
 }
+
+// pass lets time pass, in a bubble of synctest.
+func pass(d time.Duration) { <-time.After(d) }

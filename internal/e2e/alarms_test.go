@@ -14,6 +14,7 @@ import (
 
 	"trackway/internal/alarm"
 	"trackway/internal/destination/webhook"
+	"trackway/internal/sleep"
 )
 
 const alarmSecret = "whsec_c2VjcmV0LW9mLXRoZS1hbGFybS10ZXN0cw=="
@@ -90,7 +91,9 @@ func TestAlarms(t *testing.T) {
 	s = startIn(t, dir, full)
 	const rang = "trackway.alarms ringing disk_nearly_full"
 	wait(rang)
-	time.Sleep(12 * time.Second) // it looks every ten
+	if err := sleep.For(t.Context(), 12*time.Second); err != nil { // it looks every ten
+		t.Fatal(err)
+	}
 	if told() != rang {
 		t.Errorf("after a restart: got %s", told())
 	}

@@ -175,7 +175,7 @@ func (c *simulateCommand) Run(t Tools) error {
 		return fmt.Errorf("--weeks must lie between 1 and %d", alarm.MostWeeks)
 	}
 	var s alarm.Simulation
-	query := alarm.Question{Weeks: c.Weeks, Percent: c.Percent, Least: c.Least, Against: c.Against}.Query()
+	query := (&alarm.Question{Weeks: c.Weeks, Percent: c.Percent, Least: c.Least, Against: c.Against}).Query()
 	if err := c.ask(ctx, t, http.MethodGet, "/alarms/simulate", query, &s); err != nil {
 		return err
 	}

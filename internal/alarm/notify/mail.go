@@ -225,7 +225,7 @@ func clean(ctx context.Context, step string, err error) error {
 	var dns *net.DNSError
 	var certificate *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
-	text := ""
+	var text string
 	switch {
 	case ctx.Err() != nil:
 		text = context.Cause(ctx).Error()

@@ -50,7 +50,7 @@ func newPostOffice(t *testing.T, change func(*postOffice)) (o *postOffice, r *al
 		t.Fatal(err)
 	}
 	certificate, ca := newCA(t)
-	o = &postOffice{Listener: ln, tls: &tls.Config{Certificates: []tls.Certificate{certificate}}, logins: "PLAIN LOGIN"} //nolint:gosec // the client chooses the version
+	o = &postOffice{Listener: ln, tls: &tls.Config{Certificates: []tls.Certificate{certificate}}, logins: "PLAIN LOGIN"}
 	change(o)
 	var serving sync.WaitGroup
 	serving.Go(func() {

@@ -168,7 +168,7 @@ func (s *Sender) Run(ctx context.Context) error {
 // serve tells one receiver.
 func (s *Sender) serve(ctx context.Context, l *line, server string) {
 	for ctx.Err() == nil {
-		notices, leftOut, more := s.book.Pending(l.Name)
+		notices, _, more := s.book.Pending(l.Name)
 		if len(notices) == 0 {
 			select {
 			case <-more:
@@ -179,7 +179,7 @@ func (s *Sender) serve(ctx context.Context, l *line, server string) {
 		if sleep.For(ctx, max(gatherTime, l.budget(time.Now()))) != nil {
 			return
 		}
-		notices, leftOut, _ = s.book.Pending(l.Name)
+		notices, leftOut, _ := s.book.Pending(l.Name)
 		m := &Message{Server: server, At: time.Now(), Notices: notices, LeftOut: leftOut}
 		pause := l.attempt(ctx, m, s.log)
 		if ctx.Err() != nil && pause > 0 {

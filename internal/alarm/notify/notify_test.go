@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -173,7 +175,7 @@ func TestTexts(t *testing.T) {
 	t.Parallel()
 	storm := message()
 	for i := range 120 {
-		storm.Notices = append(storm.Notices, ringing(fmt.Sprint(i)))
+		storm.Notices = append(storm.Notices, ringing(strconv.Itoa(i)))
 	}
 	storm.Notices[0].State = alarm.Ended
 	storm.LeftOut = 3
@@ -230,7 +232,7 @@ func fixture(t *testing.T) (s *Sender, book *alarm.Book, one, two *fakeWay) {
 
 func post(book *alarm.Book, from, to int) {
 	for i := from; i < to; i++ {
-		n := ringing(fmt.Sprint(i))
+		n := ringing(strconv.Itoa(i))
 		book.Post(&n, []string{"one", "two"})
 	}
 }
@@ -243,9 +245,9 @@ func TestStorm(t *testing.T) {
 		go func() { _ = s.Run(t.Context()) }()
 		for i := range 90 { // three an hour more than the bound, and then some
 			post(book, i, i+1)
-			time.Sleep(time.Minute)
+			pass(time.Minute)
 		}
-		time.Sleep(2 * time.Hour)
+		pass(2 * time.Hour)
 		total := 0
 		for i, n := range one.sent {
 			total += n
@@ -265,10 +267,10 @@ func TestDown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, book, one, two := fixture(t)
-		two.err = &waitError{fmt.Errorf("busy"), 20 * time.Minute}
+		two.err = &waitError{errors.New("busy"), 20 * time.Minute}
 		go func() { _ = s.Run(t.Context()) }()
 		post(book, 0, 3)
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		if len(one.sent) != 1 || one.sent[0] != 3 {
 			t.Errorf("got %v, want one message about three", one.sent)
 		}
@@ -278,13 +280,13 @@ func TestDown(t *testing.T) {
 		two.mu.Lock()
 		two.err = nil
 		two.mu.Unlock()
-		time.Sleep(19 * time.Minute)
+		pass(19 * time.Minute)
 		if len(two.sent) != 0 {
 			t.Errorf("got %v, want that it waits as it was asked to", two.sent)
 		}
 		post(book, 3, 4)
-		time.Sleep(2 * time.Minute)
-		time.Sleep(time.Hour)
+		pass(2 * time.Minute)
+		pass(time.Hour)
 		if len(two.sent) != 1 || two.sent[0] != 4 {
 			t.Errorf("got %v, want one message about four", two.sent)
 		}
@@ -304,7 +306,7 @@ func TestSlow(t *testing.T) {
 		done := make(chan struct{})
 		go func() { defer close(done); _ = s.Run(ctx) }()
 		post(book, 0, 1)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if _, _, problem := s.Told("one"); problem != "no answer within 30s" || len(two.sent) != 1 {
 			t.Errorf("got %q, and %v for the other", problem, two.sent)
 		}
@@ -348,3 +350,6 @@ func TestTry(t *testing.T) {
 }
 
 func encoded(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
+
+// pass lets time pass, in a bubble of synctest.
+func pass(d time.Duration) { <-time.After(d) }

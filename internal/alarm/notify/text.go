@@ -2,6 +2,7 @@ package notify
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -25,7 +26,7 @@ func (m *Message) headline() string {
 			ended++
 		}
 	}
-	text := ""
+	var text string
 	switch n := m.Notices; {
 	case m.Trial:
 		text = "Trial message"
@@ -85,4 +86,4 @@ func (m *Message) lines() []string {
 }
 
 // seconds returns a time as Standard Webhooks writes it.
-func seconds(at time.Time) string { return fmt.Sprint(at.Unix()) }
+func seconds(at time.Time) string { return strconv.FormatInt(at.Unix(), 10) }

@@ -126,14 +126,19 @@ func (d Reporter[H]) rule(r *Rule) Rule {
 	number(&out.Least, &r.Least, by.Least, of, func() bool { return r.Least < 1 }, d, "must be at least 1")
 	number(&out.Weeks, &r.Weeks, by.Weeks, of, func() bool { return r.Weeks < 1 || r.Weeks > mostWeeks }, d, "must lie between 1 and 12")
 	number(&out.Age, &r.Age, by.Age, of, func() bool { return r.Age < time.Second || r.Age > mostTime }, d, "must lie between 1s and 87600h")
-	// Any alarm but one about silence, which is about whole hours, or about the
-	// past, may wait.
-	if waits := r.Kind != Silence && r.Kind != WasDown; !of(&r.For, waits) {
-		out.For = by.For
-	} else if r.For < 0 || r.For > mostTime {
+	d.wait(&out.For, r, by.For, of)
+	return out
+}
+
+// wait checks for how long an alarm waits before it rings. Those about silence,
+// which is about whole hours, and about the past do not wait.
+func (d Reporter[H]) wait(out *time.Duration, r *Rule, usual time.Duration, of func(at any, has bool) bool) {
+	switch waits := r.Kind != Silence && r.Kind != WasDown; {
+	case !of(&r.For, waits):
+		*out = usual
+	case r.For < 0 || r.For > mostTime:
 		d.Report(&r.For, "must lie between 0s and 87600h")
 	}
-	return out
 }
 
 // number checks a setting that exists for a kind if its usual value is not 0.

@@ -42,6 +42,13 @@ func (r *recorded) add(typ string, at time.Time, events uint64) {
 	r.counts[typ][hourOf(at)] += events
 }
 
+// fail makes reading fail, or not any more.
+func (r *recorded) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = err
+}
+
 func (r *recorded) Snapshot() query.Snapshot { return snapshot{nil, r} }
 
 type snapshot struct {
@@ -72,10 +79,20 @@ type stage struct {
 	t      *testing.T
 	dir    string
 	counts *recorded
+
+	mu     sync.Mutex // guards what follows
 	sample Sample
 	leads  bool
-	rules  []alarming.Rule
-	stop   func()
+
+	rules []alarming.Rule
+	stop  func()
+}
+
+// set changes what the watch sees.
+func (s *stage) set(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
 }
 
 func newStage(t *testing.T, rules ...alarming.Rule) *stage {
@@ -97,8 +114,14 @@ func (s *stage) start() {
 		return err
 	}
 	s.Watch = New(Deps{
-		Book: book, Counts: s.counts, Leads: func() bool { return s.leads }, Log: slog.New(slog.DiscardHandler),
-		Sample: func(now time.Time) (Sample, error) { s.sample.At = now; return s.sample, nil },
+		Book: book, Counts: s.counts, Leads: func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.leads }, Log: slog.New(slog.DiscardHandler),
+		Sample: func(now time.Time) (Sample, error) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			sample := s.sample
+			sample.At = now
+			return sample, nil
+		},
 	}, s.setupOf(s.rules))
 	ctx, cancel := context.WithCancel(s.t.Context())
 	done := make(chan struct{})
@@ -217,6 +240,9 @@ func TestSilenceOfAProject(t *testing.T) {
 
 // Silence that lasts becomes the usual, and the alarm ends.
 func TestSilenceForEver(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes two weeks, which are a few seconds")
+	}
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, alarming.Rule{Kind: alarming.Silence, Type: alarming.Every, Percent: 10, Least: 20, Weeks: 1})
@@ -268,12 +294,12 @@ func TestOldState(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, alarming.UsualOf(alarming.DiskFull), alarming.UsualOf(alarming.StoreDamaged))
-		s.sample = Sample{DiskFull: true, Damaged: 1}
+		s.set(func() { s.sample = Sample{DiskFull: true, Damaged: 1} })
 		s.start()
 		s.want("two things are wrong", "ringing Disk full", "ringing Store damaged")
 		s.stop()
 		pass(60 * 24 * time.Hour)
-		s.sample.Damaged = 0
+		s.set(func() { s.sample.Damaged = 0 })
 		s.start()
 		pass(time.Minute)
 		s.want("one is fine", "ended Store damaged")
@@ -286,7 +312,7 @@ func TestWaiting(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, alarming.UsualOf(alarming.DestinationLags), alarming.UsualOf(alarming.DestinationStopped))
-		lag := func(d time.Duration) { s.sample.Destinations = []Destination{{Name: "out", Lag: d}} }
+		lag := func(d time.Duration) { s.set(func() { s.sample.Destinations = []Destination{{Name: "out", Lag: d}} }) }
 		lag(20 * time.Minute)
 		s.start()
 		pass(9 * time.Minute)
@@ -318,10 +344,10 @@ func TestWaiting(t *testing.T) {
 		}
 		lag(time.Hour)
 		pass(11 * time.Minute)
-		s.sample.Destinations = nil
+		s.set(func() { s.sample.Destinations = nil })
 		pass(time.Minute)
 		s.want("it is removed while it lags", "ringing Destination lags: out", "ended Destination lags: out")
-		s.sample.Destinations = []Destination{{Name: "out", Lag: time.Hour, Paused: true}}
+		s.set(func() { s.sample.Destinations = []Destination{{Name: "out", Lag: time.Hour, Paused: true}} })
 		pass(time.Hour)
 		s.want("a paused one may lag")
 		s.stop()
@@ -334,15 +360,15 @@ func TestLeader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, append(slices.Clone(silences), alarming.UsualOf(alarming.DiskFull))...)
-		s.leads = false
+		s.set(func() { s.leads = false })
 		s.weeks(6, "view")
 		s.start()
 		s.traffic(1, "view")
 		pass(2 * time.Hour)
-		s.sample.DiskFull = true
+		s.set(func() { s.sample.DiskFull = true })
 		pass(time.Minute)
 		s.want("a follower tells what is its own", "ringing Disk full")
-		s.leads = true
+		s.set(func() { s.leads = true })
 		pass(time.Hour)
 		s.want("it leads now")
 		s.traffic(1, "view")
@@ -357,11 +383,11 @@ func TestUnreadable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, silences...)
 		s.weeks(6, "view")
-		s.counts.err = errors.New("damaged")
+		s.counts.fail(errors.New("damaged"))
 		s.start()
 		pass(3 * time.Hour)
 		s.want("the counts cannot be read")
-		s.counts.err = nil
+		s.counts.fail(nil)
 		pass(3 * time.Minute)
 		s.want("now they can", "ringing Silence: shop")
 		s.stop()
@@ -379,7 +405,7 @@ func TestStateFile(t *testing.T) {
 		if err := os.RemoveAll(s.dir); err != nil {
 			t.Fatal(err)
 		}
-		s.sample.DiskFull = true
+		s.set(func() { s.sample.DiskFull = true })
 		pass(time.Minute)
 		s.want("nothing can be saved", "ringing Disk full")
 		if err := os.Mkdir(s.dir, 0o700); err != nil {
@@ -451,4 +477,7 @@ func TestShown(t *testing.T) {
 }
 
 // pass lets time pass, in a bubble of synctest.
-func pass(d time.Duration) { <-time.After(d) }
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}

@@ -56,14 +56,14 @@ func newMailer(r *alarming.Receiver) (*mailer, error) {
 
 // send sends a message to all addresses at once.
 func (m *mailer) send(ctx context.Context, msg *Message) error {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", m.to.Server)
+	tcp, err := new(net.Dialer).DialContext(ctx, "tcp", m.to.Server)
 	if err != nil {
 		return clean(ctx, "connect", err)
 	}
-	defer func() { _ = conn.Close() }() // Quit has closed it, or the rest does not matter
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer func() { _ = tcp.Close() }() // Quit has closed it, or the rest does not matter
+	stop := context.AfterFunc(ctx, func() { _ = tcp.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	conn = &bounded{Conn: conn, left: mostReplies}
+	var conn net.Conn = &bounded{Conn: tcp, left: mostReplies}
 	if m.to.TLS == alarming.Implicit {
 		conn = tls.Client(conn, m.tls)
 	}

@@ -17,6 +17,7 @@ import (
 	"net/mail"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -71,6 +72,13 @@ func newPostOffice(t *testing.T, change func(*postOffice)) (o *postOffice, r *al
 		r.TLS = alarming.Implicit
 	}
 	return o, r
+}
+
+// received returns the messages that have arrived.
+func (o *postOffice) received() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.mail)
 }
 
 // newCA returns a certificate for 127.0.0.1, and the file of its authority.
@@ -193,9 +201,13 @@ func TestMail(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		parsed, err := mail.ReadMessage(strings.NewReader(o.mail[0]))
-		if err != nil || len(o.mail) != 1 {
-			t.Fatalf("%s: got %q, %v", name, o.mail, err)
+		got := o.received()
+		if len(got) != 1 {
+			t.Fatalf("%s: got %q", name, got)
+		}
+		parsed, err := mail.ReadMessage(strings.NewReader(got[0]))
+		if err != nil {
+			t.Fatalf("%s: got %q, %v", name, got, err)
 		}
 		subject, err := new(mime.WordDecoder).DecodeHeader(parsed.Header.Get("Subject"))
 		if err != nil || subject != "[Trackway ts1] Silence: shop / größe  Bcc: evil@example.com    .  MAIL" {
@@ -211,7 +223,7 @@ func TestMail(t *testing.T) {
 		if err != nil || !strings.Contains(string(body), "Nothing came.  .  QUIT Since 2026-11-29 12:00 UTC.") {
 			t.Errorf("%s: got %q, %v", name, body, err)
 		}
-		for line := range strings.SplitSeq(o.mail[0], "\r\n") {
+		for line := range strings.SplitSeq(got[0], "\r\n") {
 			if len(line) > 998 {
 				t.Errorf("%s: a line has %d bytes", name, len(line))
 			}
@@ -246,7 +258,7 @@ func TestMailErrors(t *testing.T) {
 		if text := err.Error(); strings.Contains(text, password) || strings.Contains(text, encoded(password)) || strings.Contains(text, "@") || strings.Contains(text, "127.0.0.1") {
 			t.Errorf("%s: the error says too much: %s", name, text)
 		}
-		if len(o.mail) > 0 {
+		if len(o.received()) > 0 {
 			t.Errorf("%s: something arrived", name)
 		}
 	}

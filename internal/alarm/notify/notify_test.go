@@ -352,4 +352,7 @@ func TestTry(t *testing.T) {
 func encoded(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
 
 // pass lets time pass, in a bubble of synctest.
-func pass(d time.Duration) { <-time.After(d) }
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}

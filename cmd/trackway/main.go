@@ -12,6 +12,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"trackway/cmd/trackway/alarms"
 	"trackway/cmd/trackway/cluster"
 	"trackway/cmd/trackway/configfile"
 	"trackway/cmd/trackway/user"
@@ -43,6 +44,7 @@ type commands struct {
 	Salvage      salvageCommand      `cmd:"" help:"Show what a damaged write-ahead log has lost, and continue without it."`
 	Limits       limitsCommand       `cmd:"" help:"Show how the rate limits are used, and what other limits would do."`
 	Destinations destinationsCommand `cmd:"" help:"Show and operate the destinations, to which all data is copied."`
+	Alarms       alarms.Command      `cmd:"" help:"Show what is wrong, test how it is told, and try the rules on the past."`
 	Cluster      cluster.Command     `cmd:"" help:"Make several servers keep the same data, and operate them."`
 	Mirror       mirrorCommand       `cmd:"" help:"Compare the mirrors with this server."`
 	Bench        benchCommand        `cmd:"" help:"Put the server under load, and check that it stores what it has acknowledged."`
@@ -82,8 +84,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		terminal.Say(stderr, "trackway: %v\nTry: %s --help\n", err, reached(err))
 		return misuse
 	}
-	screen, messages := terminal.Screen(stdout), terminal.Screen(stderr)
-	if err := ctx.Run(output{screen, messages}, input{stdin}, clusterTools(screen, messages), userTools(stdin, screen, messages)); err != nil {
+	out := output{terminal.Screen(stdout), terminal.Screen(stderr)}
+	if err := ctx.Run(out, input{stdin}, clusterTools(out.stdout, out.stderr), userTools(stdin, out.stdout, out.stderr), alarmTools(out)); err != nil {
 		complain(stderr, err)
 		return failed
 	}

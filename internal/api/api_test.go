@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trackway"
+	"trackway/internal/alarm"
 	"trackway/internal/api/body"
 	"trackway/internal/api/room"
 	"trackway/internal/auth"
@@ -128,7 +129,8 @@ func newFixture(t testing.TB, policies ...trackway.Policy) *fixture {
 		Limits: limit.New(set, 1024), Ingest: f.ingest, Store: brokenStore{},
 		Fleet: fleet.New(self, []fleet.Server{{Name: "ts2.us", Region: "us", URL: "http://ts2.us"}}), History: openHistory(t), Version: "v1.2.3",
 		Watch: watch.New(time.Now()), Traffic: traffic.New("", nil, nil), Rates: rates.New(time.Now()), Live: live.New(nil, nil), Dashboard: f.dashboard, Types: newCatalogue(t),
-		Log: slog.New(slog.NewTextHandler(f.log, nil)), Registry: f.registry,
+		Alarms: func(now time.Time) alarm.Report { return reported(now) },
+		Log:    slog.New(slog.NewTextHandler(f.log, nil)), Registry: f.registry,
 		Access: Access{Name: "ts1.eu", Clients: clients, Guide: newGuide(t, set), Keys: auth.New([]trackway.Project{{
 			Name: "demo", Number: 1, Token: projectToken, Hard: []string{"registered"}, Soft: []string{"cookie"}, User: "registered", Device: "cookie",
 			Keys: []trackway.Key{

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trackway"
+	"trackway/internal/alarm"
 	"trackway/internal/api/body"
 	"trackway/internal/api/position"
 	"trackway/internal/api/request"
@@ -87,6 +88,8 @@ type Config struct {
 
 	Dashboard Dashboard     // answers what the dashboard's pages ask
 	Built     web.Dashboard // its files
+
+	Alarms func(now time.Time) alarm.Report // what rings, and what has rung
 }
 
 // Access is what a reload may replace. It must not be changed while it is in
@@ -116,6 +119,7 @@ type Server struct {
 	limiting  *limitFacts
 	dashboard Dashboard
 	built     *web.Dashboard
+	alarms    func(now time.Time) alarm.Report
 }
 
 // New returns the handler for the public listener. It panics if the dashboard
@@ -130,7 +134,7 @@ func New(c Config) *Server {
 			observer:  &observer{limits: c.Limits, live: c.Live, rates: c.Rates, watch: c.Watch, metrics: newMetrics(c.Registry)},
 			lingering: places.lingering, rest: rest.Time, log: c.Log, shared: c.Shared, traces: c.Traces,
 		},
-		mux: http.NewServeMux(), ids: request.NewIDs(), ingest: c.Ingest, eraser: c.Eraser, dashboard: c.Dashboard, built: &c.Built,
+		mux: http.NewServeMux(), ids: request.NewIDs(), ingest: c.Ingest, eraser: c.Eraser, dashboard: c.Dashboard, built: &c.Built, alarms: c.Alarms,
 		reader:   &reader{store: c.Store, places: places, answers: answers, process: []byte(rand.Text()), patience: queryTime, types: c.Types},
 		servers:  &servers{fleet: c.Fleet, rates: c.Rates, version: c.Version, started: now},
 		limiting: &limitFacts{limits: c.Limits, history: c.History, watch: c.Watch},

@@ -161,16 +161,19 @@ func (s *server) build(reg *prometheus.Registry) error {
 	callers, meter := watch.New(now), rates.New(now)
 	s.live = live.New(s.store, func(err error) { s.Log.Error("the log cannot be read for watchers", "err", err) })
 	s.catalogue = s.newCatalogue(p.projects)
-	s.dashboard = s.newDashboard(p.projects, callers, meter)
 	sendOn, _, err := s.destinations.Reload(s.Config.Destinations, p.projects)
 	if err != nil {
 		return err
 	}
 	s.sent.Store(&p.projects)
+	if s.alarms, err = s.newAlarms(reg, p.projects); err != nil {
+		return err
+	}
+	s.dashboard = s.newDashboard(p.projects, callers, meter)
 	sendOn()
 	s.api = api.New(api.Config{
 		Access: p.access, Limits: s.limits, Ingest: s.ingest, Store: s.store, Eraser: eraser{s.store, s.live, s.catalogue}, Types: s.catalogue,
-		Fleet: s.fleet, History: s.history, Watch: callers, Traffic: s.traffic, Rates: meter, Live: s.live, Dashboard: s.dashboard, Built: built,
+		Fleet: s.fleet, History: s.history, Watch: callers, Traffic: s.traffic, Rates: meter, Live: s.live, Dashboard: s.dashboard, Built: built, Alarms: s.alarms.Report,
 		Version: s.Version, Log: s.Log, Registry: reg, Bodies: s.budget.Memory.Bodies, Answers: s.budget.Memory.Answers,
 		CPUs: s.Processors, Shared: s.shared(), Traces: s.traces,
 	})
@@ -193,6 +196,7 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 	g.Go(func() error { return s.catalogue.Run(ctx) })
 	g.Go(func() error { return s.upkeep.Run(ctx) })
 	g.Go(func() error { return s.traffic.Run(ctx) })
+	g.Go(func() error { return s.alarms.run(ctx) })
 	if s.certificate != nil {
 		g.Go(func() error { return s.certificate.Run(ctx) })
 	}

@@ -53,6 +53,9 @@ func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready fu
 	s.ingest = ingest.New(s.taking(), reg)
 	s.traffic = newTraffic(cfg, log)
 	s.catalogue = s.newCatalogue(p.projects) // as the last server left it
+	if s.alarms, err = s.newAlarms(reg, p.projects); err != nil {
+		return err
+	}
 	socket, err := s.listenControl(ctx)
 	if err != nil {
 		return err
@@ -83,7 +86,7 @@ func (s *server) listenControl(ctx context.Context) (*listen.Listener, error) {
 	c := control.Config{
 		Ingest: s.ingest, Store: s.store, Name: s.store.Name(), Log: s.store, Projects: s.projects, Save: s.backup,
 		Flush: s.traffic.Flush, Logger: s.Log, Destinations: s.destinations,
-		Verify: s.verify, Suggest: s.suggest, Mirrors: s.mirrors, Cluster: s.cluster(), Catalogue: s.catalogue.Types,
+		Verify: s.verify, Suggest: s.suggest, Mirrors: s.mirrors, Alarms: s.alarms, Cluster: s.cluster(), Catalogue: s.catalogue.Types,
 	}
 	if s.dashboard != nil {
 		c.ReloadUsers, c.Sessions, c.SignOut = s.reloadUsers, s.dashboard.Sessions, s.dashboard.SignOut

@@ -14,7 +14,7 @@ import (
 )
 
 // reload reads the configuration again and puts it in force: keys, projects,
-// proxies, limits, overrides, destinations, servers, redirects, the contact,
+// proxies, limits, overrides, destinations, alarms, servers, redirects, the contact,
 // limits on connections, traces, the certificate files, and the log level. It
 // changes everything or nothing. Counts and requests under way are not
 // affected. If it fails, the error says why nothing was changed.
@@ -51,6 +51,10 @@ func (s *server) reloadLocked() error {
 		return err
 	}
 	defer drop() // unless sendOn was called
+	useAlarms, err := s.alarms.prepare(next, p.projects)
+	if err != nil {
+		return err
+	}
 	if s.certificate != nil {
 		if err := s.certificate.Refresh(); err != nil {
 			return err
@@ -71,6 +75,7 @@ func (s *server) reloadLocked() error {
 	s.upkeep.Reload(p.projects)
 	s.catalogue.Reload(p.projects)
 	s.sent.Store(&p.projects)
+	useAlarms()
 	sendOn()
 	s.Level.Set(next.Log.SlogLevel())
 	s.Config = next

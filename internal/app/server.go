@@ -72,6 +72,7 @@ type server struct {
 
 	member   *member          // nil: the server stands alone
 	others   *listen.Listener // for what operators ask of other members; nil: the server stands alone
+	alarms   *alarms
 	refusals refusals
 	sharing  *share.Group // limits that the cluster shares; nil: the server stands alone
 

@@ -42,8 +42,12 @@ var trackway = Rules{
 		"internal/systemd":     0,
 		"internal/terminal":    0,
 
+		"internal/alarm":        3,
+		"internal/alarm/notify": 4,
+
 		"internal/acme":              1,
 		"internal/config":            1,
+		"internal/config/alarming":   0,
 		"internal/config/initial":    1,
 		"internal/config/membership": 2,
 		"internal/config/dirlock":    0,
@@ -177,6 +181,7 @@ var trackway = Rules{
 		"internal/running": 6,
 
 		"cmd/trackway":            7,
+		"cmd/trackway/alarms":     6,
 		"cmd/trackway/cluster":    6,
 		"cmd/trackway/user":       6,
 		"cmd/trackway/configfile": 5,
@@ -204,7 +209,7 @@ var trackway = Rules{
 		"github.com/minio/minio-go/v7":                  {"internal/destination/s3"},
 		"github.com/parquet-go/parquet-go":              {"internal/destination/object", "internal/export"},
 		"github.com/twmb/franz-go":                      {"internal/destination/kafka", Tests},
-		"github.com/prometheus/client_golang":           {"internal/acme", "internal/api", "internal/app", "internal/budget", "internal/certificate", "internal/destination", "internal/door", "internal/ingest", "internal/limit", "internal/ops", "internal/store", "internal/trace", "internal/upkeep", Tests},
+		"github.com/prometheus/client_golang":           {"internal/acme", "internal/alarm", "internal/api", "internal/app", "internal/budget", "internal/certificate", "internal/destination", "internal/door", "internal/ingest", "internal/limit", "internal/ops", "internal/store", "internal/trace", "internal/upkeep", Tests},
 		"github.com/prometheus/client_model":            {Tests},
 		"github.com/prometheus/common":                  {Tests},
 		"github.com/rogpeppe/go-internal":               {Tests},

@@ -31,6 +31,7 @@ import (
 	"trackway"
 	"trackway/internal/certificate"
 	"trackway/internal/clientip"
+	"trackway/internal/config/alarming"
 	"trackway/internal/config/membership"
 	"trackway/internal/config/secret"
 	"trackway/internal/config/traces"
@@ -66,6 +67,8 @@ type Config struct {
 	Traces    traces.Traces
 
 	Destinations []Destination
+
+	Alarms alarming.Alarms
 }
 
 // Server describes a tracking server.
@@ -266,6 +269,7 @@ func (d *doc) translate(checks []Check) {
 	d.file.Config.Traffic = d.traffic()
 	d.file.Config.Traces = d.traces()
 	d.file.Config.Destinations = d.destinations()
+	d.file.Config.Alarms = d.alarms()
 	d.checkShared()
 	for _, check := range checks {
 		d.ReportAll(check(&d.file.Config), d.file.ManagedPath())

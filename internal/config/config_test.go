@@ -19,6 +19,7 @@ import (
 
 	"trackway"
 	"trackway/internal/certificate"
+	"trackway/internal/config/alarming"
 )
 
 const minimal = "projects: [{name: demo, token: 12345678-1234-1234-1234-123456789abc}]\n"
@@ -137,6 +138,7 @@ log: {level: debug, format: json}
 			{Policy: "api", Key: "backend", Until: time.Date(2027, 1, 1, 10, 0, 0, 0, time.UTC)},
 		},
 		Traffic: Traffic{Record: true, Keep: 36 * time.Hour, MaxBytes: 10e6},
+		Alarms:  alarming.Alarms{Rules: alarming.Usual()},
 	}
 	if diff := cmp.Diff(want, mustParse(t, src, Flags{}), cmp.Comparer(comparePrefixes)); diff != "" {
 		t.Error("(-want +got):\n" + diff)
@@ -175,6 +177,7 @@ func TestDefaults(t *testing.T) {
 			},
 		},
 		Traffic: Traffic{Keep: 7 * 24 * time.Hour, MaxBytes: 512e6},
+		Alarms:  alarming.Alarms{Rules: alarming.Usual()},
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(comparePrefixes), cmpopts.IgnoreFields(Config{}, "Server")); diff != "" {
 		t.Error("(-want +got):\n" + diff)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/config/alarming"
 	"trackway/internal/config/scalar"
 	"trackway/internal/config/traces"
 )
@@ -20,6 +21,8 @@ type file struct {
 	Traces    traces.Section      `yaml:"traces"`
 
 	Destinations []destination `yaml:"destinations"`
+
+	Alarms alarming.Section[hidden] `yaml:"alarms"`
 }
 
 type dashboard struct {

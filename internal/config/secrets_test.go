@@ -44,6 +44,16 @@ var secrets = map[string]struct {
 	"traces.headers[].value": {
 		minimal + "traces: {endpoint: \"https://c\", headers: [{name: authorization, %s}]}\n", func(c *Config) any { return c.Traces.Headers["authorization"] }, false,
 	},
+	"alarms.receivers[].url": {
+		minimal + "alarms: {receivers: [{name: r, kind: slack, %s}]}\n", func(c *Config) any { return c.Alarms.Receivers[0].URL }, false,
+	},
+	"alarms.receivers[].secret": {
+		minimal + "alarms: {receivers: [{name: r, kind: webhook, url: \"https://x\", %s}]}\n", func(c *Config) any { return c.Alarms.Receivers[0].Secret }, false,
+	},
+	"alarms.receivers[].password": {
+		minimal + "alarms: {receivers: [{name: r, kind: mail, server: \"m:25\", from: a@b.c, to: [a@b.c], user: u, %s}]}\n",
+		func(c *Config) any { return c.Alarms.Receivers[0].Password }, false,
+	},
 }
 
 // notSecret are settings of type hidden that are no secrets: what clients that

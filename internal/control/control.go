@@ -50,6 +50,7 @@ type Config struct {
 	Mirrors      func(ctx context.Context) ([]Mirrored, error)
 
 	Catalogue func(p *trackway.Project, types []string) (*catalogue.View, error)
+	Alarms    alarms
 
 	Cluster members.Cluster // nil: the server stands alone
 
@@ -96,6 +97,13 @@ type Config struct {
 //	                           with ?mend=true repairs it, and answers with a
 //	                           [Line] after each part
 //
+//	GET /alarms           answers with an [alarm.Report]
+//	POST /alarms/test     sends a trial message to the receivers ?name=, or to
+//	                      all, and answers with a list of [notify.Tried]
+//	GET /alarms/simulate  replays the last ?weeks=, and answers with an
+//	                      [alarm.Simulation]; ?percent=, ?least= and ?against=
+//	                      replace the values of the rules
+//
 // A refused request is answered with 400 and {"error":"…"}, and a failed one
 // with 500. If an answer is cut off, the request has failed.
 func Handler(c Config) http.Handler {
@@ -103,6 +111,7 @@ func Handler(c Config) http.Handler {
 	routes := destinationRoutes()
 	maps.Copy(routes, clusterRoutes())
 	maps.Copy(routes, userRoutes())
+	maps.Copy(routes, alarmRoutes())
 	maps.Copy(routes, map[string]func(*call) error{
 		"POST /import": (*call).importing,
 		"POST /backup": (*call).backup,

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/alarm"
 	"trackway/internal/catalogue"
 	"trackway/internal/control/members"
 	"trackway/internal/destination/listing"
@@ -62,6 +63,7 @@ type Config struct {
 	// is durable, and in force, when it returns: it calls [Server.Use].
 	ChangeUsers func(ctx context.Context, change func(people.List) (people.List, error)) error
 	Types       *catalogue.Catalogue
+	Alarms      func(now time.Time) alarm.Report
 }
 
 // Facts are what a reload can replace. They are immutable.
@@ -119,6 +121,7 @@ func New(c Config) *Server {
 		"POST /grid/record":      {people.Operator, true, (*request).setRecord},
 		"GET /grid/simulate":     {people.Analyst, true, (*request).simulate},
 		"GET /grid/suggest":      {people.Analyst, true, (*request).suggest},
+		"GET /grid/alarms":       {people.Viewer, true, (*request).alarms},
 		"GET /grid/destinations": {people.Viewer, true, (*request).destinations},
 
 		"GET /grid/sessions":    {people.Viewer, false, (*request).listSessions},

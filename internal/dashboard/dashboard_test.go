@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"trackway"
+	"trackway/internal/alarm"
 	"trackway/internal/api"
 	"trackway/internal/catalogue"
 	"trackway/internal/destination"
@@ -59,6 +60,7 @@ type fixture struct {
 	cookie string
 
 	destinations []destination.Status
+	ringing      []alarm.Row
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -113,6 +115,7 @@ func newFixture(t *testing.T) *fixture {
 		Types: catalogue.New(catalogue.Options{
 			Log: st, Store: st.Name(), Path: filepath.Join(t.TempDir(), catalogue.File), Most: 100, Logger: slog.New(slog.DiscardHandler),
 		}),
+		Alarms: func(now time.Time) alarm.Report { return alarm.Report{At: now, Ringing: f.ringing} },
 	})
 	f.Types.Reload(projects)
 	return f
@@ -280,7 +283,7 @@ func TestVersions(t *testing.T) {
 	if w.Code != http.StatusNotModified || w.Header().Get("given-back") != "" {
 		t.Errorf("what had to be made to be compared: got %d %v, want 304, not given back", w.Code, w.Header())
 	}
-	for _, path := range []string{"/grid/overview", "/grid/limits", "/grid/destinations"} {
+	for _, path := range []string{"/grid/overview", "/grid/limits", "/grid/destinations", "/grid/alarms"} {
 		if w := f.send(t, http.MethodGet, path, ""); w.Header().Get("Etag") == "" || w.Header().Get("Cache-Control") != "private, no-cache" {
 			t.Errorf("%s: got %v", path, w.Header())
 		}
@@ -380,6 +383,20 @@ func TestDestinations(t *testing.T) {
 		`"error":"the connection was refused"`, `"rejected":{"too large":2}`, `"misfits":[{"type":"buy","property":"total","values":4}]`)
 	f.cookie = ""
 	wantError(t, f.send(t, http.MethodGet, "/grid/destinations", ""), "Sign in first.")
+}
+
+func TestAlarms(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t).signedIn()
+	quiet := f.send(t, http.MethodGet, "/grid/alarms", "")
+	etag := quiet.Header().Get("Etag")
+	if w := f.send(t, http.MethodGet, "/grid/alarms", "", "If-None-Match", etag); w.Code != http.StatusNotModified {
+		t.Errorf("nothing has changed but the time: got %d", w.Code)
+	}
+	f.ringing = []alarm.Row{{Kind: "disk_full", Headline: "Disk full", Text: "The disk is full."}}
+	wantOK(t, f.send(t, http.MethodGet, "/grid/alarms", "", "If-None-Match", etag), `"ringing":[{"kind":"disk_full",`)
+	f.cookie = ""
+	wantError(t, f.send(t, http.MethodGet, "/grid/alarms", ""), "Sign in first.")
 }
 
 // lines reads a stream until it ends.

@@ -114,6 +114,7 @@ var matrix = map[string]struct {
 		who: []string{signIn, mayNot, allowed, allowed, allowed, mayNot, mayNot, mayNot, mayNot},
 	},
 	"GET /grid/suggest":      {path: "/grid/suggest?policy=grid", who: []string{signIn, mayNot, allowed, allowed, allowed, mayNot, mayNot, mayNot, mayNot}},
+	"GET /grid/alarms":       {who: []string{signIn, allowed, allowed, allowed, allowed, mayNot, mayNot, mayNot, mayNot}},
 	"GET /grid/destinations": {names: true, who: []string{signIn, partly, allowed, allowed, allowed, mayNot, mayNot, mayNot, mayNot}},
 
 	"GET /grid/sessions":    {who: []string{signIn, allowed, allowed, allowed, allowed, allowed, allowed, allowed, allowed}},

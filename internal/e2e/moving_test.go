@@ -44,7 +44,7 @@ func tool(t *testing.T, s *server, args ...string) *exec.Cmd {
 	t.Helper()
 	data := filepath.Join(filepath.Dir(s.config), "data")
 	at := 1
-	if args[0] == "destinations" {
+	if args[0] == "destinations" || args[0] == "alarms" {
 		at = 2 // after the command below it
 	}
 	args = slices.Insert(args, at, "--config", s.config, "--data", data)

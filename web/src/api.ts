@@ -320,6 +320,39 @@ export interface Caller {
   repeats: number;
 }
 
+/** GET /grid/alarms. Times are in RFC 3339. */
+export interface Alarms {
+  at: string;
+  ringing: Alarm[];
+  waiting: Alarm[];
+  past: Alarm[];
+  rules: { kind: string; watches: string; rings: string }[];
+  receivers: AlarmReceiver[];
+  gaps: { from: string; to: string }[];
+  zone: string;
+  leads: boolean;
+}
+
+export interface Alarm {
+  kind: string;
+  subject: string;
+  headline: string;
+  text: string;
+  since: string;
+  rang: string | null;
+  ended: string | null;
+}
+
+export interface AlarmReceiver {
+  name: string;
+  kind: string;
+  pending: number;
+  left_out: number;
+  last_success: string | null;
+  last_failure: string | null;
+  error?: string;
+}
+
 /** GET /grid/destinations. Times are in RFC 3339. */
 export interface Catalogue {
   now: number;

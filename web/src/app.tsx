@@ -5,6 +5,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useErrorBoundary, useLayoutEffect, useRef } from "preact/hooks";
 import { helpOpen } from "./keys.ts";
 import { tryNow } from "./net/link.ts";
+import { Alarms } from "./pages/alarms.tsx";
 import { Catalogue } from "./pages/catalogue.tsx";
 import { CustomerPage } from "./pages/customer.tsx";
 import { Customers } from "./pages/customers.tsx";
@@ -18,7 +19,7 @@ import { Users } from "./pages/users.tsx";
 import { href, type Page, route, scrolled } from "./route.ts";
 import { load, loadedAt, signOut } from "./session.ts";
 import { announcement, link, may, session, start, trouble, updated, visible, waitingUntil } from "./state.ts";
-import { Book, Gauge, Leave, List, Logo, People, Person, Pulse, Question, Send, Shield, Warning } from "./ui/icons.tsx";
+import { Bell, Book, Gauge, Leave, List, Logo, People, Person, Pulse, Question, Send, Shield, Warning } from "./ui/icons.tsx";
 import { Loading, Trouble, Waiting } from "./ui/parts.tsx";
 import { ThemeSwitch } from "./ui/theme.tsx";
 
@@ -40,6 +41,7 @@ const views: { [page in Page]: () => preact.JSX.Element } = {
   destinations: Destinations,
   users: Users,
   catalogue: Catalogue,
+  alarms: Alarms,
 };
 
 /** shown are the places that the user may go to. */
@@ -103,6 +105,12 @@ function Header() {
         ))}
       </nav>
       <div class="tools">
+        {may("viewer") && (
+          <a class="tool" href={href("alarms")} aria-current={here === "alarms" ? "page" : undefined} title="What is wrong, and what was">
+            <Bell />
+            <span>Alarms</span>
+          </a>
+        )}
         <a class="tool" href="/about/api" title="The guide: every route and limit of this server">
           <Book />
           <span>Guide</span>
@@ -232,5 +240,5 @@ function usersTitle(): string {
 
 function titleOf(page: Page): string {
   if (page === "users") return usersTitle();
-  return places.find(([name]) => name === page)?.[1] ?? "Customer";
+  return page === "alarms" ? "Alarms" : (places.find(([name]) => name === page)?.[1] ?? "Customer");
 }

@@ -35,13 +35,15 @@ export interface Limit {
   cluster?: string;
   /** Whether the password of the configuration is switched off. */
   usersOnly?: boolean;
+  /** The section alarms. */
+  alarms?: string;
 }
 
 /**
  * config writes a configuration. Limits are wide if the test is about something
  * else.
  */
-function config({ track = 4_000_000, grid = 100_000, shop = false, destinations = "[]", cluster = "{}", usersOnly = false }: Limit): string {
+function config({ track = 4_000_000, grid = 100_000, shop = false, destinations = "[]", cluster = "{}", usersOnly = false, alarms = "{}" }: Limit): string {
   return `
 server: {name: ts1.test, region: test}
 projects:
@@ -58,6 +60,7 @@ ${shop ? second : ""}limits:
   - {name: signin, paths: [POST /grid/session], limit: 1000, window: 60s, per: ip}
 destinations: ${destinations}
 cluster: ${cluster}
+alarms: ${alarms}
 dashboard: {password_sha256: "${createHash("sha256").update(password).digest("hex")}", users_only: ${usersOnly}}
 `;
 }

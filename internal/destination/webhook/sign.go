@@ -10,10 +10,10 @@ import (
 
 const secretPrefix = "whsec_"
 
-// readSecrets reads one or more secrets, separated by white space. After
+// ReadSecrets reads one or more secrets, separated by white space. After
 // whsec_, a secret is in base64. A secret without this prefix is the key
 // itself.
-func readSecrets(text string) ([][]byte, error) {
+func ReadSecrets(text string) ([][]byte, error) {
 	var keys [][]byte
 	for secret := range strings.FieldsSeq(text) {
 		encoded, ok := strings.CutPrefix(secret, secretPrefix)
@@ -33,9 +33,9 @@ func readSecrets(text string) ([][]byte, error) {
 	return keys, nil
 }
 
-// sign returns the header webhook-signature of a message. It has one signature
+// Sign returns the header webhook-signature of a message. It has one signature
 // for each key, so that a receiver can change its secret at any time.
-func sign(keys [][]byte, id, timestamp string, body []byte) string {
+func Sign(keys [][]byte, id, timestamp string, body []byte) string {
 	var all []byte
 	for i, key := range keys {
 		if i > 0 {

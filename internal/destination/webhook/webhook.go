@@ -46,7 +46,7 @@ type Sink struct {
 
 // New returns a sink. It sends nothing.
 func New(d config.Destination) (*Sink, error) { //nolint:gocritic // hugeParam: every kind has this form
-	keys, err := readSecrets(d.Secret)
+	keys, err := ReadSecrets(d.Secret)
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +202,7 @@ func (s *Sink) post(ctx context.Context, id string, body []byte) (reason string,
 		"Content-Type":      {"application/json"},
 		"Webhook-Id":        {id},
 		"Webhook-Timestamp": {timestamp},
-		"Webhook-Signature": {sign(s.keys, id, timestamp, body)},
+		"Webhook-Signature": {Sign(s.keys, id, timestamp, body)},
 	}, body)
 	if err != nil {
 		return "", err

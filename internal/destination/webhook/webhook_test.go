@@ -62,9 +62,9 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusTeapot)
 		return
 	}
-	keys, _ := readSecrets(secret)
+	keys, _ := ReadSecrets(secret)
 	m := received{r.Header.Get("Webhook-Id"), string(body), parsed.Data.Customer, parsed.Data.Seq + parsed.Data.Changed}
-	if sign(keys, m.id, r.Header.Get("Webhook-Timestamp"), body) != r.Header.Get("Webhook-Signature") {
+	if Sign(keys, m.id, r.Header.Get("Webhook-Timestamp"), body) != r.Header.Get("Webhook-Signature") {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
@@ -500,19 +500,19 @@ func TestSign(t *testing.T) {
 		"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw== ":         want,
 		secret + "\nwhsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw": want + " " + want,
 	} {
-		keys, err := readSecrets(text)
+		keys, err := ReadSecrets(text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := sign(keys, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", []byte(body)); got != want {
+		if got := Sign(keys, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", []byte(body)); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
-	if keys, err := readSecrets("any text"); err != nil || len(keys) != 2 || string(keys[0]) != "any" {
+	if keys, err := ReadSecrets("any text"); err != nil || len(keys) != 2 || string(keys[0]) != "any" {
 		t.Errorf("got %q, %v", keys, err)
 	}
 	for _, text := range []string{"", " ", "whsec_", "whsec_!!!", secret + " whsec_?"} {
-		if keys, err := readSecrets(text); err == nil || strings.Contains(err.Error(), "!") {
+		if keys, err := ReadSecrets(text); err == nil || strings.Contains(err.Error(), "!") {
 			t.Errorf("%q: got %q, %v", text, keys, err)
 		}
 	}

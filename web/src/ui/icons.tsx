@@ -30,6 +30,7 @@ export const People = icon(
 );
 export const Shield = icon(<path d="M10 2.5 4 5v4.500c0 3.7 2.5 6.5 6 8 3.5-1.5 6-4.3 6-8V5z" />);
 export const Book = icon(<path d="M10 5.500C8 4 5.5 3.7 3 4v11.500c2.5-.3 5 0 7 1.5 2-1.5 4.5-1.8 7-1.500V4c-2.5-.3-5 0-7 1.500zm0 0V17" />);
+export const Bell = icon(<path d="M4 14.500h12c-1.300-1.300-1.500-2.500-1.500-5.500 0-3-1.900-5-4.500-5S5.500 6 5.500 9c0 3-.2 4.200-1.500 5.500zM8.500 17h3" />);
 export const Sun = icon(
   <>
     <circle cx="10" cy="10" r="3.5" />

@@ -1,0 +1,220 @@
+package alarm
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"trackway/internal/config/alarming"
+)
+
+// Sample is the state of the server at one moment, apart from the counts of
+// events. Numbers with the comment "so far" only grow until a restart.
+type Sample struct {
+	At time.Time
+
+	DiskFull            bool   // the store could not write
+	DiskFree, DiskBytes uint64 // of the data directory's file system; 0: unknown
+	Damaged             float64
+	Failed              float64 // commands that the server failed to store, so far
+
+	Certificate *time.Time // when it ends: the first of several; zero: one is missing. Nil: there is no TLS
+	Renews      bool       // the server orders its certificates itself
+	Erasure     time.Time  // when the oldest erasure was asked for that is not done; zero if all are done
+
+	Destinations []Destination
+	Policies     []Policy
+	Projects     []Project
+}
+
+// Destination is the state of a destination.
+type Destination struct {
+	Name            string
+	Lag             time.Duration
+	Paused, Stopped bool
+}
+
+// Policy is the use of a limit.
+type Policy struct {
+	Name           string
+	Calls, Refused uint64        // so far
+	Near           uint32        // how much of the limit 99 of 100 callers have used at most, in percent
+	Window         time.Duration // of the limit
+}
+
+// Project is what a project has sent.
+type Project struct {
+	Name              string
+	Commands, Refused uint64 // so far
+}
+
+// The times over which numbers are compared, as in packaging/prometheus.
+const (
+	failWindow   = 5 * time.Minute
+	refuseWindow = 10 * time.Minute
+	mostSamples  = 64 // that are kept: enough for refuseWindow
+)
+
+// recent holds the samples of the last minutes, oldest first.
+type recent struct{ samples []Sample }
+
+// add adds a sample, and forgets those that no window needs.
+func (r *recent) add(s *Sample) {
+	r.samples = append(r.samples, *s)
+	drop := 0
+	for drop+1 < len(r.samples) && (s.At.Sub(r.samples[drop+1].At) >= refuseWindow || len(r.samples)-drop > mostSamples) {
+		drop++
+	}
+	r.samples = slices.Delete(r.samples, 0, drop)
+}
+
+// grown returns by how much a number has grown within a window, or since the
+// first sample.
+func grown[T uint64 | float64](r *recent, window time.Duration, number func(*Sample) (T, bool)) T {
+	last := &r.samples[len(r.samples)-1]
+	now, _ := number(last)
+	for i := range r.samples {
+		s := &r.samples[i]
+		before, known := number(s)
+		if known && (last.At.Sub(s.At) <= window || i+1 < len(r.samples) && last.At.Sub(r.samples[i+1].At) < window) {
+			return max(now, before) - before
+		}
+	}
+	return 0
+}
+
+// seenWithin reports whether a sample of the last time is as some function
+// says.
+func (r *recent) seenWithin(window time.Duration, is func(*Sample) bool) bool {
+	last := r.samples[len(r.samples)-1].At
+	return slices.ContainsFunc(r.samples, func(s Sample) bool { return last.Sub(s.At) <= window && is(&s) })
+}
+
+// ruleFor returns the first rule of a kind that covers a subject, or nil.
+func ruleFor(rules []alarming.Rule, kind string, covers func(*alarming.Rule) bool) *alarming.Rule {
+	for i := range rules {
+		if rules[i].Kind == kind && covers(&rules[i]) {
+			return &rules[i]
+		}
+	}
+	return nil
+}
+
+func covers(name, subject string) bool { return name == "" || name == subject }
+
+// judgeSample returns what the rules say about the newest sample. The rules
+// about silence and about the time of a stop say nothing here.
+func judgeSample(rules []alarming.Rule, r *recent) []verdict {
+	var all []verdict
+	s := &r.samples[len(r.samples)-1]
+	say := func(kind, subject string, covers func(*alarming.Rule) bool, bad func(*alarming.Rule) (bool, string)) {
+		if rule := ruleFor(rules, kind, covers); rule != nil {
+			is, text := bad(rule)
+			all = append(all, verdict{rule: rule, subject: subject, text: text, bad: is})
+		}
+	}
+	always := func(*alarming.Rule) bool { return true }
+	judgeStore(s, r, func(kind string, bad func(*alarming.Rule) (bool, string)) { say(kind, "", always, bad) })
+	for i := range s.Destinations {
+		d := &s.Destinations[i]
+		of := func(rule *alarming.Rule) bool { return covers(rule.Destination, d.Name) }
+		say(alarming.DestinationLags, d.Name, of, func(rule *alarming.Rule) (bool, string) {
+			return d.Lag > rule.Age && !d.Paused, fmt.Sprintf("The destination %s lacks what was received %v ago.", d.Name, d.Lag.Round(time.Second))
+		})
+		say(alarming.DestinationStopped, d.Name, of, func(*alarming.Rule) (bool, string) {
+			return d.Stopped, fmt.Sprintf("The destination %s has stopped, because repeating does not help.", d.Name)
+		})
+	}
+	for i := range s.Policies {
+		p := &s.Policies[i]
+		of := func(rule *alarming.Rule) bool { return covers(rule.Policy, p.Name) }
+		say(alarming.LimitRefuses, p.Name, of, func(rule *alarming.Rule) (bool, string) {
+			calls, refused := grown(r, refuseWindow, p.number(func(p *Policy) uint64 { return p.Calls })), grown(r, refuseWindow, p.number(func(p *Policy) uint64 { return p.Refused }))
+			return refused*100 > calls*uint64(rule.Percent), fmt.Sprintf("The limit %s has refused %d of %d calls in ten minutes.", p.Name, refused, calls)
+		})
+		say(alarming.LimitNear, p.Name, of, func(rule *alarming.Rule) (bool, string) {
+			near := r.seenWithin(max(2*p.Window, time.Minute), func(s *Sample) bool {
+				n, known := p.number(func(p *Policy) uint64 { return uint64(p.Near) })(s)
+				return known && n >= uint64(rule.Percent)
+			})
+			return near, fmt.Sprintf("Callers use more than %d %% of the limit %s.", rule.Percent, p.Name)
+		})
+	}
+	for i := range s.Projects {
+		p := &s.Projects[i]
+		of := func(rule *alarming.Rule) bool { return covers(rule.Project, p.Name) }
+		say(alarming.Refusals, p.Name, of, func(rule *alarming.Rule) (bool, string) {
+			commands, refused := grown(r, refuseWindow, p.number(func(p *Project) uint64 { return p.Commands })), grown(r, refuseWindow, p.number(func(p *Project) uint64 { return p.Refused }))
+			return commands >= uint64(rule.Least) && refused*100 > commands*uint64(rule.Percent),
+				fmt.Sprintf("%d of %d commands of project %s were refused as invalid in ten minutes.", refused, commands, p.Name)
+		})
+	}
+	return all
+}
+
+// number returns how to read a number of this policy from any sample.
+func (p *Policy) number(of func(*Policy) uint64) func(*Sample) (uint64, bool) {
+	return func(s *Sample) (uint64, bool) {
+		i := slices.IndexFunc(s.Policies, func(other Policy) bool { return other.Name == p.Name })
+		if i < 0 {
+			return 0, false
+		}
+		return of(&s.Policies[i]), true
+	}
+}
+
+// number returns how to read a number of this project from any sample.
+func (p *Project) number(of func(*Project) uint64) func(*Sample) (uint64, bool) {
+	return func(s *Sample) (uint64, bool) {
+		i := slices.IndexFunc(s.Projects, func(other Project) bool { return other.Name == p.Name })
+		if i < 0 {
+			return 0, false
+		}
+		return of(&s.Projects[i]), true
+	}
+}
+
+// judgeStore judges what is about the server as a whole.
+func judgeStore(s *Sample, r *recent, say func(kind string, bad func(*alarming.Rule) (bool, string))) {
+	say(alarming.DiskFull, func(*alarming.Rule) (bool, string) {
+		return s.DiskFull, "The disk is full: the server answers 503 to everything that would be stored."
+	})
+	if s.DiskBytes > 0 {
+		say(alarming.DiskNearlyFull, func(rule *alarming.Rule) (bool, string) {
+			percent := float64(s.DiskFree) * 100 / float64(s.DiskBytes)
+			return percent < float64(rule.Percent), fmt.Sprintf("The disk of the data directory has %.1f GB left, which is %.0f %% of it.", float64(s.DiskFree)/1e9, percent)
+		})
+	}
+	say(alarming.StoreDamaged, func(*alarming.Rule) (bool, string) {
+		return s.Damaged > 0, fmt.Sprintf("%.0f places of the store could not be read.", s.Damaged)
+	})
+	say(alarming.CommandsFail, func(*alarming.Rule) (bool, string) {
+		n := grown(r, failWindow, func(s *Sample) (float64, bool) { return s.Failed, true })
+		return n > 0, fmt.Sprintf("%.0f commands could not be stored in five minutes. Their clients try again.", n)
+	})
+	if at := s.Certificate; at != nil {
+		if !s.Renews {
+			say(alarming.CertificateEnds, func(rule *alarming.Rule) (bool, string) {
+				return at.Sub(s.At) < rule.Age, "The certificate ends on " + at.UTC().Format("2006-01-02 15:04 UTC") + "."
+			})
+		}
+		say(alarming.CertificateInvalid, func(*alarming.Rule) (bool, string) {
+			return at.Before(s.At), "A certificate has ended, or a host has none yet. Clients cannot connect."
+		})
+	}
+	say(alarming.ErasureLate, func(rule *alarming.Rule) (bool, string) {
+		return !s.Erasure.IsZero() && s.At.Sub(s.Erasure) > rule.Age,
+			"An erasure is not done that was asked for on " + s.Erasure.UTC().Format("2006-01-02 15:04 UTC") + "."
+	})
+}
+
+// Headline names an alarm in a few words.
+func Headline(kind, subject string) string {
+	text := strings.ReplaceAll(kind, "_", " ")
+	text = strings.ToUpper(text[:1]) + text[1:]
+	if subject != "" {
+		text += ": " + subject
+	}
+	return text
+}

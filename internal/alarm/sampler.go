@@ -1,0 +1,109 @@
+package alarm
+
+import (
+	"errors"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"trackway"
+	"trackway/internal/destination"
+	"trackway/internal/limit"
+	"trackway/internal/query"
+)
+
+// Sampler takes samples of a server. It reads the same metrics as the alerts
+// for Prometheus, so that both mean the same. All fields are required.
+type Sampler struct {
+	Dir          string // the data directory
+	Metrics      prometheus.Gatherer
+	Destinations func() []destination.Status
+	Limits       func(now time.Time) limit.Report
+	Counts       Counts
+	Projects     func() []trackway.Project
+
+	projects []Project // as they were when they were read last
+	read     time.Time
+}
+
+// usagePause is the time between two looks at what projects have sent: each
+// costs a step for each day.
+const usagePause = 50 * time.Second
+
+// Take takes a sample. If some of it cannot be read, it returns an error with
+// the rest. It must not be called concurrently.
+func (s *Sampler) Take(now time.Time) (Sample, error) {
+	out := Sample{At: now}
+	metrics, err := values(s.Metrics)
+	out.DiskFull = metrics["trackway_store_disk_full"] == 1
+	out.Damaged = metrics["trackway_store_damaged"]
+	out.Failed = metrics["trackway_commands_total failed"]
+	if ends, ok := metrics["trackway_tls_certificate_expires_timestamp_seconds"]; ok {
+		at := moment(ends)
+		out.Certificate = &at
+	}
+	_, out.Renews = metrics["trackway_acme_orders_total"]
+	out.Erasure = moment(metrics["trackway_store_erasure_oldest_timestamp_seconds"])
+	var fs syscall.Statfs_t
+	if syscall.Statfs(s.Dir, &fs) == nil {
+		out.DiskFree, out.DiskBytes = fs.Bavail*uint64(fs.Bsize), fs.Blocks*uint64(fs.Bsize)
+	}
+	for _, d := range s.Destinations() {
+		paused := d.State == destination.Paused
+		out.Destinations = append(out.Destinations, Destination{d.Name, d.Lag, paused, d.State == destination.Stopped})
+	}
+	for _, u := range s.Limits(now).Policies {
+		near := uint32(0)
+		if u.Limit > 0 {
+			near = uint32(uint64(u.P99) * 100 / uint64(u.Limit))
+		}
+		out.Policies = append(out.Policies, Policy{u.Name, u.Calls, u.Refused, near, time.Duration(u.Window) * time.Second})
+	}
+	if now.Sub(s.read).Abs() >= usagePause {
+		s.projects, s.read = nil, now
+		err = errors.Join(err, s.readUsage())
+	}
+	out.Projects = s.projects
+	return out, err
+}
+
+func (s *Sampler) readUsage() error {
+	snapshot := s.Counts.Snapshot()
+	var failed error
+	for _, p := range s.Projects() {
+		u, err := query.Total(snapshot, p.Number)
+		if err != nil {
+			failed = err
+			break
+		}
+		s.projects = append(s.projects, Project{p.Name, u.Processed(), u.Refused})
+	}
+	return closing(failed, snapshot)
+}
+
+// values returns the sums of metrics by name and, for commands, by outcome too.
+func values(from prometheus.Gatherer) (map[string]float64, error) {
+	families, err := from.Gather() // with an error, it returns what could be read
+	out := make(map[string]float64)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			v := m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			out[f.GetName()] += v
+			if f.GetName() == "trackway_commands_total" {
+				for _, label := range m.GetLabel() {
+					out[f.GetName()+" "+label.GetValue()] += v
+				}
+			}
+		}
+	}
+	return out, err
+}
+
+// moment returns the time of a metric; 0 stands for none.
+func moment(seconds float64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(int64(seconds * 1e6)).UTC()
+}

@@ -14,10 +14,10 @@ import (
 )
 
 // reload reads the configuration again and puts it in force: keys, projects,
-// proxies, limits, overrides, destinations, alarms, servers, redirects, the contact,
-// limits on connections, traces, the certificate files, and the log level. It
-// changes everything or nothing. Counts and requests under way are not
-// affected. If it fails, the error says why nothing was changed.
+// proxies, limits, overrides, destinations, alarms, servers, redirects, the
+// contact, limits on connections, traces, the certificate files, and the log
+// level. It changes everything or nothing. Counts and requests under way are
+// not affected. If it fails, the error says why nothing was changed.
 func (s *server) reload() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

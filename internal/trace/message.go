@@ -45,8 +45,8 @@ func (s *Span) message() *otlp.Span {
 }
 
 // flags returns the flags of a span or a link. recorded says whether the span,
-// or the one that the link leads to, is recorded. remote says whether the span's
-// parent, or the one that the link leads to, is another process's.
+// or the one that the link leads to, is recorded. remote says whether the
+// span's parent, or the one that the link leads to, is another process's.
 func flags(recorded, remote bool) uint32 {
 	const sampled = 1
 	f := uint32(otlp.SpanFlags_SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK)

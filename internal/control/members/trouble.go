@@ -40,7 +40,7 @@ func judge(s *Status) (Level, string) {
 	case s.Leader == "":
 		return Bad, "No server leads at the moment. Commands wait for an election, and are refused with 503 if that takes long. Reads go on."
 	case leaderSilent:
-		return Bad, fmt.Sprintf("%s leads, but does not answer this server. Commands wait, and are refused with 503 if that takes long. Reads go on.", s.Leader)
+		return Bad, s.Leader + " leads, but does not answer this server. Commands wait, and are refused with 503 if that takes long. Reads go on."
 	case silent > spare && s.Leading:
 		return Warn, fmt.Sprintf("%s %s not answer this server. It leads at the moment, but may not be able to store commands for long.", list(names), verb(silent, "does", "do"))
 	case silent > spare:

@@ -79,9 +79,9 @@ func askAll(ctx context.Context, s *Status, ask func(ctx context.Context, addres
 // key is a member as a key, without what changes.
 func key(m *Member) Member { return Member{ID: m.ID, Address: m.Address} }
 
-// note notes what the members have answered. What each lacks is counted from
-// one moment: a later look at this server's own data would find that the others
-// lack what they have got meanwhile.
+// note notes what the members have answered. The entries that each lacks are
+// counted as of one moment: a later look at this server's own data would find
+// that the others lack what they have got meanwhile.
 func (w *Watch) note(s *Status, got []answers, now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

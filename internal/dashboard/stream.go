@@ -153,8 +153,8 @@ func (st *stream) run() {
 }
 
 // ended reports whether the session has ended, by its time, by a new password
-// or by other roles. What comes next is shown as the configuration in force
-// demands: it may list more personal properties than when the stream began.
+// or by other roles. It also takes over the configuration in force, which may
+// list more personal properties than when the stream began.
 func (st *stream) ended(now time.Time) bool {
 	inForce := st.Server.facts.Load()
 	_, user := st.who(inForce, st.r, st.from, now)

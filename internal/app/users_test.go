@@ -26,10 +26,14 @@ func TestOtherDataDirectory(t *testing.T) {
 	}
 	s := &server{Setup: Setup{
 		Config: &config.Config{DataDir: dir}, Log: slog.New(slog.DiscardHandler),
-		Load:   func() (*config.Config, error) { return &config.Config{DataDir: other}, nil },
-		Change: func(do func(*config.Keys) error) (*config.Config, error) { return config.ChangeKeys(path, config.Flags{}, do) },
+		Load: func() (*config.Config, error) { return &config.Config{DataDir: other}, nil },
+		Change: func(do func(*config.Keys) error) (*config.Config, error) {
+			return config.ChangeKeys(path, config.Flags{}, do)
+		},
 	}}
-	refused := func(err error) bool { return err != nil && strings.Contains(err.Error(), "names another data directory") }
+	refused := func(err error) bool {
+		return err != nil && strings.Contains(err.Error(), "names another data directory")
+	}
 	if err := s.reloadUsers(); !refused(err) {
 		t.Errorf("read again: got %v", err)
 	}

@@ -19,6 +19,8 @@ import (
 // level. It changes everything or nothing. Counts and requests under way are
 // not affected. If it fails, the error says why nothing was changed.
 func (s *server) reload() error {
+	s.users.Lock() // a change of users under way would put older ones in force afterwards
+	defer s.users.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err := s.reloadLocked()

@@ -85,7 +85,7 @@ type server struct {
 
 	stopping atomic.Bool
 
-	users sync.Mutex // held while the users change, before mu
+	users sync.Mutex // held while the users change, and during a whole reload, before mu
 
 	mu     sync.Mutex  // guards Config and ending; held during a whole reload
 	ending *time.Timer // fires when the next override ends; nil if none will end

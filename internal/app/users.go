@@ -14,7 +14,12 @@ import (
 func (s *server) changeUsers(_ context.Context, change func(people.List) (people.List, error)) error {
 	s.users.Lock() // not mu: the change may wait for a command that changes the file
 	defer s.users.Unlock()
-	cfg, err := s.Change(func(k *config.Keys) error { return k.ChangeUsers(change) })
+	cfg, err := s.Change(func(k *config.Keys) error {
+		if err := s.checkData(k.DataDir()); err != nil {
+			return err
+		}
+		return k.ChangeUsers(change)
+	})
 	if wrong, ok := errors.AsType[config.InvalidError](err); ok {
 		s.Log.Warn("a change of users was refused: the configuration would be wrong", "err", wrong)
 		return &trackway.Error{Code: trackway.Forbidden, Field: "users", Msg: "The configuration would be wrong after this change, or is " +
@@ -28,6 +33,16 @@ func (s *server) changeUsers(_ context.Context, change func(people.List) (people
 	return nil
 }
 
+// checkData refuses the users of another data directory, which the operator has
+// configured for the next start. Most of those in force may be missing there.
+// REQUIRES: users is held.
+func (s *server) checkData(dir string) error {
+	if dir == s.Config.DataDir {
+		return nil
+	}
+	return &trackway.Error{Code: trackway.Forbidden, Field: "users", Msg: "The configuration names another data directory. Restart the server first."}
+}
+
 // reloadUsers reads the users again, and puts them in force.
 func (s *server) reloadUsers() error {
 	s.users.Lock()
@@ -36,6 +51,9 @@ func (s *server) reloadUsers() error {
 	defer s.mu.Unlock()
 	cfg, err := s.Load()
 	if err != nil {
+		return err
+	}
+	if err := s.checkData(cfg.DataDir); err != nil {
 		return err
 	}
 	s.useUsersLocked(cfg.Users)

@@ -22,6 +22,9 @@ import (
 // or changed. Changes go to the managed file only.
 type Keys struct{ doc *doc }
 
+// DataDir returns the data directory that holds the managed file.
+func (k *Keys) DataDir() string { return k.doc.file.DataDir }
+
 // PlacedKey is a key with the name of its project and the place where it is
 // written.
 type PlacedKey struct {

@@ -20,7 +20,10 @@ func (d *doc) users() (list people.List) {
 		if err != nil {
 			d.report(m, "is no user: %v", err)
 		}
-		if !people.IsHash(u.Password) {
+		switch {
+		case !d.given(&m.Password):
+			d.missing(m, "needs a password: trackway user password writes it")
+		case !people.IsHash(u.Password):
 			d.report(&m.Password, "must be what trackway user password writes")
 		}
 	}

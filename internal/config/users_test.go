@@ -42,7 +42,7 @@ func TestUserProblems(t *testing.T) {
 		"no name":          {"", strings.Replace(admin, "name: ada, ", "", 1), "users[0]: is no user: Field 'name': expected 1 to 64 small letters"},
 		"twice":            {"", admin + admin, "users[1]: is no user: There is a user ada already."},
 		"an open password": {"", "  - {name: ada, password: s3cr3t, roles: [admin]}\n", "users[0].password: must be what trackway user password writes"},
-		"no password":      {"", "  - {name: ada, roles: [admin]}\n", "must be what trackway user password writes"},
+		"no password":      {"", "  - {name: ada, roles: [admin]}\n", "managed.yaml:4:5: users[0]: needs a password"},
 		"weak parameters":  {"", strings.Replace(admin, "m=19456", "m=8", 1), "must be what trackway user password writes"},
 		"password and users only": {
 			"dashboard: {users_only: true, password: \"" + strong + "\"}\n", admin, "makes the password here have no effect",

@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"slices"
+	"strings"
 
 	"trackway"
 	"trackway/internal/canonjson"
@@ -107,6 +108,17 @@ func (q *request) shownProperties(p *trackway.Project, e *trackway.Event) []byte
 		}
 	}
 	return canonjson.AppendObject(nil, slices.DeleteFunc(canonjson.SplitObject(slices.Clone(e.Properties)), hidden))
+}
+
+// shownReason returns what everybody sees of the reason for a refusal. Its text
+// may quote what the client has sent, and a field after its first dot may be
+// anything: some clients send an identifier in the place of its name.
+func shownReason(field, text string) (part, reason string) {
+	part, _, longer := strings.Cut(field, ".")
+	if longer || strings.ContainsAny(strings.TrimPrefix(text, "Field '"+field+"'"), `'"`) {
+		return part, "The reason quotes what the client sent: it takes the role analyst to see it."
+	}
+	return part, text
 }
 
 // errSearch is the answer to a search that would tell who has an identifier.

@@ -157,6 +157,12 @@ func peopled(t *testing.T) *fixture {
 		Project: 1, Received: 7, Command: "customers", Reason: "No.", Address: netip.MustParseAddr("203.0.113.77"),
 		IDs: []trackway.Identifier{{Name: "registered", Value: "jane-secret"}},
 	})
+	for i, field := range []string{"customer_ids", "customer_ids.jane-secret"} {
+		f.Live.Reject(&live.Rejection{
+			Project: 1, Received: trackway.Micros(8 + i), Command: "customers", Field: field, Address: netip.MustParseAddr("203.0.113.77"),
+			Reason: "Field '" + field + `': expected registered or cookie, got "jane-secret".`,
+		})
+	}
 	f.Live.Reject(&live.Rejection{Received: 8, Reason: "No such project.", Address: netip.MustParseAddr("203.0.113.77")})
 	for _, refused := range []bool{false, true} {
 		f.Watch.Note(&watch.Call{At: time.Now(), Policies: []string{"grid"}, Addr: netip.MustParseAddr("203.0.113.77"), Refused: refused, Weight: 1})
@@ -333,6 +339,25 @@ func TestMatrixInDocs(t *testing.T) {
 		line := strings.Join(cells, " | ") + " |"
 		if !strings.Contains(string(text), line) {
 			t.Errorf("docs/people.md lacks the line\n%s", line)
+		}
+	}
+}
+
+func TestShownReason(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		field, text string
+		part        string
+		shown       bool
+	}{
+		{"", "No such project.", "", true},
+		{"event_type", "Field 'event_type' is required.", "event_type", true},
+		{"event_type", "Not authorized: this key may not send events of the type 'jane'.", "event_type", false},
+		{"customer_ids", `Field 'customer_ids': expected registered, got "jane".`, "customer_ids", false},
+		{"customer_ids.jane", "Field 'customer_ids.jane': expected text, got a number.", "customer_ids", false},
+	} {
+		if part, text := shownReason(c.field, c.text); part != c.part || (text == c.text) != c.shown || strings.Contains(text, "jane") {
+			t.Errorf("%s: got %q, %q", c.text, part, text)
 		}
 	}
 }

@@ -121,6 +121,7 @@ func (q *request) signIn() error {
 	if subtle.ConstantTimeCompare(sum[:], q.facts.Password[:]) != 1 {
 		return errPassword
 	}
+	q.leave()
 	expires := q.now.Add(sessionTime).Truncate(time.Second)
 	return q.signedIn(q.facts.sign(expires), expires)
 }
@@ -140,7 +141,7 @@ func optionalText(raw json.RawMessage) (text *string, ok bool) {
 func (q *request) signInUser(name, password string, next *string) error {
 	ctx, cancel := q.deadline()
 	defer cancel()
-	user, err := q.passwords.Check(ctx, q.facts.Users, name, password)
+	user, err := q.passwords.Check(ctx, q.facts.Users, q.from, name, password)
 	if err != nil {
 		return err
 	}
@@ -152,6 +153,7 @@ func (q *request) signInUser(name, password string, next *string) error {
 			return err
 		}
 	}
+	q.leave()
 	token, session := q.sessions.Begin(user, q.from, q.now, sessionTime)
 	return q.signedIn(token, session.Expires)
 }
@@ -194,11 +196,17 @@ func (q *request) signedIn(cookie string, expires time.Time) error {
 // signOut ends the session of a user; that of the one password only in this
 // browser.
 func (q *request) signOut() error {
+	q.leave()
+	http.SetCookie(q.w, q.cookie("", -1))
+	return q.answer(done{true})
+}
+
+// leave ends the user's session that this browser has, if any. Otherwise it
+// would go on after the browser has forgotten it.
+func (q *request) leave() {
 	if session, user := q.who(q.facts, q.r, q.from, q.now); user != nil && session.ID != "" {
 		q.sessions.End(func(o *people.Session) bool { return o.ID == session.ID })
 	}
-	http.SetCookie(q.w, q.cookie("", -1))
-	return q.answer(done{true})
 }
 
 // cookie returns the session cookie. It is sent back over TLS only if it was

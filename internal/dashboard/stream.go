@@ -153,10 +153,16 @@ func (st *stream) run() {
 }
 
 // ended reports whether the session has ended, by its time, by a new password
-// or by other roles.
+// or by other roles. It also takes over the configuration in force, which may
+// list more personal properties than when the stream began.
 func (st *stream) ended(now time.Time) bool {
-	_, user := st.who(st.Server.facts.Load(), st.r, st.from, now)
-	return user == nil
+	inForce := st.Server.facts.Load()
+	_, user := st.who(inForce, st.r, st.from, now)
+	if user == nil {
+		return true
+	}
+	st.facts, st.user = inForce, user
+	return false
 }
 
 func (st *stream) send() bool {
@@ -238,12 +244,14 @@ func (st *stream) rejected(r *live.Rejection) error {
 		token = &p.Token
 	}
 	var ids json.RawMessage
-	address := ""
+	address, field, reason := "", r.Field, r.Reason
 	if st.seesPersonal(p) {
 		address = addressText(r.Address)
 		if len(r.IDs) > 0 {
 			ids = appendIDs(p, r.IDs)
 		}
+	} else {
+		field, reason = shownReason(field, reason)
 	}
 	st.begin("rejected")
 	return st.end(struct {
@@ -255,7 +263,7 @@ func (st *stream) rejected(r *live.Rejection) error {
 		Field    *string         `json:"field"`
 		Error    string          `json:"error"`
 		Address  string          `json:"address"`
-	}{token, seconds(r.Received), r.Command, optional(r.Type), ids, optional(r.Field), r.Reason, address})
+	}{token, seconds(r.Received), r.Command, optional(r.Type), ids, optional(field), reason, address})
 }
 
 func addressText(a netip.Addr) string {

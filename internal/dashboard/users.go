@@ -119,8 +119,16 @@ func (q *request) removeUser() error {
 	return q.changed(func(users people.List) (people.List, error) { return users.Remove(q.param("name")) })
 }
 
+// changed changes the users, if the one who asks is still an admin: others may
+// have changed that while this request waited for its turn.
 func (q *request) changed(change func(people.List) (people.List, error)) error {
-	if err := q.ChangeUsers(q.r.Context(), change); err != nil {
+	err := q.ChangeUsers(q.r.Context(), func(users people.List) (people.List, error) {
+		if now := users.Find(q.user.Name); q.user != people.Everything && (now == nil || now.Stamp() != q.user.Stamp()) {
+			return nil, errSignIn
+		}
+		return change(users)
+	})
+	if err != nil {
 		return err
 	}
 	return q.answer(done{true})

@@ -1,10 +1,12 @@
 package dashboard
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -215,4 +217,77 @@ func TestRace(t *testing.T) {
 	f.Use(users)
 	f.cookie, _ = f.sessions.Begin(before, netip.Addr{}, time.Now(), time.Hour)
 	wantError(t, f.send(t, http.MethodGet, "/grid/start", ""), "Sign in first.")
+}
+
+// TestLateChange checks that an admin who was removed while a request waited
+// changes nothing by it.
+func TestLateChange(t *testing.T) {
+	t.Parallel()
+	f := peopled(t)
+	f.cookie = f.enter(t, "admin", goodPassword)
+	change := f.ChangeUsers
+	f.ChangeUsers = func(ctx context.Context, do func(people.List) (people.List, error)) error {
+		users, err := f.facts.Load().Users.Remove("admin") // somebody else was first
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Use(users)
+		return change(ctx, do)
+	}
+	wantError(t, f.send(t, http.MethodPost, "/grid/users", `{"name":"somebody","password":"`+goodPassword+`","roles":["admin"]}`), "Sign in first.")
+	if f.facts.Load().Users.Find("somebody") != nil {
+		t.Error("there is a new admin")
+	}
+}
+
+// TestSignInAgain checks that signing in ends the session that the browser had.
+func TestSignInAgain(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{`{"name":"viewer","password":"` + goodPassword + `"}`, `{"password":"` + password + `"}`} {
+		f := peopled(t)
+		first := f.enter(t, "admin", goodPassword)
+		f.cookie = first
+		wantError(t, f.send(t, http.MethodPost, "/grid/session", `{"name":"viewer","password":"a wrong guess"}`), "Wrong name or password.")
+		wantOK(t, f.send(t, http.MethodGet, "/grid/start", ""), `"name":"admin"`)
+		wantOK(t, f.send(t, http.MethodPost, "/grid/session", body), "expires")
+		f.cookie = first
+		wantError(t, f.send(t, http.MethodGet, "/grid/start", ""), "Sign in first.")
+	}
+}
+
+// TestMorePersonal checks that an open stream follows the configuration: what a
+// reload makes personal is no longer sent to a viewer.
+func TestMorePersonal(t *testing.T) {
+	t.Parallel()
+	f := peopled(t)
+	facts := f.facts.Load().Facts
+	facts.Projects = slices.Clone(facts.Projects)
+	facts.Projects[0].Personal = nil
+	f.Reload(facts)
+	srv := httptest.NewServer(f)
+	defer srv.Close()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, srv.URL+"/grid/live", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.AddCookie(&http.Cookie{Name: cookieName, Value: f.enter(t, "viewer", goodPassword)})
+	res, err := srv.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	stream := lines(t, res.Body)
+	await(t, stream, "event: event")
+	facts.Projects = slices.Clone(facts.Projects)
+	facts.Projects[0].Personal = []string{"email"}
+	f.Reload(facts)
+	f.apply(t, "later", "", "secret-cookie", "hidden@x")
+	for line := range stream {
+		if strings.Contains(line, "hidden@x") {
+			t.Error("it sends ", line)
+		}
+		if strings.Contains(line, `"type":"later"`) {
+			return
+		}
+	}
 }

@@ -6,7 +6,10 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"unicode/utf8"
 
@@ -38,6 +41,8 @@ const (
 // CheckPassword returns why a text cannot be a new password, or nil.
 func CheckPassword(name, password string) error {
 	switch n := utf8.RuneCountInString(password); {
+	case !utf8.ValidString(password):
+		return refuse("password", "text in UTF-8: the pages cannot send anything else")
 	case n < leastPassword || n > mostPassword:
 		return refuse("password", fmt.Sprintf("%d to %d characters", leastPassword, mostPassword))
 	case strings.EqualFold(password, name), different(password) < leastDifferent:
@@ -87,45 +92,107 @@ func IsHash(text string) bool {
 }
 
 // Passwords hashes passwords, one at a time: it takes 19 MiB and a processor.
-// The zero value is ready to use.
+// Strangers wait in a lane of their own, and only the first of them waits with
+// everybody else. So they cannot keep out those who sign in from an address
+// from which somebody has signed in before. The zero value is ready to use.
 type Passwords struct {
+	strangers, all lane
+
+	mu    sync.Mutex
+	known []netip.Prefix // that signed in, the last one last
+}
+
+// lane lets one enter at a time.
+type lane struct {
 	turn    atomic.Pointer[chan struct{}]
 	waiting atomic.Int32
 }
 
-const mostWaiting = 32
+// Limits on those who wait in a lane, and on the addresses that are known.
+const (
+	mostWaiting = 32
+	mostKnown   = 256
+)
 
 var errBusy = &trackway.Error{Code: trackway.Overloaded, Msg: "Too many people sign in at the moment. Try again."}
 
-// use calls do when it is its turn.
-func (p *Passwords) use(ctx context.Context, do func()) error {
+// enter waits for a turn. The caller ends it by leave.
+func (l *lane) enter(ctx context.Context) (leave func(), err error) {
 	fresh := make(chan struct{}, 1)
-	p.turn.CompareAndSwap(nil, &fresh)
-	if p.waiting.Add(1) > mostWaiting {
-		p.waiting.Add(-1)
-		return errBusy
+	l.turn.CompareAndSwap(nil, &fresh)
+	if l.waiting.Add(1) > mostWaiting {
+		l.waiting.Add(-1)
+		return nil, errBusy
 	}
-	defer p.waiting.Add(-1)
-	turn := *p.turn.Load()
+	turn := *l.turn.Load()
 	select {
 	case turn <- struct{}{}:
-		defer func() { <-turn }()
-		do()
-		return nil
+		return func() {
+			<-turn
+			l.waiting.Add(-1)
+		}, nil
 	case <-ctx.Done():
-		return errBusy
+		l.waiting.Add(-1)
+		return nil, errBusy
 	}
 }
 
-// Hash is [Hash], when it is its turn.
+// use calls do when it is its turn.
+func (p *Passwords) use(ctx context.Context, known bool, do func()) error {
+	if !known {
+		leave, err := p.strangers.enter(ctx)
+		if err != nil {
+			return err
+		}
+		defer leave()
+	}
+	leave, err := p.all.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	do()
+	return nil
+}
+
+// network returns an address as it is known: an IPv6 address by its /64.
+func network(from netip.Addr) netip.Prefix {
+	const host, site = 32, 64
+	bits := site
+	if from = from.Unmap(); from.Is4() {
+		bits = host
+	}
+	of, _ := from.WithZone("").Prefix(bits) // zero for an address that is unknown
+	return of
+}
+
+func (p *Passwords) knows(from netip.Addr) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Contains(p.known, network(from))
+}
+
+func (p *Passwords) know(from netip.Addr) {
+	of := network(from)
+	if !of.IsValid() {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.known = append(slices.DeleteFunc(p.known, func(o netip.Prefix) bool { return o == of }), of)
+	p.known = p.known[max(0, len(p.known)-mostKnown):]
+}
+
+// Hash is [Hash], when it is its turn. It is for those who are signed in.
 func (p *Passwords) Hash(ctx context.Context, password string) (hash string, err error) {
-	err = p.use(ctx, func() { hash = Hash(password) })
+	err = p.use(ctx, true, func() { hash = Hash(password) })
 	return hash, err
 }
 
 // Check returns the user with a name and a password, or nil. It takes as long
-// if there is no user of that name, or if the user has no password.
-func (p *Passwords) Check(ctx context.Context, users List, name, password string) (found *User, err error) {
+// if there is no user of that name, or if the user has no password. from is the
+// caller's address; invalid if it is unknown.
+func (p *Passwords) Check(ctx context.Context, users List, from netip.Addr, name, password string) (found *User, err error) {
 	if utf8.RuneCountInString(password) > mostPassword {
 		return nil, nil //nolint:nilnil // as the comment says; its length is no secret
 	}
@@ -136,10 +203,13 @@ func (p *Passwords) Check(ctx context.Context, users List, name, password string
 			salt, want, known = s, w, true
 		}
 	}
-	err = p.use(ctx, func() {
+	err = p.use(ctx, p.knows(from), func() {
 		if same := subtle.ConstantTimeCompare(sum(password, salt), want) == 1; same && known {
 			found = u
 		}
 	})
+	if found != nil {
+		p.know(from)
+	}
 	return found, err
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -90,7 +92,7 @@ func TestPasswords(t *testing.T) {
 		{"eve", "correct horse", false},
 		{"ada", hash, false},
 	} {
-		u, err := p.Check(t.Context(), users, c.name, c.password)
+		u, err := p.Check(t.Context(), users, netip.Addr{}, c.name, c.password)
 		if err != nil || (u != nil) != c.want {
 			t.Errorf("%s, %q: got %v, %v", c.name, c.password, u, err)
 		}
@@ -107,7 +109,7 @@ func TestSameCost(t *testing.T) {
 	for range 40 {
 		for name := range best {
 			start := time.Now()
-			if u, err := p.Check(t.Context(), users, name, "wrong"); u != nil || err != nil {
+			if u, err := p.Check(t.Context(), users, netip.Addr{}, name, "wrong"); u != nil || err != nil {
 				t.Fatal(u, err)
 			}
 			best[name] = min(best[name], time.Since(start))
@@ -126,22 +128,89 @@ func TestPasswordsAreBounded(t *testing.T) {
 	var p Passwords
 	running, over := make(chan struct{}), make(chan struct{})
 	go func() {
-		_ = p.use(t.Context(), func() { close(running); <-over })
+		_ = p.use(t.Context(), true, func() { close(running); <-over })
 	}()
 	<-running
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := p.use(gone, func() { t.Error("two at a time") }); !errors.Is(err, errBusy) {
+	if err := p.use(gone, true, func() { t.Error("two at a time") }); !errors.Is(err, errBusy) {
 		t.Errorf("got %v", err)
 	}
-	p.waiting.Store(mostWaiting)
-	if err := p.use(t.Context(), func() { t.Error("it waits in a crowd") }); !errors.Is(err, errBusy) {
+	p.all.waiting.Store(mostWaiting)
+	if err := p.use(t.Context(), true, func() { t.Error("it waits in a crowd") }); !errors.Is(err, errBusy) {
 		t.Errorf("got %v", err)
 	}
-	p.waiting.Store(1)
+	p.all.waiting.Store(1)
 	close(over)
 	if _, err := p.Hash(t.Context(), "x"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCrowdOfStrangers checks that strangers who wait, however many, keep out
+// nobody whose address is known, and are not checked before them.
+func TestCrowdOfStrangers(t *testing.T) {
+	t.Parallel()
+	const wait = 10 * time.Second
+	users := List{{Name: "ada", Password: Hash("correct horse")}}
+	var p Passwords
+	site := netip.MustParseAddr("2001:db8::1")
+	if u, err := p.Check(t.Context(), users, site, "ada", "correct horse"); u == nil || err != nil {
+		t.Fatal(u, err)
+	}
+	running, over := make(chan struct{}), make(chan struct{})
+	go func() {
+		_ = p.use(t.Context(), false, func() { close(running); <-over })
+	}()
+	<-running
+	ctx, cancel := context.WithTimeout(t.Context(), wait)
+	defer cancel()
+	var strangers sync.WaitGroup
+	for range mostWaiting - 1 {
+		strangers.Go(func() { _, _ = p.Check(ctx, users, netip.MustParseAddr("2001:db8:0:1::1"), "ada", "wrong") })
+	}
+	for p.strangers.waiting.Load() < mostWaiting {
+		runtime.Gosched()
+	}
+	if _, err := p.Check(ctx, users, netip.Addr{}, "ada", "correct horse"); !errors.Is(err, errBusy) {
+		t.Errorf("one stranger too many: got %v", err)
+	}
+	done := make(chan int32)
+	go func() {
+		u, err := p.Check(ctx, users, netip.MustParseAddr("2001:db8::2"), "ada", "correct horse")
+		if u == nil || err != nil {
+			t.Errorf("strangers keep others out: %v %v", u, err)
+		}
+		done <- p.strangers.waiting.Load()
+	}()
+	for p.all.waiting.Load() < 2 {
+		runtime.Gosched()
+	}
+	close(over)
+	if left := <-done; left < mostWaiting/2 {
+		t.Errorf("most strangers came first: %d still wait", left)
+	}
+	strangers.Wait()
+}
+
+func TestKnownAreBounded(t *testing.T) {
+	t.Parallel()
+	var p Passwords
+	for i := range 2 * mostKnown {
+		p.know(netip.AddrFrom4([4]byte{192, 0, byte(i / 256), byte(i)}))
+	}
+	p.know(netip.Addr{})
+	if len(p.known) != mostKnown || p.knows(netip.MustParseAddr("192.0.0.0")) || !p.knows(netip.MustParseAddr("::ffff:192.0.1.255")) || p.knows(netip.Addr{}) {
+		t.Errorf("known are %d, %v", len(p.known), p.known[0])
+	}
+}
+
+func TestCheckPassword(t *testing.T) {
+	t.Parallel()
+	for password, want := range map[string]bool{"caf\xc3\xa9 au lait": true, "caf\xe9 au lait": false} {
+		if got := CheckPassword("ada", password) == nil; got != want {
+			t.Errorf("%q: got %v", password, got)
+		}
 	}
 }
 

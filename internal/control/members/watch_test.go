@@ -96,13 +96,17 @@ func TestTrouble(t *testing.T) {
 		{"two", "0:1", []Member{{}, {}}, Warn, "Two servers with a vote are no better than one: if either fails, commands are refused. A third one should join."},
 		{"one", "0:1", []Member{{}}, Warn, "This cluster has one server with a vote. Nothing survives the loss of its disk: two others should join."},
 		{"slow", "0:1", []Member{{}, {}, {Behind: 5, Seconds: &half}}, Warn, "2:1 lacks 5 entries. Reads there are old, and it may have to get the whole state. Its processor, disk or network may be too slow."},
-		{"no room", "0:1", []Member{{}, {}, {Unfit: "its disk is full"}}, Warn, "2:1 takes no commands: its disk is full. Others take them."},
+		{"no room", "0:1", []Member{{}, {}, {Unfit: "its disk is full"}}, Warn, "2:1 takes no commands: its disk is full."},
+		{"no room here", "1:1", []Member{{Unfit: "This disk is full."}, {}, {}}, Bad, "0:1 takes no commands: This disk is full."},
+		{"no room in one of two", "0:1", []Member{{}, {Unfit: "its disk is full"}}, Warn, "1:1 takes no commands: its disk is full."},
+		{"it has stopped", "0:1", []Member{{}, {}, {Silent: true, Differs: 7}}, Warn, "2:1 does not answer. Nothing is lost, and commands are stored. If one more server fails, commands are refused. " +
+			"2:1 has other data than most servers, as the digest of entry 7 says. Remove it, empty its data directory, and let it join again."},
 		{"other data", "0:1", []Member{{}, {}, {Differs: 7}}, Warn, "2:1 has other data than most servers, as the digest of entry 7 says. Remove it, empty its data directory, and let it join again."},
 		{"well", "0:1", []Member{{}, {}, {Behind: 5}}, Good, ""},
 	} {
-		s := Status{Leader: c.leader}
+		s := Status{ID: "0", Leader: c.leader}
 		for i, m := range c.voters {
-			m.Voter, m.Address = true, string(rune('0'+i))+":1"
+			m.Voter, m.ID, m.Address = true, string(rune('0'+i)), string(rune('0'+i))+":1"
 			s.Members = append(s.Members, m)
 		}
 		if level, got := judge(&s); level != c.level || got != c.want {

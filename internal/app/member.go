@@ -304,7 +304,10 @@ func (m *member) Join(ctx context.Context, address string) error {
 	if address != "" {
 		addresses = []string{address}
 	}
-	return m.raft.Load().Join(ctx, addresses)
+	if err := m.raft.Load().Join(ctx, addresses); err != nil {
+		return err
+	}
+	return files.Forsake(m.destinations)
 }
 
 // Remove implements [members.Cluster].

@@ -152,9 +152,13 @@ func (r *runner) operation(ctx context.Context) (_ context.Context, done func())
 
 // preparing returns a function that calls the sink for an operator. If the last
 // call failed, or this is the first one, it prepares the sink first, and the
-// runner prepares it again afterwards.
+// runner prepares it again afterwards. A server that does not know yet that its
+// turn has ended must not touch the sink.
 func (r *runner) preparing(do func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
+		if err := r.turn.Confirm(); err != nil {
+			return err
+		}
 		if !r.prepared.Load() {
 			if _, err := r.sink.Prepare(ctx); err != nil {
 				return err

@@ -259,6 +259,35 @@ func TestTurnKeepsState(t *testing.T) {
 	}
 }
 
+// TestLateCommand: a server that does not know yet that its turn has ended
+// carries out no command of an operator.
+func TestLateCommand(t *testing.T) {
+	t.Parallel()
+	o := open(t, 2, nil)
+	o.Act(100)
+	o.seats[0].lead()
+	o.caughtUp(t, 0)
+	if err := o.managers[0].Check(t.Context(), "out"); err != nil {
+		t.Error(err)
+	}
+	if _, err := turn.Take(o.Store); err != nil { // another one has it
+		t.Fatal(err)
+	}
+	if _, err := o.managers[0].Rewind(t.Context(), "out", "beginning"); err == nil || err.Error() != turn.ErrLost.Error() {
+		t.Errorf("got %v", err)
+	}
+	s, err := file.New(o.config, "another")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := s.Prepare(t.Context()); err != nil || p.Number != o.Store.Synced() {
+		t.Errorf("the folder is at %d, %v; want %d, where it was", p.Number, err, o.Store.Synced())
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestLateCursor: what a server writes after its turn has no effect.
 func TestLateCursor(t *testing.T) {
 	t.Parallel()

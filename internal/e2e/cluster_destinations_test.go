@@ -144,3 +144,30 @@ func TestClusterOtherFolder(t *testing.T) {
 		t.Errorf("got %s", text)
 	}
 }
+
+// TestClusterLeftover: files that a server has from the time when it stood
+// alone say nothing about the destinations of the cluster that it joins.
+func TestClusterLeftover(t *testing.T) {
+	t.Parallel()
+	p := toFile(t, t.TempDir())
+	c := prepareCluster(t, 2)
+	c.more = "destinations:\n  - {name: copy, " + p.config + ", batch: {every: 20ms}}\n"
+	dir := filepath.Join(c.dirs[1], "data", "destinations")
+	const ownerOnly = 0o700
+	if err := os.MkdirAll(dir, ownerOnly); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "id.first"), []byte(strings.Repeat("0f", 16)+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.begin()
+	var l load
+	l.sendThrough(t, slices.Clone(c.servers), 20, func() {})
+	awaitCopy(t, c.servers[0])
+	c.command(0, "transfer")
+	for c.leader() != 1 {
+		_ = sleep.For(t.Context(), lookAgain)
+	}
+	c.sending()
+	awaitCopy(t, c.servers[1])
+}

@@ -15,10 +15,15 @@ const (
 // judge says in plain words what is wrong with a cluster, as this server sees
 // it, and what follows from that.
 func judge(s *Status) (Level, string) {
-	voters, silent, member, leaderSilent := 0, 0, false, false
+	voters, silent, member, leaderSilent, warn := 0, 0, false, false, Warn
 	var names []string
 	for _, m := range s.Members {
-		member = member || m.ID == s.ID
+		if m.ID == s.ID {
+			member = true
+			if m.Unfit != "" {
+				warn = Bad
+			}
+		}
 		if m.Voter {
 			voters++
 		}
@@ -46,14 +51,14 @@ func judge(s *Status) (Level, string) {
 	case silent > spare:
 		return Warn, fmt.Sprintf("%s %s not answer this server. The leader does, so commands are stored.", list(names), verb(silent, "does", "do"))
 	case silent > 0:
-		return Warn, fmt.Sprintf("%s %s not answer. Nothing is lost, and commands are stored. %s", list(names), verb(silent, "does", "do"), next(spare-silent))
+		told := fmt.Sprintf("%s %s not answer. Nothing is lost, and commands are stored. %s", list(names), verb(silent, "does", "do"), next(spare-silent))
+		return warn, strings.TrimSpace(told + " " + unfit(s)) // a server with other data stops
+	case unfit(s) != "":
+		return warn, unfit(s)
 	case voters == 1:
 		return Warn, "This cluster has one server with a vote. Nothing survives the loss of its disk: two others should join."
 	case voters == 2:
 		return Warn, "Two servers with a vote are no better than one: if either fails, commands are refused. A third one should join."
-	}
-	if told := unfit(s); told != "" {
-		return Warn, told
 	}
 	for _, m := range s.Members {
 		if m.Voter && (m.Behind > farBehind || m.Seconds != nil && *m.Seconds > longBehind) {
@@ -72,7 +77,7 @@ func unfit(s *Status) string {
 			told = append(told, fmt.Sprintf("%s has other data than most servers, as the digest of entry %d says. Remove it, empty its data directory, and let it join again.",
 				m.Address, m.Differs))
 		} else if m.Unfit != "" {
-			told = append(told, fmt.Sprintf("%s takes no commands: %s. Others take them.", m.Address, m.Unfit))
+			told = append(told, fmt.Sprintf("%s takes no commands: %s", m.Address, strings.TrimSuffix(m.Unfit, ".")+"."))
 		}
 	}
 	return strings.Join(told, " ")

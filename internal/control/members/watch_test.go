@@ -143,20 +143,24 @@ func TestTrouble(t *testing.T) {
 		{"leader of two of three", "1:1", []Member{{}, {Silent: true}, {Silent: true}}, Bad, "2 of 3 servers do not answer: commands are refused with 503, and reads go on. That ends once 1 more answers. If they run, this server is cut off from them."},
 		{"four of five", "", []Member{{}, {Silent: true}, {Silent: true}, {Silent: true}, {Silent: true}}, Bad, "4 of 5 servers do not answer: commands are refused with 503, and reads go on. That ends once 2 more answer. If they run, this server is cut off from them."},
 		{"only the leader", "1:1", []Member{{}, {Silent: true}, {}}, Bad, "1:1 leads, but does not answer this server. Commands wait, and are refused with 503 if that takes long. Reads go on."},
-		{"a leader that hears nobody", "0:1", []Member{{ID: "self"}, {Silent: true}, {Silent: true}}, Warn, "1:1 and 2:1 do not answer this server. It leads at the moment, but may not be able to store commands for long."},
+		{"a leader that hears nobody", "0:1", []Member{{ID: "leads"}, {Silent: true}, {Silent: true}}, Warn, "1:1 and 2:1 do not answer this server. It leads at the moment, but may not be able to store commands for long."},
 		{"election", "", []Member{{}, {}, {Silent: true}}, Bad, "No server leads at the moment. Commands wait for an election, and are refused with 503 if that takes long. Reads go on."},
 		{"partly cut off", "0:1", []Member{{}, {Silent: true}, {Silent: true}}, Warn, "1:1 and 2:1 do not answer this server. The leader does, so commands are stored."},
 		{"one of five", "0:1", []Member{{}, {}, {}, {}, {Silent: true}}, Warn, "4:1 does not answer. Nothing is lost, and commands are stored. 1 more may fail."},
 		{"two", "0:1", []Member{{}, {}}, Warn, "Two servers with a vote are no better than one: if either fails, commands are refused. A third one should join."},
 		{"one", "0:1", []Member{{}}, Warn, "This cluster has one server with a vote. Nothing survives the loss of its disk: two others should join."},
 		{"slow", "0:1", []Member{{}, {}, {Behind: 5, Seconds: &half}}, Warn, "2:1 lacks 5 entries. Reads there are old, and it may have to get the whole state. Its processor, disk or network may be too slow."},
-		{"no room", "0:1", []Member{{}, {}, {Unfit: "its disk is full"}}, Warn, "2:1 takes no commands: its disk is full. Others take them."},
+		{"no room", "0:1", []Member{{}, {}, {Unfit: "its disk is full"}}, Warn, "2:1 takes no commands: its disk is full."},
+		{"no room here", "1:1", []Member{{Unfit: "This disk is full."}, {}, {}}, Bad, "0:1 takes no commands: This disk is full."},
+		{"no room in one of two", "0:1", []Member{{}, {Unfit: "its disk is full"}}, Warn, "1:1 takes no commands: its disk is full."},
+		{"it has stopped", "0:1", []Member{{}, {}, {Silent: true, Differs: 7}}, Warn, "2:1 does not answer. Nothing is lost, and commands are stored. If one more server fails, commands are refused. " +
+			"2:1 has other data than most servers, as the digest of entry 7 says. Remove it, empty its data directory, and let it join again."},
 		{"other data", "0:1", []Member{{}, {}, {Differs: 7}}, Warn, "2:1 has other data than most servers, as the digest of entry 7 says. Remove it, empty its data directory, and let it join again."},
 		{"well", "0:1", []Member{{}, {}, {Behind: 5}}, Good, ""},
 	} {
-		s := Status{Leader: c.leader, ID: c.voters[0].ID, Leading: c.voters[0].ID != ""}
+		s := Status{ID: "0", Leader: c.leader, Leading: c.voters[0].ID == "leads"}
 		for i, m := range c.voters {
-			m.Voter, m.Address = true, string(rune('0'+i))+":1"
+			m.Voter, m.ID, m.Address = true, string(rune('0'+i)), string(rune('0'+i))+":1"
 			s.Members = append(s.Members, m)
 		}
 		if level, got := judge(&s); level != c.level || got != c.want {

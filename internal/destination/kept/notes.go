@@ -190,6 +190,17 @@ func Entrusted(dir string) bool {
 	return err == nil
 }
 
+// Forsake removes what [Entrust] has prepared: this server joins a cluster that
+// another one has begun, so its own files say nothing about the cluster's
+// destinations.
+func Forsake(dir string) error {
+	err := os.Remove(filepath.Join(dir, firstID))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // Renew prepares another id for a store that goes on without its newest
 // changes: destinations may have them, and others come under their numbers. It
 // returns a function that undoes this.

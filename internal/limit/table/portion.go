@@ -84,7 +84,10 @@ func EndOf(now int64, wait uint32) End { return End((millis(now) + uint64(wait))
 // ends in left ms, and returns how many. r is this server's portion. It lends
 // half of what is left here. A window here that would end earlier is extended,
 // so that a lent call is made within it, or at most 100 ms later; but not if it
-// has borrowed calls itself, whose window cannot be extended.
+// has borrowed calls itself, whose window cannot be extended. A new window ends
+// with the borrower's, unless another one has ended here since that began: it
+// then has the full length, or the share could be used again and again in short
+// windows.
 func (t *Table) Lend(now int64, k Key, class uint8, r *Rule, left, most uint32) uint32 {
 	end := (millis(now) + min(uint64(left), r.window)) & timeMask
 	s, home, other, name := t.place(k, class)
@@ -100,6 +103,9 @@ func (t *Table) Lend(now int64, k Key, class uint8, r *Rule, left, most uint32) 
 		}
 		c.key, c.state = name, valid(end<<lowBits)
 	case c.left(now)-1 >= maxAhead:
+		if ago := (millis(now) - c.state>>lowBits) & timeMask; ago+min(uint64(left), r.window)+slack < r.window {
+			end = (millis(now) + r.window) & timeMask
+		}
 		c.key, c.state = name, valid(end<<lowBits)
 	}
 	used, all, wait := c.state&low, r.limit+c.borrowed(), (end-millis(now))&timeMask

@@ -96,6 +96,53 @@ func TestLendingExtends(t *testing.T) {
 	}
 }
 
+// A caller whose windows end one after the other, a moment apart, cannot have
+// each server's share lent several times in the moments between.
+func TestLendingInShortWindows(t *testing.T) {
+	t.Parallel()
+	const window, apart, servers, share, rounds = 10_000, 150, 3, 10, 6
+	whole := Fixed(servers*share, window)
+	rule := whole.Portion(share)
+	var tables [servers]*Table
+	var keys [servers]Key
+	for i := range servers {
+		tables[i] = New(10)
+		keys[i] = tables[i].Key(1, 2, 3, 4)
+	}
+	admitted := 0
+	take := func(at int64, i int) (res Result) {
+		for {
+			if res = tables[i].Take(at*ms, keys[i], 1, &rule); !res.Allowed {
+				return res
+			}
+			admitted++
+		}
+	}
+	begin := int64(1)
+	for range rounds {
+		for i := range servers { // each window begins a moment after the one before
+			take(begin+apart*int64(i), i)
+		}
+		// Just before it ends, the next server borrows from those whose windows
+		// have ended.
+		for i := 1; i < servers; i++ {
+			at := begin + window + apart*int64(i) - 1
+			res := take(at, i)
+			for j := range i {
+				for range 10 {
+					n := tables[j].Lend(at*ms, keys[j], 1, &rule, res.Wait, share)
+					tables[i].Borrowed(at*ms, keys[i], 1, EndOf(at*ms, res.Wait), n)
+				}
+			}
+			take(at, i)
+		}
+		begin += window + servers*apart
+	}
+	if most := servers * share * (rounds + 1); admitted > most {
+		t.Errorf("%d calls were admitted in %d windows of %d, want at most %d", admitted, rounds, servers*share, most)
+	}
+}
+
 // message is an ask or an answer on its way.
 type message struct {
 	from, to, calls int // of the ask: from the borrower to the lender

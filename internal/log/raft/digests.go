@@ -81,7 +81,8 @@ type verdict struct {
 // part is a part of a digest.
 type part struct {
 	index   uint64
-	content bool // else: effects
+	content bool   // else: effects
+	from    uint32 // where the content begins: other contents are not comparable
 }
 
 // partsOf returns what members have found, by the part of a digest and the
@@ -98,14 +99,14 @@ func partsOf(of map[string][]digest.Digest) map[part]map[string]string {
 		for i := range all {
 			d := &all[i]
 			if d.Whole {
-				note(part{d.Index, false}, member, strconv.FormatUint(uint64(d.Effects), 16))
+				note(part{index: d.Index}, member, strconv.FormatUint(uint64(d.Effects), 16))
 			}
 			switch d.Content {
 			case "": // it does not know
 			case digest.Damaged:
-				note(part{d.Index, true}, member, member) // equals that of nobody
+				note(part{d.Index, true, d.From}, member, member) // equals that of nobody
 			default:
-				note(part{d.Index, true}, member, d.Content)
+				note(part{d.Index, true, d.From}, member, d.Content)
 			}
 		}
 	}

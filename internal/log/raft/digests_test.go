@@ -168,6 +168,7 @@ func TestJudgeDigests(t *testing.T) {
 	d := func(index uint64, effects uint32, content string) digest.Digest {
 		return digest.Digest{Index: index, Effects: effects, Whole: effects != 0, Content: content}
 	}
+	from := func(start uint32, d digest.Digest) digest.Digest { d.From = start; return d }
 	all := func(one ...digest.Digest) []digest.Digest { return one }
 	for name, c := range map[string]struct {
 		members   int
@@ -188,6 +189,7 @@ func TestJudgeDigests(t *testing.T) {
 		"two of four":            {4, map[string][]digest.Digest{"a": all(d(5, 1, "")), "b": all(d(5, 1, "")), "c": all(d(5, 2, "")), "d": all(d(5, 2, ""))}, "", 5, 0},
 		"two of five":            {5, map[string][]digest.Digest{"a": all(d(5, 1, "")), "b": all(d(5, 1, "")), "c": all(d(5, 2, "")), "d": all(d(5, 2, "")), "e": all(d(5, 1, ""))}, "cd", 0, 5},
 		"damaged":                {3, map[string][]digest.Digest{"a": all(d(5, 0, "x")), "b": all(d(5, 0, digest.Damaged)), "c": all(d(5, 0, "x"))}, "b", 0, 5},
+		"other parts":            {3, map[string][]digest.Digest{"a": all(from(1, d(5, 1, "x"))), "b": all(from(2, d(5, 1, "y"))), "c": all(from(1, d(5, 1, "x")))}, "", 0, 5},
 		"two are damaged":        {3, map[string][]digest.Digest{"a": all(d(5, 0, digest.Damaged)), "b": all(d(5, 0, digest.Damaged)), "c": all(d(5, 0, "x"))}, "", 5, 0},
 		"one, in one of several": {3, map[string][]digest.Digest{"a": all(d(5, 1, "x"), d(6, 1, "y")), "b": all(d(5, 1, "x"), d(6, 1, "y")), "c": all(d(5, 1, "x"), d(6, 1, "z"))}, "c", 0, 6},
 		"alone":                  {1, map[string][]digest.Digest{"a": all(d(5, 1, "x"))}, "", 0, 0},

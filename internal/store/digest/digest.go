@@ -16,6 +16,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"hash/crc32"
 	"slices"
 	"sync"
 	"time"
@@ -42,6 +43,10 @@ type Digest struct {
 	// empty if the server could not read that part, or does not know where it
 	// begins, and [Damaged] if it found damage.
 	Content string `json:"content,omitempty"`
+
+	// From is a checksum of the key at which that part begins. Servers that
+	// differ in the part before may not agree about it.
+	From uint32 `json:"from,omitempty"`
 
 	// Next is the key at which the next part begins: empty after the last
 	// part, nil as long as it is not known. It may hold personal data, so it
@@ -129,7 +134,7 @@ func (l *Ledger) Take(db *pebble.DB, index, after uint64, from Source) {
 		defer l.mu.Unlock()
 		l.busy = false
 		if at := l.findLocked(index); at != nil {
-			at.Content, at.Next = content, next
+			at.Content, at.From, at.Next = content, crc32.ChecksumIEEE(start), next
 		}
 	})
 }

@@ -64,6 +64,7 @@ func TestRounds(t *testing.T) {
 	l, started := newLedger(10_000), newLedger(10_000)
 	defer l.Stop()
 	defer started.Stop()
+	var starts []uint32
 	var contents []string
 	after := uint64(0)
 	for index := uint64(1); ; index++ {
@@ -71,7 +72,10 @@ func TestRounds(t *testing.T) {
 		if d.Content == "" || slices.Contains(contents, d.Content) {
 			t.Fatalf("digest %d: got %+v", index, d)
 		}
-		contents = append(contents, d.Content)
+		if slices.Contains(starts, d.From) {
+			t.Errorf("digest %d does not say that it begins elsewhere: got %+v", index, d)
+		}
+		contents, starts = append(contents, d.Content), append(starts, d.From)
 		if got := take(started, db, index, after); index > 3 && got.Content != d.Content {
 			t.Errorf("a server that has started: got %+v, want %+v", got, d)
 		} else if index == 2 && got.Content != "" {

@@ -3,7 +3,9 @@ package catalogue
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -156,9 +158,16 @@ func TestErasureBeforeStart(t *testing.T) {
 	if n := shown(c); n != 1 {
 		t.Fatalf("got %d examples", n)
 	}
+	half := filepath.Join(filepath.Dir(path), "."+File+".tmp-123") // the process ended during a write
+	if err := os.WriteFile(half, []byte("gold"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	l.erasure++
 	if n := shown(New(Options{Log: l, Store: "s", Path: path, Most: 1000, Logger: slog.New(slog.DiscardHandler)})); n != 0 {
 		t.Errorf("after the start, got %d examples", n)
+	}
+	if _, err := os.Stat(half); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an unfinished file is still there: %v", err)
 	}
 	l.broken = errors.New("input/output error")
 	if err := c.step(time.Now()); !errors.Is(err, l.broken) {

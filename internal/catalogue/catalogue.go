@@ -19,6 +19,7 @@ import (
 
 	"trackway"
 	"trackway/internal/change"
+	"trackway/internal/durable"
 )
 
 // Log is the log of all changes, with the events among them. It is safe for
@@ -88,6 +89,9 @@ func New(o Options) *Catalogue {
 	if err := c.load(); err != nil {
 		c.logger.Warn("the catalogue of events is learned again", "err", err)
 		c.position, c.skipped, c.projects = 0, 0, map[uint32]*project{}
+	}
+	if err := durable.Clean(o.Path); err != nil {
+		c.logger.Warn("unfinished files of the catalogue cannot be removed", "err", err)
 	}
 	c.takeForgotten() // erasures that the file does not know
 	return c

@@ -147,7 +147,7 @@ func TestExamples(t *testing.T) {
 		{"authorHandle", `"anna"`, false},
 		{"Telefon", `12`, false},
 		{"monthly_salary", `3000`, false},
-		{"licence-plate", `"ab-12-cd"`, false},
+		{"number_plate", `"ab-12-cd"`, false},
 		{"diagnosis", `"flu"`, false},
 		{"age", `42`, false},
 		{"buyerAge", `42`, false},

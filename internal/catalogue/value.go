@@ -173,7 +173,7 @@ var (
 		"mail", "phone", "mobile", "name", "street", "addr", "postal", "postcode", "birth", "gender", "health", "relig", "person", "user",
 		"customer", "contact", "account", "iban", "passport", "passw", "token", "secret", "session", "cookie", "uuid", "guid",
 		"latitude", "longitude", "comment", "message", "query", "search",
-		"login", "author", "handle", "salary", "income", "diagnos", "disease", "licen", "employ", "telefon", "adres", "geburt",
+		"login", "author", "handle", "salary", "income", "diagnos", "disease", "licen", "employ", "telefon", "adr", "geburt",
 	}
 	personalWords = []string{"age", "sex", "zip", "city", "ip", "id", "key", "pin", "card", "lat", "lon", "lng", "gps", "dob", "tel", "note", "notes", "nick", "owner", "plate", "ssn", "bsn"}
 )

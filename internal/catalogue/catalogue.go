@@ -9,6 +9,7 @@ package catalogue
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
 	"iter"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 
 	"trackway"
 	"trackway/internal/change"
+	"trackway/internal/durable"
 )
 
 // Log is the log of all changes, with the events among them. It is safe for
@@ -48,7 +50,9 @@ type Catalogue struct {
 	most   int    // types and properties, in all
 	logger *slog.Logger
 	seed   maphash.Seed
-	bytes  int // of a change, on the average. Only rounds use it
+	bytes  int       // of a change, on the average. Only rounds use it
+	saved  time.Time // when the file was written. Only rounds use it
+	stale  bool      // the file may have examples from before an erasure. Only rounds use it
 
 	mu       sync.Mutex // guards what follows; held for as long as a batch of events takes
 	position uint64     // all changes up to this one have been looked at, or skipped
@@ -86,6 +90,10 @@ func New(o Options) *Catalogue {
 		c.logger.Warn("the catalogue of events is learned again", "err", err)
 		c.position, c.skipped, c.projects = 0, 0, map[uint32]*project{}
 	}
+	if err := durable.Clean(o.Path); err != nil {
+		c.logger.Warn("unfinished files of the catalogue cannot be removed", "err", err)
+	}
+	c.takeForgotten() // erasures that the file does not know
 	return c
 }
 
@@ -120,6 +128,11 @@ func (c *Catalogue) Reload(projects []trackway.Project) {
 			}
 		})
 	}
+	for number := range next {
+		if c.projects[number] == nil { // what is skipped from now on may be about it
+			c.projects[number] = newProject(c.shareLocked(), c.skipped)
+		}
+	}
 	c.changed = true
 }
 
@@ -130,12 +143,10 @@ func (c *Catalogue) shareLocked() share { return shareOf(c.most / max(len(c.rule
 func (c *Catalogue) Run(ctx context.Context) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	saved, failed := time.Now(), false
+	failed := false
+	c.saved = time.Now()
 	for {
-		err := c.round()
-		if err == nil && (c.takeForgotten() || time.Since(saved) >= saveOne) {
-			err, saved = c.save(), time.Now()
-		}
+		err := c.step(time.Now())
 		if err != nil && !failed {
 			c.logger.Error("the catalogue of events does not learn", "err", err)
 		}
@@ -149,6 +160,19 @@ func (c *Catalogue) Run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// step learns, forgets and saves what is due now. It forgets even if the log
+// cannot be read.
+func (c *Catalogue) step(now time.Time) error {
+	err := c.round()
+	c.takeForgotten()
+	if !c.stale && now.Sub(c.saved) < saveOne {
+		return err
+	}
+	failed := c.save()
+	c.saved, c.stale = now, c.stale && failed != nil
+	return errors.Join(err, failed)
 }
 
 // Forget drops all examples, because a customer was erased. No example is about
@@ -167,16 +191,14 @@ func (c *Catalogue) forgetLocked() {
 }
 
 // takeForgotten drops the examples if there was an erasure since the last call,
-// on any server that writes to the same log. It reports whether there was one,
-// so that the file loses the examples, too.
-func (c *Catalogue) takeForgotten() bool {
+// on any server that writes to the same log. Then the file has to lose the
+// examples, too.
+func (c *Catalogue) takeForgotten() {
 	last := c.log.LastErasure()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if last == c.erasure {
-		return false
+	if last != c.erasure {
+		c.erasure, c.stale = last, true
+		c.forgetLocked()
 	}
-	c.erasure = last
-	c.forgetLocked()
-	return true
 }

@@ -101,12 +101,7 @@ func (c *Catalogue) learn(some []change.Change, weight float64) (bytes int) {
 		if r == nil {
 			continue
 		}
-		p := c.projects[e.Project]
-		if p == nil {
-			p = newProject(c.shareLocked(), c.skipped)
-			c.projects[e.Project] = p
-		}
-		c.learnEvent(r, p, e, weight)
+		c.learnEvent(r, c.projects[e.Project], e, weight)
 	}
 	return bytes
 }

@@ -32,7 +32,8 @@ type eventType struct {
 	properties      table[*property]
 	OtherProperties float64 // events with properties without a place
 
-	denied trackway.Micros // when no other type had to give up a property
+	floor   rank // no weaker type had a property of a lower rank when they were compared last
+	floorAt trackway.Micros
 }
 
 func newProject(room share, skipped uint64) *project {
@@ -63,7 +64,7 @@ func (p *project) propertyOf(t *eventType, hash uint64, name string, at trackway
 		return of
 	}
 	most := mostProperties
-	if p.properties >= p.room.properties && len(t.properties.known) < most && nameable(name) && !p.spare(t, at) {
+	if p.properties >= p.room.properties && len(t.properties.known) < most && nameable(name) && !p.spare(t, hash, at) {
 		most = len(t.properties.known)
 	}
 	before := len(t.properties.known)
@@ -72,11 +73,14 @@ func (p *project) propertyOf(t *eventType, hash uint64, name string, at trackway
 	return of
 }
 
-// spare makes room for a property of a type: the weakest type loses its weakest
-// property, if that type has a lower rank. It reports whether there is room
-// now.
-func (p *project) spare(t *eventType, now trackway.Micros) bool {
-	if t.denied != 0 && now-t.denied < lookAgain {
+// spare makes room for a new property of a type: the weakest type loses its
+// weakest property, if both that type and that property have a lower rank. It
+// reports whether there is room now.
+func (p *project) spare(t *eventType, hash uint64, now trackway.Micros) bool {
+	s, _ := t.properties.waited(hash, 0)
+	s.note(now, 1)
+	r := s.rank(now)
+	if !r.above(t.floor) && now-t.floorAt < lookAgain {
 		return false
 	}
 	weak, lowest := (*eventType)(nil), t.rank(now)
@@ -85,8 +89,11 @@ func (p *project) spare(t *eventType, now trackway.Micros) bool {
 			weak, lowest = other, r
 		}
 	}
-	if weak == nil {
-		t.denied = now
+	t.floor, t.floorAt = rank{days: mostDays}, now
+	if weak != nil {
+		_, t.floor = weak.properties.weakest(now)
+	}
+	if !r.above(t.floor) {
 		return false
 	}
 	p.drop(weak, now)
@@ -141,10 +148,11 @@ type hours struct {
 
 func (h *hours) add(at trackway.Micros, weight float64) {
 	hour := at / anHour
-	h.advance(hour)
-	if hour > h.Newest-hoursDay {
-		h.Of[hour%hoursDay] += weight
+	if hour <= h.Newest-hoursDay { // a clock was wrong, and is right again
+		*h = hours{}
 	}
+	h.advance(hour)
+	h.Of[hour%hoursDay] += weight
 }
 
 // advance drops the hours that are more than a day before hour.

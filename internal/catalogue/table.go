@@ -42,7 +42,9 @@ func (s *span) note(at trackway.Micros, weight float64) {
 	if s.Seen == 0 || at < s.First {
 		s.First = at
 	}
-	s.Last = max(s.Last, at)
+	if s.Last = max(s.Last, at); s.Last-at > day { // a clock was wrong, and is right again
+		s.Last = at
+	}
 	s.Seen++
 	s.Events += weight
 }
@@ -65,6 +67,10 @@ func (s *span) rank(now trackway.Micros) rank {
 func (r rank) compare(other rank) int {
 	return cmp.Or(cmp.Compare(r.days, other.days), cmp.Compare(r.seen, other.seen))
 }
+
+// above reports whether a rank takes the place of another one. A name that was
+// seen for two weeks keeps its place.
+func (r rank) above(other rank) bool { return other.days < mostDays && r.compare(other) > 0 }
 
 // entry is something that a table knows by name.
 type entry interface{ seen() *span }
@@ -99,10 +105,11 @@ func (t *table[E]) find(hash uint64, name string, at trackway.Micros, weight flo
 		return e, true
 	}
 	switch {
-	case !nameable(name) || most == 0:
+	case !nameable(name):
 		return e, false
 	case len(t.known) < most:
-		e = start(span{}, base)
+		e = start(t.waited(hash, base))
+		t.unwait(hash)
 	default:
 		n := t.wait(hash, base)
 		if n == nil {
@@ -110,12 +117,12 @@ func (t *table[E]) find(hash uint64, name string, at trackway.Micros, weight flo
 		}
 		old, first := n.span, n.base
 		n.note(at, weight)
-		if !t.outranks(n.rank(at), at) {
+		if len(t.known) == 0 || !t.outranks(n.rank(at), at) {
 			return e, false
 		}
 		weakest, _ := t.weakest(at)
 		delete(t.known, weakest)
-		t.waiting = slices.DeleteFunc(t.waiting, func(n newcomer) bool { return n.hash == hash })
+		t.unwait(hash)
 		e = start(old, first)
 	}
 	if t.known == nil {
@@ -144,16 +151,31 @@ func (t *table[E]) wait(hash, base uint64) *newcomer {
 	return &t.waiting[len(t.waiting)-1]
 }
 
+// waited returns what is known of a name from when it waited, if it did, and
+// the base of its first appearance.
+func (t *table[E]) waited(hash, base uint64) (span, uint64) {
+	for i := range t.waiting {
+		if n := &t.waiting[i]; n.hash == hash {
+			return n.span, n.base
+		}
+	}
+	return span{}, base
+}
+
+func (t *table[E]) unwait(hash uint64) {
+	t.waiting = slices.DeleteFunc(t.waiting, func(n newcomer) bool { return n.hash == hash })
+}
+
 // outranks reports whether a rank is higher than that of the weakest entry. It
 // compares the entries only if the answer may have changed, because a flood of
 // new names asks each time.
 func (t *table[E]) outranks(r rank, now trackway.Micros) bool {
-	if r.compare(t.floor) <= 0 && now-t.floorAt < lookAgain {
+	if !r.above(t.floor) && now-t.floorAt < lookAgain {
 		return false
 	}
 	_, t.floor = t.weakest(now)
 	t.floorAt = now
-	return r.compare(t.floor) > 0
+	return r.above(t.floor)
 }
 
 // weakest returns the name with the lowest rank. REQUIRES: there is one.

@@ -173,8 +173,9 @@ var (
 		"mail", "phone", "mobile", "name", "street", "addr", "postal", "postcode", "birth", "gender", "health", "relig", "person", "user",
 		"customer", "contact", "account", "iban", "passport", "passw", "token", "secret", "session", "cookie", "uuid", "guid",
 		"latitude", "longitude", "comment", "message", "query", "search",
+		"login", "author", "handle", "salary", "income", "diagnos", "disease", "licen", "employ", "telefon", "adr", "geburt",
 	}
-	personalWords = []string{"age", "sex", "zip", "city", "ip", "id", "key", "pin", "card", "lat", "lon", "lng", "gps", "dob", "tel", "note", "notes"}
+	personalWords = []string{"age", "sex", "zip", "city", "ip", "id", "key", "pin", "card", "lat", "lon", "lng", "gps", "dob", "tel", "note", "notes", "nick", "owner", "plate", "ssn", "bsn"}
 )
 
 // hides reports whether no examples of a property may be shown, because of its
@@ -212,6 +213,7 @@ func wordsOf(name string) []string {
 // The values that may be shown.
 const (
 	mostExample = 32 // bytes
+	mostSlashes = 1  // the later parts of a path are often about one person
 	mostSpaces  = 2
 	mostNumber  = 4 // bytes of a number, and digits of a string
 )
@@ -228,7 +230,7 @@ func showable(v canonjson.Value) bool {
 		return false
 	}
 	raw := v.Raw[1 : len(v.Raw)-1]
-	var letters, capitals, spaces int
+	var letters, capitals, spaces, slashes int
 	for _, b := range raw {
 		switch {
 		case b >= 'a' && b <= 'z':
@@ -238,12 +240,14 @@ func showable(v canonjson.Value) bool {
 			capitals++
 		case b == ' ':
 			spaces++
-		case b >= '0' && b <= '9', strings.IndexByte("_-.:+/", b) >= 0:
+		case b == '/':
+			slashes++
+		case b >= '0' && b <= '9', strings.IndexByte("_-.:+", b) >= 0:
 		default:
 			return false
 		}
 	}
-	return letters > 0 && len(raw) <= mostExample && spaces <= mostSpaces && digits(raw) <= mostNumber && (capitals == 0 || capitals == letters)
+	return letters > 0 && len(raw) <= mostExample && spaces <= mostSpaces && slashes <= mostSlashes && digits(raw) <= mostNumber && (capitals == 0 || capitals == letters)
 }
 
 const (

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Create writes data to a new file with the given permissions, whatever the
@@ -42,6 +43,22 @@ func ReplaceWith(path string, perm fs.FileMode, write func(io.Writer) error) err
 	return w.writeWith("replace", path, perm, write)
 }
 
+// Clean removes what an end of the process has left of unfinished writes to
+// path. REQUIRES: nobody writes to path.
+func Clean(path string) error {
+	dir, prefix := filepath.Dir(path), unfinished(path)
+	files, err := os.ReadDir(dir)
+	for _, f := range files {
+		if strings.HasPrefix(f.Name(), prefix) {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, f.Name())))
+		}
+	}
+	return err
+}
+
+// unfinished returns how the names of files begin that become path.
+func unfinished(path string) string { return "." + filepath.Base(path) + ".tmp-" }
+
 // writer has the two steps that tests watch or make fail.
 type writer struct {
 	place func(from, to string) error // gives a finished file its name
@@ -64,7 +81,7 @@ func (w writer) writeWith(op, path string, perm fs.FileMode, write func(io.Write
 
 func (w writer) writeVia(path string, perm fs.FileMode, write func(io.Writer) error) (err error) {
 	dir := filepath.Dir(path)
-	tmp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".tmp-*") // mode 0600 until it is complete
+	tmp, err := os.CreateTemp(dir, unfinished(path)+"*") // mode 0600 until it is complete
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 
 // Types prints a row for each type.
 func Types(w io.Writer, v *catalogue.View) error {
-	if len(v.Types) == 0 {
+	if v.Events == 0 {
 		terminal.Say(w, "There are no events yet.\n")
 		return nil
 	}

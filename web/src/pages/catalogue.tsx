@@ -32,8 +32,8 @@ export function Catalogue() {
         )}
       </div>
       {error !== null && <Trouble text={error} {...(status === 404 ? {} : { again })} />}
-      {!data ? error === null && project && <Loading /> : data.types.length > 0 && <Known data={data} project={project} />}
-      {(!project || data?.types.length === 0) && (
+      {!data ? error === null && project && <Loading /> : data.events > 0 && <Known data={data} project={project} />}
+      {(!project || data?.events === 0) && (
         <div class="panel">
           <FirstEvent project={projectOf(project)} title={project ? "No events yet" : "No project"} />
         </div>
@@ -154,7 +154,7 @@ function Properties({ of, project, exactly }: { of: EventType; project: string; 
           <Num n={of.events} /> {of.events === 1 ? "event" : "events"}, first seen <Time at={of.first_seen} />, last seen <Time at={of.last_seen} as="ago" />
         </p>
         {of.properties.length === 0 ? (
-          <p class="faint">No event of this type has properties.</p>
+          of.other_properties === 0 && <p class="faint">No event of this type has properties.</p>
         ) : (
           <div class="wide" tabIndex={0} role="group" aria-label={`Properties of ${of.type}`}>
             <table class="cards">
@@ -181,7 +181,7 @@ function Properties({ of, project, exactly }: { of: EventType; project: string; 
         )}
         {of.other_properties > 0 && (
           <p class="small faint">
-            <Num n={of.other_properties} /> {of.other_properties === 1 ? "event has" : "events have"} other properties, without a place here.
+            <Num n={of.other_properties} /> {of.other_properties === 1 ? "event has" : "events have"} {of.properties.length === 0 ? "properties" : "other properties"}, without a place here.
           </p>
         )}
       </Panel>

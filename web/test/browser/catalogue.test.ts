@@ -18,6 +18,15 @@ test("the catalogue lists types, and the properties of one of them; it can be us
     await page.getByRole("heading", { name: "No events yet" }).waitFor();
     await viewer.accessible("catalogue, empty");
 
+    await server.track(event("nobody@example.net", "p0@example.com", {}));
+    while (!(await page.getByText("1 event has a type without a place here").isVisible())) {
+      await page.reload();
+      await viewer.heading("Catalogue").waitFor();
+    }
+    if (await page.getByRole("heading", { name: "No events yet" }).isVisible()) throw new Error("an event without a place counts as none");
+    const long = "a_name_of_a_stranger_" + "x".repeat(235);
+    await server.track(event(long, "p0@example.com", { [long]: "x".repeat(1000) }), event("hidden", "p0@example.com", { "nobody@example.net": 1 }));
+
     for (let n = 0; n < 40; n++) {
       const total = n === 7 ? "free" : n / 8;
       const who = `p${n}@example.com`;
@@ -45,6 +54,10 @@ test("the catalogue lists types, and the properties of one of them; it can be us
     if ((await page.content()).includes("@example.com")) throw new Error("the page shows an address");
     await viewer.accessible("catalogue, a type");
 
+    await viewer.go("#/catalogue?type=hidden");
+    await page.getByText("1 event has properties, without a place here.").waitFor();
+    if (await page.getByText("No event of this type has properties.").isVisible()) throw new Error("a property without a place counts as none");
+
     await viewer.go("#/catalogue?type=refund");
     await page.getByText("The catalogue has no type refund.").waitFor();
     await viewer.close();
@@ -52,6 +65,9 @@ test("the catalogue lists types, and the properties of one of them; it can be us
     const phone = await (await Viewer.open(browser, server, "phone")).signedIn("#/catalogue?type=purchase");
     await phone.page.getByRole("region", { name: "purchase", exact: true }).waitFor();
     await phone.accessible("catalogue on a phone");
+    await phone.go(`#/catalogue?type=${long}`);
+    await phone.page.getByRole("region", { name: long, exact: true }).waitFor();
+    await phone.accessible("catalogue on a phone, a long name");
     await phone.close();
     const dark = await (await Viewer.open(browser, server, "dark")).signedIn("#/catalogue?type=purchase");
     await dark.page.getByRole("region", { name: "purchase", exact: true }).waitFor();

@@ -28,13 +28,12 @@ const (
 	mostAlarms  = 1000
 	mostGaps    = 500
 	mostNotices = 200 // that a receiver was not told yet; then the oldest are left out
+	gapsKept    = 60 * 7 * 24 * time.Hour
 
-	// Strangers choose how many types there are. Alarms about them leave room for
-	// all else.
+	// Strangers choose how many types there are. Alarms about them leave room
+	// for all else.
 	mostOfTypes   = 500
 	mostOfProject = 100
-
-	gapsKept    = 60 * 7 * 24 * time.Hour
 )
 
 // Gap is a time in which the server did not run.
@@ -119,8 +118,8 @@ func (b *Book) saveLocked() {
 	b.failed, b.unsaved = err != nil, err != nil
 }
 
-// Post adds a notice to the outboxes of receivers. From a full one, silences are
-// left out first, because a stranger can cause many.
+// Post adds a notice to the outboxes of receivers. From a full one, silences
+// are left out first, because a stranger can cause many.
 func (b *Book) Post(n *Notice, receivers []string) {
 	b.change(func(*state) bool {
 		b.postLocked(n, receivers)

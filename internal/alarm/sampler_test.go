@@ -31,8 +31,8 @@ func (s usageSnapshot) Usage(_ uint32, yield func(query.Day, query.Usage) bool) 
 
 func (s usageSnapshot) Close() error { return nil }
 
-// What projects have sent is known until it can be read again. A project that
-// is missing would look like one that does not exist any more.
+// A number that cannot be read stays as it was. A project that is missing would
+// look like one that does not exist any more.
 func TestUsageUnreadable(t *testing.T) {
 	t.Parallel()
 	counts := &usages{}

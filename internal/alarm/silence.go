@@ -85,7 +85,7 @@ func judge(r *alarming.Rule, s *series, h query.Hour, c calendar) judged {
 }
 
 // twice reports whether an hour is one of the two that have the same time of
-// day, at the end of summer time. What comes once a day comes in one of them.
+// day, at the end of summer time. A daily job runs in one of them.
 func (c calendar) twice(h query.Hour) bool {
 	if c.zone == nil {
 		return false

@@ -86,8 +86,8 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// What comes at one time of the day comes once on the day that has that time
-// twice. The rest of that day is judged.
+// A daily job runs once on the day that has its hour twice. The rest of that
+// day is judged.
 func TestHourThatIsTwice(t *testing.T) {
 	t.Parallel()
 	zone, err := time.LoadLocation("Europe/Berlin")

@@ -499,7 +499,7 @@ func TestLongTypes(t *testing.T) {
 	})
 }
 
-// Whoever sends many types, and then none of them, hides nothing else.
+// A client that sends many types, and then none of them, hides nothing else.
 func TestManyTypes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

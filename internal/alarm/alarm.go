@@ -41,10 +41,18 @@ type silent struct {
 	Percent  uint32 `json:"percent"`
 }
 
-// key identifies what may ring.
-type key struct{ kind, subject string }
+// key identifies what may ring. A subject alone does not: it has only the
+// beginning of a long name of a type.
+type key struct{ kind, subject, typ string }
 
-func (a *Alarm) key() key { return key{a.Kind, a.Subject} }
+func (a *Alarm) key() key { return key{a.Kind, a.Subject, a.Silent.typ()} }
+
+func (s *silent) typ() string {
+	if s == nil {
+		return ""
+	}
+	return s.Type
+}
 
 // Rings reports whether the alarm rings.
 func (a *Alarm) Rings() bool { return !a.Rang.IsZero() && a.Ended.IsZero() }
@@ -60,7 +68,7 @@ type verdict struct {
 	silent  *silent   // nil unless the rule is about silence
 }
 
-func (v *verdict) key() key { return key{v.rule.Kind, v.subject} }
+func (v *verdict) key() key { return key{v.rule.Kind, v.subject, v.silent.typ()} }
 
 // shared reports whether a rule is about data that all servers of a cluster
 // have, so that only one of them tells it.

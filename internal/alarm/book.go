@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"trackway"
+	"trackway/internal/config/alarming"
 	"trackway/internal/durable"
 	"trackway/internal/query"
 	"trackway/internal/seal"
@@ -27,6 +29,11 @@ const (
 	mostGaps    = 500
 	mostNotices = 200 // that a receiver was not told yet; then the oldest are left out
 	gapsKept    = 60 * 7 * 24 * time.Hour
+
+	// Strangers choose how many types there are. Alarms about them leave room
+	// for all else.
+	mostOfTypes   = 500
+	mostOfProject = 100
 )
 
 // Gap is a time in which the server did not run.
@@ -111,7 +118,8 @@ func (b *Book) saveLocked() {
 	b.failed, b.unsaved = err != nil, err != nil
 }
 
-// Post adds a notice to the outboxes of receivers.
+// Post adds a notice to the outboxes of receivers. From a full one, silences
+// are left out first, because a stranger can cause many.
 func (b *Book) Post(n *Notice, receivers []string) {
 	b.change(func(*state) bool {
 		b.postLocked(n, receivers)
@@ -126,8 +134,9 @@ func (b *Book) postLocked(n *Notice, receivers []string) {
 	for _, name := range receivers {
 		box := b.state.Outbox[name]
 		box.Notices = append(box.Notices, *n)
-		if over := len(box.Notices) - mostNotices; over > 0 {
-			box.Notices, box.LeftOut = slices.Delete(box.Notices, 0, over), box.LeftOut+over
+		for len(box.Notices) > mostNotices {
+			at := max(slices.IndexFunc(box.Notices, func(n Notice) bool { return n.Kind == alarming.Silence }), 0)
+			box.Notices, box.LeftOut = slices.Delete(box.Notices, at, at+1), box.LeftOut+1
 		}
 		b.state.Outbox[name] = box
 	}
@@ -180,6 +189,22 @@ func (s *state) noteGap(g Gap) {
 	s.Gaps = append(s.Gaps, g)
 	s.Gaps = slices.DeleteFunc(s.Gaps, func(old Gap) bool { return g.To.Sub(old.To) > gapsKept })
 	s.Gaps = slices.Delete(s.Gaps, 0, max(len(s.Gaps)-mostGaps, 0))
+}
+
+// turnBack corrects what was noted while the clock was ahead. Otherwise nothing
+// would be judged until that time comes.
+func (s *state) turnBack(now time.Time) {
+	s.Judged = min(s.Judged, query.HourOf(trackway.MicrosOf(now))-1)
+	s.Gaps = slices.DeleteFunc(s.Gaps, func(g Gap) bool { return g.From.After(now) })
+	for i := range s.Gaps {
+		s.Gaps[i].To = earlier(s.Gaps[i].To, now)
+	}
+	for i := range s.Alarms {
+		a := &s.Alarms[i]
+		for _, at := range []*time.Time{&a.Since, &a.Rang, &a.Fine, &a.Unknown} {
+			*at = earlier(*at, now)
+		}
+	}
 }
 
 // bury moves an alarm that has ended to the past ones.

@@ -41,7 +41,7 @@ func (r *round) apply(verdicts []verdict) {
 // its rule, the alarm rings.
 func (r *round) worsen(at int, v *verdict) {
 	if at < 0 {
-		if len(r.state.Alarms) >= mostAlarms {
+		if !r.room(v) {
 			return
 		}
 		since := v.since
@@ -61,6 +61,25 @@ func (r *round) worsen(at int, v *verdict) {
 		a.Rang = r.now
 		r.tell(a, Rings)
 	}
+}
+
+// room reports whether another alarm can begin.
+func (r *round) room(v *verdict) bool {
+	if v.rule.Type == alarming.Every {
+		all, project := 0, 0
+		for i := range r.state.Alarms {
+			if s := r.state.Alarms[i].Silent; s.typ() != "" {
+				all++
+				if s.Project == v.silent.Project {
+					project++
+				}
+			}
+		}
+		if all >= mostOfTypes || project >= mostOfProject {
+			return false
+		}
+	}
+	return len(r.state.Alarms) < mostAlarms
 }
 
 // mend notes that something is not wrong any more. An alarm that waited before

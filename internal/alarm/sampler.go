@@ -61,25 +61,26 @@ func (s *Sampler) Take(now time.Time) (Sample, error) {
 		out.Policies = append(out.Policies, Policy{u.Name, u.Calls, u.Refused, near, time.Duration(u.Window) * time.Second})
 	}
 	if now.Sub(s.read).Abs() >= usagePause {
-		s.projects, s.read = nil, now
-		err = errors.Join(err, s.readUsage())
+		projects, failed := s.readUsage()
+		if failed == nil { // otherwise, what was read last stays
+			s.projects = projects
+		}
+		s.read, err = now, errors.Join(err, failed)
 	}
 	out.Projects = s.projects
 	return out, err
 }
 
-func (s *Sampler) readUsage() error {
+func (s *Sampler) readUsage() (projects []Project, err error) {
 	snapshot := s.Counts.Snapshot()
-	var failed error
 	for _, p := range s.Projects() {
 		u, err := query.Total(snapshot, p.Number)
 		if err != nil {
-			failed = err
-			break
+			return nil, closing(err, snapshot)
 		}
-		s.projects = append(s.projects, Project{p.Name, u.Processed(), u.Refused})
+		projects = append(projects, Project{p.Name, u.Processed(), u.Refused})
 	}
-	return closing(failed, snapshot)
+	return projects, closing(nil, snapshot)
 }
 
 // values returns the sums of metrics by name and, for commands, by outcome too.

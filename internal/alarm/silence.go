@@ -63,7 +63,7 @@ const leastWeeks = 2
 // server did not run.
 func judge(r *alarming.Rule, s *series, h query.Hour, c calendar) judged {
 	j := judged{events: s.at(h), expected: math.MaxUint32}
-	if !c.ran(h) {
+	if !c.ran(h) || c.twice(h) {
 		j.unknown = true
 		return j
 	}
@@ -82,6 +82,16 @@ func judge(r *alarming.Rule, s *series, h query.Hour, c calendar) judged {
 		j.silent = uint64(j.events)*100 < uint64(j.expected)*uint64(r.Percent)
 	}
 	return j
+}
+
+// twice reports whether an hour is one of the two that have the same time of
+// day, at the end of summer time. A daily job runs in one of them.
+func (c calendar) twice(h query.Hour) bool {
+	if c.zone == nil {
+		return false
+	}
+	clock := func(h query.Hour) int { return h.Time().In(c.zone).Hour() }
+	return clock(h) == clock(h-1) || clock(h) == clock(h+1)
 }
 
 // past returns how many events came in the same hour some weeks before.

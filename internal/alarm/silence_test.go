@@ -86,6 +86,32 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// A daily job runs once on the day that has its hour twice. The rest of that
+// day is judged.
+func TestHourThatIsTwice(t *testing.T) {
+	t.Parallel()
+	zone, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	day := time.Date(2026, 10, 25, 0, 0, 0, 0, time.UTC) // 00:00 and 01:00 in UTC are 02:00 in Berlin
+	for first := range 2 {
+		s := filled(day.Add(12*time.Hour), 6, func(at time.Time) uint64 {
+			local := at.In(zone)
+			if local.Hour() == 2 && (at.Before(day) || at.Equal(day.Add(time.Duration(first)*time.Hour))) || local.Hour() == 5 && at.Before(day) {
+				return 100
+			}
+			return 0
+		})
+		for h := range query.Hour(6) {
+			got := judge(&usualSilence, s, hourOf(day)+h, calendar{zone, always})
+			if want := (hourOf(day) + h).Time().In(zone).Hour() == 5; got.silent != want {
+				t.Errorf("job in hour %d: hour %d is silent: %t, want %t", first, h, got.silent, want)
+			}
+		}
+	}
+}
+
 // People get up at the same time by their clocks. On the days after their
 // clocks were changed, that is another hour in UTC. No hour
 // rings that is usual, in a known zone or an unknown one.

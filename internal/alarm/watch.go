@@ -151,6 +151,10 @@ func (w *Watch) noteRunning(now time.Time, setup *Setup) (gap bool) {
 	w.Book.change(func(s *state) bool {
 		before := s.Seen
 		s.Seen = now
+		if now.Before(before) {
+			s.turnBack(now)
+			w.saved = time.Time{}
+		}
 		if before.IsZero() { // nobody knows since when the server ran before
 			s.Judged = query.HourOf(trackway.MicrosOf(now)) - 1
 			s.noteGap(Gap{now.Truncate(time.Hour), now, true})
@@ -250,7 +254,7 @@ func (s *Setup) names() []string {
 // notice returns what to tell of an alarm. Its id stays the same after a
 // restart.
 func notice(a *Alarm, is State) *Notice {
-	sum := sha256.Sum256([]byte(a.Kind + "\x00" + a.Subject + "\x00" + a.Since.UTC().Format(time.RFC3339Nano) + "\x00" + string(is)))
+	sum := sha256.Sum256([]byte(a.Kind + "\x00" + a.Subject + "\x00" + a.Since.UTC().Format(time.RFC3339Nano) + "\x00" + string(is) + "\x00" + a.Silent.typ()))
 	return &Notice{
 		ID: hex.EncodeToString(sum[:12]), State: is, Kind: a.Kind, Subject: a.Subject, Text: a.Text,
 		Since: a.Since.UTC().Truncate(time.Second), Ended: a.Ended.UTC().Truncate(time.Second),

@@ -481,3 +481,102 @@ func pass(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
 }
+
+// Two long types that begin alike are two things.
+func TestLongTypes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, silences...)
+		one, two := strings.Repeat("x", 90)+"1", strings.Repeat("x", 90)+"2"
+		s.weeks(6, "view", one, two)
+		s.start()
+		s.traffic(1, "view", one, two)
+		s.traffic(3, "view", two)
+		s.want("one of them is silent", "ringing Silence: shop / "+strings.Repeat("x", 80)+"…")
+		s.traffic(2, "view")
+		s.want("and the other", "ringing Silence: shop / "+strings.Repeat("x", 80)+"…")
+		s.stop()
+	})
+}
+
+// A client that sends many types, and then none of them, hides nothing else.
+func TestManyTypes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, silences[0], alarming.Rule{Kind: alarming.Silence, Type: "zebra", Percent: 10, Least: 20, Weeks: 4}, silences[1], alarming.UsualOf(alarming.DiskFull))
+		types := []string{"view", "zebra"}
+		for i := range 1000 {
+			types = append(types, "a"+strconv.Itoa(i))
+		}
+		for at := time.Now().Truncate(time.Hour).AddDate(0, 0, -21); at.Before(time.Now()); at = at.AddDate(0, 0, 7) {
+			for hour := range 3 {
+				for _, typ := range types {
+					s.counts.add(typ, at.Add(time.Duration(hour-1)*time.Hour), 100)
+				}
+			}
+			s.counts.add("view", at, 1_000_000)
+		}
+		for _, typ := range types {
+			s.counts.add(typ, time.Now().AddDate(0, 0, -28), 100)
+		}
+		s.start()
+		s.traffic(1, "view")
+		s.counts.add("view", time.Now().Add(-time.Hour), 2_000_000)
+		pass(3 * time.Minute)
+		s.set(func() { s.sample.DiskFull = true })
+		pass(time.Minute)
+		r := s.Report(time.Now(), nobody)
+		var kinds []string
+		for _, row := range r.Ringing {
+			if !strings.HasPrefix(row.Subject, "shop / a") {
+				kinds = append(kinds, row.Headline)
+			}
+		}
+		if slices.Sort(kinds); !slices.Equal(kinds, []string{"Disk full", "Silence: shop / zebra"}) || len(r.Ringing) != mostOfProject+2 {
+			t.Errorf("%d ring, of which %q", len(r.Ringing), kinds)
+		}
+		s.stop()
+	})
+}
+
+// A full outbox keeps what strangers cannot cause.
+func TestOutboxKeeps(t *testing.T) {
+	t.Parallel()
+	b, err := Open(filepath.Join(t.TempDir(), File), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.change(func(*state) bool {
+		b.postLocked(&Notice{ID: "disk", Kind: alarming.DiskFull}, []string{"ops"})
+		for i := range mostNotices + 7 {
+			b.postLocked(&Notice{ID: strconv.Itoa(i), Kind: alarming.Silence}, []string{"ops"})
+		}
+		return false
+	})
+	if notices, leftOut, _ := b.Pending("ops"); len(notices) != mostNotices || leftOut != 8 || notices[0].ID != "disk" || notices[1].ID != "8" {
+		t.Errorf("got %d notices, beginning with %s and %s, and %d left out", len(notices), notices[0].ID, notices[1].ID, leftOut)
+	}
+}
+
+// A clock that was ahead, and is right again, stops nothing.
+func TestClockWasAhead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, append(slices.Clone(silences), alarming.UsualOf(alarming.DiskFull))...)
+		s.weeks(6, "view")
+		s.start()
+		s.traffic(1, "view")
+		s.stop()
+		ahead := time.Now().AddDate(1, 0, 0).Add(10 * time.Minute)
+		s.set(func() { s.sample.DiskFull = true })
+		s.look(ahead)
+		s.set(func() { s.sample.DiskFull = false })
+		s.look(time.Now())
+		s.want("the disk was full for a moment", "ringing Disk full", "ended Disk full")
+		for range 4 * 60 {
+			pass(time.Minute)
+			s.look(time.Now())
+		}
+		s.want("nothing comes", "ringing Silence: shop")
+	})
+}

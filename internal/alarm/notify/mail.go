@@ -74,10 +74,14 @@ func (m *mailer) send(ctx context.Context, msg *Message) error {
 	if err := m.login(c); err != nil {
 		return clean(ctx, "login", err)
 	}
-	if err := m.hand(c, msg); err != nil {
+	refused, err := m.hand(c, msg)
+	if err != nil {
 		return clean(ctx, "sending", err)
 	}
 	_ = c.Quit() // the server has the message
+	if refused != nil {
+		return &partialError{refused}
+	}
 	return nil
 }
 
@@ -109,24 +113,36 @@ func (m *mailer) login(c *smtp.Client) error {
 }
 
 // hand hands a message over. It has arrived when the server has accepted the
-// end of the data.
-func (m *mailer) hand(c *smtp.Client, msg *Message) error {
+// end of the data. An address that does not exist any more keeps no message
+// from the others: refused says how many there are.
+func (m *mailer) hand(c *smtp.Client, msg *Message) (refused, err error) {
 	if err := c.Mail(m.to.From); err != nil {
-		return err
+		return nil, err
 	}
+	bad := 0
+	var last error
 	for _, to := range m.to.To {
 		if err := c.Rcpt(to); err != nil {
-			return err
+			if reply, ok := errors.AsType[*textproto.Error](err); !ok || reply.Code < 500 {
+				return nil, err // it may be accepted later
+			}
+			bad, last = bad+1, err
 		}
+	}
+	if bad == len(m.to.To) {
+		return nil, last
 	}
 	w, err := c.Data()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := w.Write(m.text(msg)); err != nil {
-		return err
+		return nil, err
 	}
-	return w.Close()
+	if bad > 0 {
+		refused = fmt.Errorf("sending: the server refuses %d of %d addresses in to", bad, len(m.to.To))
+	}
+	return refused, w.Close()
 }
 
 // text returns a message in the form of RFC 5322. Nothing in it can add a field
@@ -137,7 +153,7 @@ func (m *mailer) text(msg *Message) []byte {
 	_, domain, _ := strings.Cut(m.to.From, "@")
 	for _, field := range [][2]string{
 		{"From", "<" + m.to.From + ">"},
-		{"To", "<" + strings.Join(m.to.To, ">, <") + ">"},
+		{"To", "<" + strings.Join(m.to.To, ">,\r\n <") + ">"}, // a line may have 998 bytes,
 		{"Subject", mime.QEncoding.Encode("utf-8", oneLine(msg.headline()))},
 		{"Date", msg.At.UTC().Format("Mon, 02 Jan 2006 15:04:05 +0000")},
 		{"Message-ID", "<" + msg.id() + "." + strings.ToLower(rand.Text()[:8]) + "@" + domain + ">"},
@@ -225,6 +241,7 @@ func clean(ctx context.Context, step string, err error) error {
 	var dns *net.DNSError
 	var certificate *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
+	var garbled textproto.ProtocolError
 	var text string
 	switch {
 	case ctx.Err() != nil:
@@ -238,6 +255,8 @@ func clean(ctx context.Context, step string, err error) error {
 		text = "the host name cannot be resolved"
 	case errors.As(err, &certificate):
 		text = "the server's certificate is not valid for it, or not trusted"
+	case errors.As(err, &garbled): // whose text may repeat what was sent
+		text = "the server's answer is not SMTP"
 	case errors.As(err, &record):
 		text = "the server does not speak TLS here: does it want tls: starttls?"
 	case errors.Is(err, syscall.ECONNREFUSED):

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"io"
+	"log/slog"
 	"math/big"
 	"mime"
 	"mime/quotedprintable"
@@ -36,6 +37,8 @@ type postOffice struct {
 	logins   string // that it offers
 	refuse   string // the command that it refuses, with 451
 	silent   bool   // it says nothing
+	gone     string // the addresses that it does not know, with 550
+	garbled  bool   // it answers a login by repeating it
 
 	mu   sync.Mutex
 	mail []string
@@ -133,6 +136,10 @@ func (o *postOffice) serve(conn net.Conn) {
 		switch {
 		case line == "":
 			return
+		case verb == "RCPT" && o.gone != "" && strings.Contains(o.gone, line[len("RCPT TO:"):]):
+			say("550 5.1.1 nobody here")
+		case verb == "AUTH" && o.garbled:
+			say(rest)
 		case verb == o.refuse:
 			say("451 4.3.0 try later, <a@example.com>")
 		case verb == "EHLO":
@@ -245,6 +252,8 @@ func TestMailErrors(t *testing.T) {
 		"no STARTTLS":          {func(o *postOffice) { o.refuse = "STARTTLS" }, func(*alarming.Receiver) {}, "login: the server answers 451"},
 		"implicit, not spoken": {func(*postOffice) {}, func(r *alarming.Receiver) { r.TLS = alarming.Implicit }, "greeting: the server does not speak TLS here"},
 		"refused":              {func(o *postOffice) { o.refuse = "RCPT" }, func(*alarming.Receiver) {}, "sending: the server answers 451 4.3.0 try later, …"},
+		"garbled":              {func(o *postOffice) { o.garbled = true }, func(*alarming.Receiver) {}, "login: the server's answer is not SMTP"},
+		"nobody there":         {func(o *postOffice) { o.gone = "<a@example.com><b@example.com>" }, func(*alarming.Receiver) {}, "sending: the server answers 550"},
 		"no login offered":     {func(o *postOffice) { o.logins = "" }, func(*alarming.Receiver) {}, "login: the server offers no login"},
 		"down":                 {func(o *postOffice) { _ = o.Close() }, func(*alarming.Receiver) {}, "connect: the connection was refused"},
 	} {
@@ -261,6 +270,45 @@ func TestMailErrors(t *testing.T) {
 		if len(o.received()) > 0 {
 			t.Errorf("%s: something arrived", name)
 		}
+	}
+}
+
+// An address that does not exist any more keeps no message from the others, and
+// none is sent twice.
+func TestMailGone(t *testing.T) {
+	t.Parallel()
+	o, r := newPostOffice(t, func(o *postOffice) { o.gone = "<a@example.com>" })
+	w, err := open(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "sending: the server refuses 1 of 2 addresses in to"
+	l := &line{Receiver: *r, way: w}
+	pause := l.attempt(t.Context(), message(ringing("shop")), slog.New(slog.DiscardHandler))
+	if pause != 0 || len(o.received()) != 1 || l.problem != want {
+		t.Errorf("got %q, %d messages, and another attempt in %v", l.problem, len(o.received()), pause)
+	}
+}
+
+// Each line of the header is short enough, however many addresses there are.
+func TestMailManyAddresses(t *testing.T) {
+	t.Parallel()
+	m := mailer{to: alarming.Receiver{From: "trackway@example.com"}}
+	for range 20 {
+		m.to.To = append(m.to.To, strings.Repeat("a", 60)+"@example.com")
+	}
+	text := string(m.text(message(ringing("shop"))))
+	for line := range strings.SplitSeq(text, "\r\n") {
+		if len(line) > 998 {
+			t.Errorf("a line has %d bytes", len(line))
+		}
+	}
+	parsed, err := mail.ReadMessage(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all, err := parsed.Header.AddressList("To"); err != nil || len(all) != 20 {
+		t.Errorf("got %v, %v", all, err)
 	}
 }
 

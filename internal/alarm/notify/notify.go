@@ -28,7 +28,7 @@ const (
 	gatherTime = 2 * time.Second // that a message waits for others that come at the same time
 	firstPause = 5 * time.Second // after a failure; it doubles each time
 	mostPause  = 10 * time.Minute
-	mostAnHour = 12               // messages to a receiver
+	mostAnHour = 12               // messages to a receiver: half of them at once, the others spread
 	patience   = 30 * time.Second // for one attempt
 )
 
@@ -53,6 +53,9 @@ type waitError struct {
 
 	after time.Duration
 }
+
+// partialError is the error of a message that has arrived, but not everywhere.
+type partialError struct{ error }
 
 // open returns the way to a receiver.
 func open(r *alarming.Receiver) (way, error) {
@@ -198,16 +201,19 @@ func (s *Sender) serve(ctx context.Context, l *line, server string) {
 }
 
 // budget returns how long to wait until the receiver may get another message.
+// That is ten minutes at most: alarms that a stranger can cause, again and
+// again, do not hold up one that matters.
 func (l *line) budget(now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for len(l.sent) > 0 && now.Sub(l.sent[0]) >= time.Hour {
 		l.sent = l.sent[1:]
 	}
-	if len(l.sent) < mostAnHour {
+	const half = mostAnHour / 2
+	if len(l.sent) < half {
 		return 0
 	}
-	return time.Hour - now.Sub(l.sent[0])
+	return time.Hour/half - now.Sub(l.sent[len(l.sent)-1])
 }
 
 // attempt sends a message, and returns how long to wait until the next attempt,
@@ -222,6 +228,11 @@ func (l *line) attempt(ctx context.Context, m *Message, log *slog.Logger) (pause
 		return 0
 	}
 	l.failure, l.problem = now, err.Error()
+	if _, ok := errors.AsType[*partialError](err); ok { // a repetition would reach the others again
+		l.sent, l.success, l.failures = append(l.sent, now), now, 0
+		log.Warn("a receiver of alarms cannot be told in full", "receiver", l.Name, "err", err)
+		return 0
+	}
 	l.failures++
 	if l.failures == 1 && ctx.Err() == nil {
 		log.Warn("a receiver of alarms cannot be told, and is tried again", "receiver", l.Name, "err", err)

@@ -192,6 +192,39 @@ func TestTexts(t *testing.T) {
 	}
 }
 
+// Strangers choose the names of types: what they send makes no text too long
+// for a receiver, hides nothing else, and is no link.
+func TestHostileTypes(t *testing.T) {
+	t.Parallel()
+	storm := message()
+	for i := range 200 {
+		n := ringing(strings.Repeat("<", 80) + strconv.Itoa(i))
+		n.Text = "Project shop got 0 events of type " + n.Subject
+		storm.Notices = append(storm.Notices, n)
+	}
+	storm.Notices[150] = alarm.Notice{ID: "disk", State: alarm.Rings, Kind: alarming.DiskFull, Text: "The disk is full."}
+	const most = 28 << 10 // of Teams
+	for _, body := range []any{teamsOf(storm), slackOf(storm)} {
+		text, err := json.Marshal(body)
+		if err != nil || len(text) > most || !strings.Contains(string(text), "Disk full. The disk is full.") {
+			t.Errorf("got %d bytes, %v: %s", len(text), err, text)
+		}
+	}
+	lines := storm.lines()
+	if last := lines[len(lines)-1]; last != fmt.Sprintf("And %d more: trackway alarms list shows them.", 200-len(lines)+1) {
+		t.Errorf("got %q after %d", last, len(lines)-1)
+	}
+	for _, link := range []string{"https://evil.example/login", "www.evil.example"} {
+		m := message(ringing("shop / " + link))
+		if text := m.headline() + strings.Join(m.lines(), ""); strings.Contains(text, link) {
+			t.Errorf("got a link: %s", text)
+		}
+	}
+	if text, err := json.Marshal(slackOf(storm)); err != nil || !strings.Contains(string(text), `"parse":"none"`) {
+		t.Errorf("got %s, %v", text, err)
+	}
+}
+
 // fakeWay is a way that fails when it is told to.
 type fakeWay struct {
 	mu   sync.Mutex
@@ -238,6 +271,7 @@ func post(book *alarm.Book, from, to int) {
 }
 
 // A storm is summed up, and no receiver gets more than its messages an hour.
+// Nothing waits for much longer than ten minutes.
 func TestStorm(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -254,8 +288,11 @@ func TestStorm(t *testing.T) {
 			if i >= mostAnHour && one.at[i].Sub(one.at[i-mostAnHour]) < time.Hour {
 				t.Errorf("more than %d messages within an hour, until %v", mostAnHour, one.at[i])
 			}
+			if i > 0 && one.at[i].Sub(one.at[i-1]) > 11*time.Minute {
+				t.Errorf("nothing was sent until %v, since %v", one.at[i], one.at[i-1])
+			}
 		}
-		if total != 90 || one.sent[mostAnHour] < 40 {
+		if total != 90 || len(one.sent) > 20 {
 			t.Errorf("got messages with %v notices, want 90 in all", one.sent)
 		}
 	})

@@ -145,7 +145,8 @@ func slackOf(m *Message) any {
 		Text        string `json:"text"`
 		Markup      bool   `json:"mrkdwn"`
 		UnfurlLinks bool   `json:"unfurl_links"`
-	}{slackEscaper.Replace(m.headline() + "\n" + strings.Join(m.lines(), "\n")), false, false}
+		Parse       string `json:"parse"`
+	}{slackEscaper.Replace(m.headline() + "\n" + strings.Join(m.lines(), "\n")), false, false, "none"}
 }
 
 // teamsOf is a message for a webhook of a workflow in Microsoft Teams: an

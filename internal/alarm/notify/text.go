@@ -1,19 +1,23 @@
 package notify
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
 
 	"trackway/internal/alarm"
+	"trackway/internal/config/alarming"
 	"trackway/internal/excerpt"
 )
 
 const (
-	mostLines    = 50  // notices that a text mentions
-	mostHeadline = 150 // bytes
+	mostLines    = 50       // notices that a text mentions
+	mostText     = 16 << 10 // bytes of them in JSON; Microsoft Teams takes 28 KB in all
+	mostHeadline = 150      // bytes
 )
 
 // headline sums up a message in one line without control characters.
@@ -39,7 +43,7 @@ func (m *Message) headline() string {
 	default:
 		text = fmt.Sprintf("%d alarms ring, %d have ended", rings, ended)
 	}
-	return excerpt.Of(oneLine("[Trackway "+m.Server+"] "+text), mostHeadline)
+	return excerpt.Of(plain("[Trackway "+m.Server+"] "+text), mostHeadline)
 }
 
 func phrase(n *alarm.Notice) string {
@@ -60,18 +64,32 @@ func oneLine(text string) string {
 	}, text)
 }
 
-// lines returns the message in plain text, a paragraph for each notice.
+// unlink breaks what mail programs and chats make links of.
+var unlink = strings.NewReplacer("://", "[:]//", "www.", "www[.]", "WWW.", "WWW[.]")
+
+// plain returns a text on one line and without links: strangers choose the
+// names of types.
+func plain(text string) string { return unlink.Replace(oneLine(text)) }
+
+// lines returns the message in plain text, a paragraph for each notice. Types,
+// of which strangers can send many, come last. A receiver would refuse a text
+// that is too long, again and again.
 func (m *Message) lines() []string {
 	var all []string
 	if m.LeftOut > 0 {
 		all = append(all, fmt.Sprintf("%d older messages were left out, because they could not be sent for too long.", m.LeftOut))
 	}
-	for i := range m.Notices {
-		if i == mostLines {
-			all = append(all, fmt.Sprintf("And %d more: trackway alarms list shows them.", len(m.Notices)-mostLines))
-			break
+	silence := func(n *alarm.Notice) int {
+		if n.Kind == alarming.Silence {
+			return 1
 		}
-		n := &m.Notices[i]
+		return 0
+	}
+	notices := slices.Clone(m.Notices)
+	slices.SortStableFunc(notices, func(a, b alarm.Notice) int { return silence(&a) - silence(&b) })
+	size := 0
+	for i := range notices {
+		n := &notices[i]
 		const form = "2006-01-02 15:04 UTC"
 		when := "Since " + n.Since.UTC().Format(form) + "."
 		if n.State == alarm.Ended {
@@ -80,7 +98,14 @@ func (m *Message) lines() []string {
 		if m.Trial {
 			when = ""
 		}
-		all = append(all, strings.TrimSpace(oneLine(fmt.Sprintf("%s. %s %s", phrase(n), n.Text, when))))
+		line := strings.TrimSpace(plain(fmt.Sprintf("%s. %s %s", phrase(n), n.Text, when)))
+		encoded, _ := json.Marshal(line) // a text has a form in JSON
+		size += len(encoded)
+		if i == mostLines || i > 0 && size > mostText {
+			all = append(all, fmt.Sprintf("And %d more: trackway alarms list shows them.", len(notices)-i))
+			break
+		}
+		all = append(all, line)
 	}
 	return all
 }

@@ -1,0 +1,59 @@
+package alarm
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"trackway"
+	"trackway/internal/destination"
+	"trackway/internal/limit"
+	"trackway/internal/query"
+)
+
+// usages is a store whose usage cannot always be read.
+type usages struct{ err error }
+
+func (u *usages) Snapshot() query.Snapshot { return usageSnapshot{nil, u.err} }
+
+type usageSnapshot struct {
+	query.Snapshot
+
+	err error
+}
+
+func (s usageSnapshot) Usage(_ uint32, yield func(query.Day, query.Usage) bool) error {
+	yield(0, query.Usage{Refused: 7})
+	return s.err
+}
+
+func (s usageSnapshot) Close() error { return nil }
+
+// A number that cannot be read stays as it was. A project that is missing would
+// look like one that does not exist any more.
+func TestUsageUnreadable(t *testing.T) {
+	t.Parallel()
+	counts := &usages{}
+	s := Sampler{
+		Dir: t.TempDir(), Metrics: prometheus.NewRegistry(), Counts: counts,
+		Destinations: func() []destination.Status { return nil },
+		Limits:       func(time.Time) limit.Report { return limit.Report{} },
+		Projects:     func() []trackway.Project { return []trackway.Project{{Name: "shop", Number: 1}} },
+	}
+	now := time.Now()
+	take := func(wantErr bool) {
+		t.Helper()
+		got, err := s.Take(now)
+		if (err != nil) != wantErr || len(got.Projects) != 1 || got.Projects[0].Refused != 7 {
+			t.Errorf("got %+v, %v", got.Projects, err)
+		}
+	}
+	take(false)
+	counts.err = errors.New("damaged")
+	now = now.Add(time.Minute)
+	take(true)
+	now = now.Add(10 * time.Second)
+	take(false)
+}

@@ -15,29 +15,16 @@ const (
 // judge says in plain words what is wrong with a cluster, as this server sees
 // it, and what follows from that.
 func judge(s *Status) (Level, string) {
-	voters, silent, member, leaderSilent, warn := 0, 0, false, false, Warn
-	var names []string
-	for _, m := range s.Members {
-		if m.ID == s.ID {
-			member = true
-			if m.Unfit != "" {
-				warn = Bad
-			}
-		}
-		if m.Voter {
-			voters++
-		}
-		if m.Voter && m.Silent {
-			silent++
-			names = append(names, m.Address)
-			leaderSilent = leaderSilent || m.Address == s.Leader
-		}
+	voters, names, leaderSilent := votes(s)
+	self, silent := selfOf(s), len(names)
+	spare, warn := (voters-1)/2, Warn
+	if self != nil && self.Unfit != "" {
+		warn = Bad
 	}
-	spare := (voters - 1) / 2
 	switch {
 	case s.Starting:
 		return Bad, "This server takes no calls yet: " + s.Ready + "."
-	case !member:
+	case self == nil:
 		return Bad, "This server takes no commands: " + s.Ready + "."
 	case (s.Leader == "" || leaderSilent) && silent > spare:
 		return Bad, fmt.Sprintf("%d of %d servers %s not answer: commands are refused with 503, and reads go on. That ends once %d more %s. If they run, this server is cut off from them.",
@@ -67,6 +54,33 @@ func judge(s *Status) (Level, string) {
 		}
 	}
 	return Good, ""
+}
+
+// votes returns how many members have a vote, the addresses of those among them
+// that are silent, and whether the leader is one of these.
+func votes(s *Status) (voters int, silent []string, leaderSilent bool) {
+	for i := range s.Members {
+		m := &s.Members[i]
+		if !m.Voter {
+			continue
+		}
+		voters++
+		if m.Silent {
+			silent = append(silent, m.Address)
+			leaderSilent = leaderSilent || m.Address == s.Leader
+		}
+	}
+	return voters, silent, leaderSilent
+}
+
+// selfOf returns this server among the members, or nil if it is none.
+func selfOf(s *Status) *Member {
+	for i := range s.Members {
+		if s.Members[i].ID == s.ID {
+			return &s.Members[i]
+		}
+	}
+	return nil
 }
 
 // unfit says which members take no commands, or have other data.

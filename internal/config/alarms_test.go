@@ -77,6 +77,7 @@ func TestWrongAlarms(t *testing.T) {
 		with("tls: none"):                                              `alarms.receivers[0].tls "none": may be none only for a server on this host`,
 		with("tls: ssl"):                                               `alarms.receivers[0].tls "ssl": must be starttls, implicit or none`,
 		with("user: u"):                                                `alarms.receivers[0]: needs both user and password, or neither`,
+
 		"receivers: [{name: a, kind: mail, server: mail, from: a@b.c, to: [a@b.c]}]":                       `alarms.receivers[0].server "mail": must be host:port`,
 		"receivers: [{name: a, kind: mail, server: 'm:25', from: 'A <a@b.c>', to: [a@b.c]}]":               `alarms.receivers[0].from "A <a@b.c>": must be an address`,
 		"receivers: [{name: a, kind: mail, server: 'm:25', from: a@b.c, to: [\"a@b.c\\r\\nBcc: x@y.z\"]}]": `must be an address such as ops@example.com`,

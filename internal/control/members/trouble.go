@@ -73,7 +73,7 @@ func votes(s *Status) (voters int, silent []string, leaderSilent bool) {
 	return voters, silent, leaderSilent
 }
 
-// selfOf returns this server among the members, or nil if it is not one of them.
+// selfOf returns this server among the members, or nil if it is no member.
 func selfOf(s *Status) *Member {
 	for i := range s.Members {
 		if s.Members[i].ID == s.ID {

@@ -74,7 +74,7 @@ test("markup is shown, and long names break nothing", async (t) => {
       await page.locator(".virtual .row").nth(2).click();
       await viewer.accessible("live");
       await page.keyboard.press("Escape");
-      // On a phone, closing is a step back in the history, which takes a moment.
+      // On a phone, closing is a step back in the history, and takes a moment.
       await page.getByRole("complementary", { name: "Details" }).waitFor({ state: "hidden" });
       for (const who of [markup, long("x")]) {
         await viewer.go(`#/customers?${new URLSearchParams({ project, q: who })}`);

@@ -85,7 +85,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return misuse
 	}
 	out := output{terminal.Screen(stdout), terminal.Screen(stderr)}
-	if err := ctx.Run(out, input{stdin}, clusterTools(out.stdout, out.stderr), userTools(stdin, out.stdout, out.stderr), alarmTools(out)); err != nil {
+	if err := ctx.Run(out, input{stdin}, commandTools(stdin, out)); err != nil {
 		complain(stderr, err)
 		return failed
 	}

@@ -184,7 +184,8 @@ var trackway = Rules{
 		"cmd/trackway/alarms":     6,
 		"cmd/trackway/cluster":    6,
 		"cmd/trackway/user":       6,
-		"cmd/trackway/configfile": 5,
+		"cmd/trackway/command":    5,
+		"cmd/trackway/configfile": 4,
 
 		"internal/archtest": 7,
 		"internal/e2e":      7,

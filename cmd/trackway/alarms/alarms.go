@@ -3,7 +3,6 @@
 package alarms
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,26 +11,11 @@ import (
 	"strings"
 	"time"
 
-	"trackway/cmd/trackway/configfile"
+	"trackway/cmd/trackway/command"
 	"trackway/internal/alarm"
 	"trackway/internal/alarm/notify"
 	"trackway/internal/terminal"
 )
-
-// Tools is what the commands use. All fields are required.
-type Tools struct {
-	Stdout, Stderr io.Writer
-
-	// Until returns a context that ends when the user interrupts the command.
-	Until func() (ctx context.Context, stop func())
-
-	// Ask asks the server of a configuration file and a data directory, and
-	// decodes its answer.
-	Ask func(ctx context.Context, config, data, method, route string, query url.Values, into any) error
-
-	// Print prints a value as JSON.
-	Print func(w io.Writer, value any) error
-}
 
 // Command is the commands, for the parser of the command line.
 type Command struct {
@@ -42,14 +26,9 @@ type Command struct {
 
 // flags are the flags of each command.
 type flags struct {
-	configfile.Flag
+	command.Flags
 
-	DataDir string `env:"TRACKWAY_DATA" help:"Data directory; overrides the configuration." name:"data" placeholder:"DIR"`
-	JSON    bool   `help:"Print JSON." name:"json"`
-}
-
-func (f *flags) ask(ctx context.Context, t Tools, method, route string, query url.Values, into any) error {
-	return t.Ask(ctx, f.Config, f.DataDir, method, route, query, into)
+	JSON bool `help:"Print JSON." name:"json"`
 }
 
 type listCommand struct {
@@ -59,11 +38,11 @@ type listCommand struct {
 }
 
 // Run lists the alarms.
-func (c *listCommand) Run(t Tools) error {
+func (c *listCommand) Run(t command.Tools) error {
 	ctx, stop := t.Until()
 	defer stop()
 	var r alarm.Report
-	if err := c.ask(ctx, t, http.MethodGet, "/alarms", nil, &r); err != nil {
+	if err := c.AskAny(ctx, t, http.MethodGet, "/alarms", nil, &r); err != nil {
 		return err
 	}
 	r.Past = r.Past[:min(len(r.Past), max(c.Past, 0))]
@@ -126,11 +105,11 @@ type testCommand struct {
 }
 
 // Run tests the receivers.
-func (c *testCommand) Run(t Tools) error {
+func (c *testCommand) Run(t command.Tools) error {
 	ctx, stop := t.Until()
 	defer stop()
 	var results []notify.Tried
-	if err := c.ask(ctx, t, http.MethodPost, "/alarms/test", url.Values{"name": c.Names}, &results); err != nil {
+	if err := c.AskAny(ctx, t, http.MethodPost, "/alarms/test", url.Values{"name": c.Names}, &results); err != nil {
 		return err
 	}
 	bad := 0
@@ -168,7 +147,7 @@ type simulateCommand struct {
 }
 
 // Run shows when alarms would have rung.
-func (c *simulateCommand) Run(t Tools) error {
+func (c *simulateCommand) Run(t command.Tools) error {
 	ctx, stop := t.Until()
 	defer stop()
 	if c.Weeks < 1 || c.Weeks > alarm.MostWeeks {
@@ -176,7 +155,7 @@ func (c *simulateCommand) Run(t Tools) error {
 	}
 	var s alarm.Simulation
 	query := (&alarm.Question{Weeks: c.Weeks, Percent: c.Percent, Least: c.Least, Against: c.Against}).Query()
-	if err := c.ask(ctx, t, http.MethodGet, "/alarms/simulate", query, &s); err != nil {
+	if err := c.AskAny(ctx, t, http.MethodGet, "/alarms/simulate", query, &s); err != nil {
 		return err
 	}
 	if c.JSON {

@@ -13,28 +13,12 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"trackway/cmd/trackway/configfile"
+	"trackway/cmd/trackway/command"
 	"trackway/internal/control"
 	"trackway/internal/control/members"
 	"trackway/internal/sleep"
 	"trackway/internal/terminal"
 )
-
-// Tools is what the commands use. All fields are required.
-type Tools struct {
-	Stdout, Stderr io.Writer
-
-	// Until returns a context that ends when the user interrupts the command.
-	Until func() (ctx context.Context, stop func())
-
-	// Ask asks the server that runs with a configuration file and a data
-	// directory, and decodes its answer. The error is [control.ErrNobody] if no
-	// server runs.
-	Ask func(ctx context.Context, config, data, method, route string, query url.Values, into any) error
-
-	// Print prints a value as JSON.
-	Print func(w io.Writer, value any) error
-}
 
 // Command is the commands, for the parser of the command line.
 type Command struct {
@@ -49,14 +33,12 @@ type Command struct {
 // flags are the flags of each command. The server of the configuration must be
 // running.
 type flags struct {
-	configfile.Flag
-
-	DataDir string `env:"TRACKWAY_DATA" help:"Data directory; overrides the configuration." name:"data" placeholder:"DIR"`
+	command.Flags
 }
 
 // ask asks the running server.
-func (f *flags) ask(ctx context.Context, t Tools, method, route string, query url.Values, into any) error {
-	err := t.Ask(ctx, f.Config, f.DataDir, method, route, query, into)
+func (f *flags) ask(ctx context.Context, t command.Tools, method, route string, query url.Values, into any) error {
+	err := f.Ask(ctx, t, method, route, query, into)
 	if errors.Is(err, control.ErrNobody) {
 		return fmt.Errorf("%w: start it with trackway serve; it waits until it is a member", err)
 	}
@@ -64,11 +46,11 @@ func (f *flags) ask(ctx context.Context, t Tools, method, route string, query ur
 }
 
 // do asks the running server to do something.
-func (f *flags) do(ctx context.Context, t Tools, what string, query url.Values) error {
+func (f *flags) do(ctx context.Context, t command.Tools, what string, query url.Values) error {
 	return f.ask(ctx, t, http.MethodPost, "/cluster/"+what, query, nil)
 }
 
-func (f *flags) status(ctx context.Context, t Tools) (s members.Status, err error) {
+func (f *flags) status(ctx context.Context, t command.Tools) (s members.Status, err error) {
 	err = f.ask(ctx, t, http.MethodGet, "/cluster", nil, &s)
 	return s, err
 }
@@ -82,7 +64,7 @@ const (
 
 // await waits until the running server accepts requests, with a vote in its
 // cluster. Meanwhile it may start again. say gets each reason to wait, once.
-func (f *flags) await(ctx context.Context, t Tools, say func(string)) (s members.Status, err error) {
+func (f *flags) await(ctx context.Context, t command.Tools, say func(string)) (s members.Status, err error) {
 	said := ""
 	for unanswered := 0; ; {
 		s, err := f.status(ctx, t)
@@ -116,7 +98,7 @@ func isVoter(s *members.Status) bool {
 type initCommand struct{ flags }
 
 // Run begins a cluster.
-func (c *initCommand) Run(t Tools) error {
+func (c *initCommand) Run(t command.Tools) error {
 	ctx, stop := t.Until()
 	defer stop()
 	if err := c.do(ctx, t, "init", nil); err != nil {
@@ -137,7 +119,7 @@ type joinCommand struct {
 }
 
 // Run joins a cluster. It returns when the server has its vote.
-func (c *joinCommand) Run(t Tools) error {
+func (c *joinCommand) Run(t command.Tools) error {
 	ctx, stop := t.Until()
 	defer stop()
 	if err := c.do(ctx, t, "join", url.Values{"at": {c.Address}}); err != nil {
@@ -158,7 +140,7 @@ type statusCommand struct {
 }
 
 // Run shows what the server knows of its cluster.
-func (c *statusCommand) Run(t Tools) error {
+func (c *statusCommand) Run(t command.Tools) error {
 	ctx, stop := t.Until()
 	defer stop()
 	s, err := c.status(ctx, t)
@@ -219,7 +201,7 @@ func printStatus(w io.Writer, s *members.Status) error {
 type transferCommand struct{ flags }
 
 // Run hands leadership over.
-func (c *transferCommand) Run(t Tools) error {
+func (c *transferCommand) Run(t command.Tools) error {
 	ctx, stop := t.Until()
 	defer stop()
 	if err := c.do(ctx, t, "transfer", nil); err != nil {
@@ -236,7 +218,7 @@ type removeCommand struct {
 }
 
 // Run removes a member.
-func (c *removeCommand) Run(t Tools) error {
+func (c *removeCommand) Run(t command.Tools) error {
 	ctx, stop := t.Until()
 	defer stop()
 	s, err := c.status(ctx, t)
@@ -263,7 +245,7 @@ type recoverCommand struct {
 }
 
 // Run makes the server the only member.
-func (c *recoverCommand) Run(t Tools) error {
+func (c *recoverCommand) Run(t command.Tools) error {
 	ctx, stop := t.Until()
 	defer stop()
 	if !c.Lost {

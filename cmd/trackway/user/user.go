@@ -4,7 +4,6 @@ package user
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,26 +17,12 @@ import (
 	"golang.org/x/term"
 
 	"trackway"
-	"trackway/cmd/trackway/configfile"
+	"trackway/cmd/trackway/command"
 	"trackway/internal/config"
 	"trackway/internal/control"
 	"trackway/internal/people"
 	"trackway/internal/terminal"
 )
-
-// Tools is what the commands use. All fields are required.
-type Tools struct {
-	Stdin          io.Reader
-	Stdout, Stderr io.Writer
-
-	// Until returns a context that ends when the user interrupts the command.
-	Until func() (ctx context.Context, stop func())
-
-	// Ask asks the server that runs with a configuration file and a data
-	// directory, and decodes its answer. The error is [control.ErrNobody] if no
-	// server runs.
-	Ask func(ctx context.Context, config, data, method, route string, query url.Values, into any) error
-}
 
 // Command is the commands, for the parser of the command line.
 type Command struct {
@@ -51,19 +36,12 @@ type Command struct {
 
 // flags are the flags of each command.
 type flags struct {
-	configfile.Flag
-
-	DataDir string `env:"TRACKWAY_DATA" help:"Data directory; overrides the configuration." name:"data" placeholder:"DIR"`
+	command.Flags
 }
 
 // named is the argument of a command about one user.
 type named struct {
 	Name string `arg:"" help:"Name of the user." placeholder:"NAME"`
-}
-
-// ask asks the running server.
-func (f *flags) ask(ctx context.Context, t Tools, method, route string, query url.Values, into any) error {
-	return t.Ask(ctx, f.Config, f.DataDir, method, route, query, into)
 }
 
 // read returns the configuration.
@@ -73,7 +51,7 @@ func (f *flags) read() (*config.Config, error) {
 
 // change changes the users in the managed file, and makes the running server
 // use them.
-func (f *flags) change(t Tools, done string, do func(people.List) (people.List, error)) error {
+func (f *flags) change(t command.Tools, done string, do func(people.List) (people.List, error)) error {
 	ctx, stop := t.Until()
 	defer stop()
 	cfg, err := config.ChangeKeys(f.Config, config.Flags{DataDir: f.DataDir}, func(k *config.Keys) error { return k.ChangeUsers(do) })
@@ -81,7 +59,7 @@ func (f *flags) change(t Tools, done string, do func(people.List) (people.List, 
 		return err
 	}
 	terminal.Say(t.Stdout, "%s in %s.\n", done, cfg.ManagedPath())
-	err = f.ask(ctx, t, http.MethodPost, "/users/reload", nil, nil)
+	err = f.Ask(ctx, t, http.MethodPost, "/users/reload", nil, nil)
 	switch {
 	case errors.Is(err, control.ErrNobody):
 		terminal.Say(t.Stdout, "No server is running: the next one uses it.\n")
@@ -96,7 +74,7 @@ func (f *flags) change(t Tools, done string, do func(people.List) (people.List, 
 type listCommand struct{ flags }
 
 // Run lists the users.
-func (c *listCommand) Run(t Tools) error {
+func (c *listCommand) Run(t command.Tools) error {
 	ctx, stop := t.Until()
 	defer stop()
 	cfg, err := c.read()
@@ -104,7 +82,7 @@ func (c *listCommand) Run(t Tools) error {
 		return err
 	}
 	var open struct{ Sessions []struct{ User string } }
-	err = c.ask(ctx, t, http.MethodGet, "/users/sessions", nil, &open)
+	err = c.Ask(ctx, t, http.MethodGet, "/users/sessions", nil, &open)
 	alone := errors.Is(err, control.ErrNobody)
 	if err != nil && !alone {
 		return err
@@ -172,7 +150,7 @@ type addCommand struct {
 }
 
 // Run adds a user.
-func (c *addCommand) Run(t Tools) error {
+func (c *addCommand) Run(t command.Tools) error {
 	cfg, err := c.read()
 	if err != nil {
 		return err
@@ -201,7 +179,7 @@ type setCommand struct {
 }
 
 // Run gives a user other roles.
-func (c *setCommand) Run(t Tools) error {
+func (c *setCommand) Run(t command.Tools) error {
 	cfg, err := c.read()
 	if err != nil {
 		return err
@@ -222,7 +200,7 @@ type removeCommand struct {
 }
 
 // Run removes a user.
-func (c *removeCommand) Run(t Tools) error {
+func (c *removeCommand) Run(t command.Tools) error {
 	name := strings.ToLower(c.Name)
 	return c.change(t, "User "+name+" is no longer", func(users people.List) (people.List, error) { return users.Remove(name) })
 }
@@ -233,7 +211,7 @@ type passwordCommand struct {
 }
 
 // Run gives a user another password.
-func (c *passwordCommand) Run(t Tools) error {
+func (c *passwordCommand) Run(t command.Tools) error {
 	cfg, err := c.read()
 	if err != nil {
 		return err
@@ -260,7 +238,7 @@ type signOutCommand struct {
 }
 
 // Run ends the sessions of a user.
-func (c *signOutCommand) Run(t Tools) error {
+func (c *signOutCommand) Run(t command.Tools) error {
 	ctx, stop := t.Until()
 	defer stop()
 	cfg, err := c.read()
@@ -272,7 +250,7 @@ func (c *signOutCommand) Run(t Tools) error {
 		return err
 	}
 	var done struct{ Ended int }
-	err = c.ask(ctx, t, http.MethodPost, "/users/sign-out", url.Values{"name": {name}}, &done)
+	err = c.Ask(ctx, t, http.MethodPost, "/users/sign-out", url.Values{"name": {name}}, &done)
 	switch {
 	case errors.Is(err, control.ErrNobody):
 		terminal.Say(t.Stdout, "No server is running, so nobody is signed in.\n")
@@ -287,7 +265,7 @@ func (c *signOutCommand) Run(t Tools) error {
 // password reads a new password, and returns it in the form in which it is
 // kept. At a terminal it asks twice, and the terminal does not show what is
 // typed.
-func password(t Tools, name string) (hash string, err error) {
+func password(t command.Tools, name string) (hash string, err error) {
 	var text string
 	if f, ok := t.Stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		if text, err = typed(t, f, "Password for "+name+": "); err != nil {
@@ -313,7 +291,7 @@ func password(t Tools, name string) (hash string, err error) {
 	return people.Hash(text), nil
 }
 
-func typed(t Tools, f *os.File, prompt string) (string, error) {
+func typed(t command.Tools, f *os.File, prompt string) (string, error) {
 	terminal.Say(t.Stderr, "%s", prompt)
 	text, err := term.ReadPassword(int(f.Fd()))
 	terminal.Say(t.Stderr, "\n")

@@ -249,7 +249,8 @@ func TestErasure(t *testing.T) {
 
 // TestFlood: a flood of new types, and of new properties, displaces
 // nothing that has been there for days, and what is beyond the bounds is
-// counted. Nor does a type that comes often, but on one day only.
+// counted. A type that comes often, but on one day only, displaces nothing
+// either.
 func TestFlood(t *testing.T) {
 	t.Parallel()
 	const most = 400

@@ -95,8 +95,8 @@ func (q *request) shownProfile(p *trackway.Project, of *trackway.Profile) *track
 }
 
 // shownProperties returns the part of an event's properties that the user sees:
-// a JSON object. The record of a merge holds identifiers. So does an event that
-// a client sent under the same type.
+// a JSON object. The record of a merge holds identifiers, and an event that a
+// client sent under the same type may hold them too.
 func (q *request) shownProperties(p *trackway.Project, e *trackway.Event) []byte {
 	if q.seesPersonal(p) || len(e.Properties) == 0 {
 		return object(e.Properties)

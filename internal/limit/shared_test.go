@@ -212,8 +212,8 @@ func TestSharedSpray(t *testing.T) {
 	}
 }
 
-// A call that a later policy refuses is given back on the shared one. So is a
-// 304.
+// A call that a later policy refuses is given back on the shared one, and a 304
+// is too.
 func TestSharedRefund(t *testing.T) {
 	t.Parallel()
 	narrow := trackway.Policy{Name: "narrow", Paths: []string{"/api/"}, Also: true, Limit: 2, Window: time.Second, Per: trackway.PerProj}

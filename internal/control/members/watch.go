@@ -121,7 +121,7 @@ func (w *Watch) Complete(s *Status, now time.Time) {
 			m.Applied, m.Heard, m.Silent = a.applied, &a.at, a.failed >= silentBy
 		} else {
 			m.Silent = a.failed >= silentBy
-			continue // how far it is nobody knows
+			continue // nobody knows how far it is
 		}
 		if m.Applied < w.first {
 			m.Behind = w.first - m.Applied

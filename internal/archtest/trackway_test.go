@@ -166,6 +166,7 @@ var trackway = Rules{
 		"internal/api/request":     0,
 		"internal/api/rest":        0,
 		"internal/api/room":        1,
+		"internal/api/stats":       3,
 		"internal/api/table":       3,
 		"internal/api/traced":      3,
 		"internal/control":         5,

@@ -31,7 +31,18 @@ type Project struct {
 	Personal []string // properties that an erasure removes
 	Consents []ConsentCategory
 	Keep     Retention
+	Bots     Bots
 	Keys     []Key
+}
+
+// Bots says which customers are labeled as suspect: those that behave like
+// programs. In each rule, 0 means that there is no such rule.
+type Bots struct {
+	Property string        // the customer's property that holds the reason; empty: nobody is labeled
+	Pace     int           // events of an identifier in ten minutes
+	Repeats  int           // equal events of an identifier in a row
+	Regular  time.Duration // how long the events of an identifier come at equal intervals
+	OneHit   int           // new identifiers of a caller in an hour, of which nine in ten come once
 }
 
 // MaxIDAttributes is how many attributes may hold ids of users, and how many

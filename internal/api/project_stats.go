@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 
 	"trackway/internal/api/stats"
 	"trackway/internal/httpcache"
@@ -57,6 +58,15 @@ func (c *reading) projectUsage() error {
 		return c.answerFinal(end, b)
 	}
 	return c.answerTagged(tag, privateCache, b)
+}
+
+// bots answers with what was noticed of suspect customers.
+func (c *reading) bots() error {
+	b, err := json.Marshal(c.suspects.View(c.grant.Project, c.received))
+	if err != nil {
+		return err
+	}
+	return c.answerTagged(httpcache.ETag(b), privateCache, b)
 }
 
 // catalogue answers with what is known of the project's types of events.

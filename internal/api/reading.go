@@ -16,6 +16,7 @@ import (
 	"trackway/internal/format/tracking"
 	"trackway/internal/ingest"
 	"trackway/internal/query"
+	"trackway/internal/suspect"
 )
 
 // reading is a call that reads.
@@ -32,6 +33,7 @@ type reader struct {
 	process  []byte        // random: names this process in entity tags
 	patience time.Duration // that a question may take
 	types    *catalogue.Catalogue
+	suspects *suspect.Labeler
 }
 
 // errNoCustomer is the error that clients of the data API expect.

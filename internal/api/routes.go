@@ -11,6 +11,7 @@ import (
 	"trackway/internal/api/traced"
 	"trackway/internal/format"
 	"trackway/internal/format/tracking"
+	"trackway/internal/suspect"
 )
 
 // Sizes of bodies, inflated. An event may have 800 KB, and the rest of a body
@@ -84,6 +85,7 @@ func (s *Server) ownRoutes() []route {
 		{method: "GET", path: projectPath + "events", needs: trackway.GetEvents, format: tracking.Own, current: true, do: s.reads((*reading).projectEvents)},
 		{method: "GET", path: projectPath + "stats", needs: trackway.GetEvents, format: tracking.Own, current: true, do: s.reads((*reading).stats)},
 		{method: "GET", path: projectPath + "catalogue", needs: trackway.GetEvents, format: tracking.Own, do: s.reads((*reading).catalogue)},
+		{method: "GET", path: projectPath + "bots", needs: trackway.GetEvents, format: tracking.Own, do: s.reads((*reading).bots)},
 		{method: "GET", path: projectPath + "usage", needs: trackway.Admin, format: tracking.Own, current: true, do: s.reads((*reading).projectUsage)},
 
 		{method: "GET", path: "/openapi.yaml", open: true, free: true, format: tracking.Own, do: document(contract)},
@@ -115,13 +117,17 @@ func (s *Server) ownRoutes() []route {
 		{method: "PUT", path: "/grid/users", open: true, format: tracking.Own, maxBody: maxSmallBody},
 		{method: "DELETE", path: "/grid/users", open: true, format: tracking.Own},
 		{method: "GET", path: "/grid/catalogue", open: true, format: tracking.Own, place: forQuestions},
+		{method: "GET", path: "/grid/bots", open: true, format: tracking.Own},
 		{method: "GET", path: "/grid/alarms", open: true, format: tracking.Own},
 	}
 }
 
 // The handlers of the table, each with the call and what it needs.
 
-func (s *Server) takes(c *call) error { return (&taking{c, traced.Ingest(s.ingest, c.span)}).take() }
+func (s *Server) takes(c *call) error {
+	in := s.reader.suspects.Ingest(s.ingest, c.grant.Project, c.grant.Key, suspect.Origin{Address: c.ask.Addr, Agent: c.r.UserAgent()})
+	return (&taking{c, traced.Ingest(in, c.span)}).take()
+}
 
 func (s *Server) reads(do func(*reading) error) func(*call) error {
 	return func(c *call) error { return do(&reading{c, s.reader}) }

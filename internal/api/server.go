@@ -41,6 +41,7 @@ import (
 	"trackway/internal/live"
 	"trackway/internal/query"
 	"trackway/internal/rates"
+	"trackway/internal/suspect"
 	"trackway/internal/trace"
 	"trackway/web"
 )
@@ -77,6 +78,7 @@ type Config struct {
 	Rates    *rates.Meter
 	Live     *live.Hub
 	Types    *catalogue.Catalogue
+	Suspects *suspect.Labeler
 	Version  string // the program's
 	Log      *slog.Logger
 	Registry prometheus.Registerer
@@ -135,7 +137,7 @@ func New(c Config) *Server {
 			lingering: places.lingering, rest: rest.Time, log: c.Log, shared: c.Shared, traces: c.Traces,
 		},
 		mux: http.NewServeMux(), ids: request.NewIDs(), ingest: c.Ingest, eraser: c.Eraser, dashboard: c.Dashboard, built: &c.Built, alarms: c.Alarms,
-		reader:   &reader{store: c.Store, places: places, answers: answers, process: []byte(rand.Text()), patience: queryTime, types: c.Types},
+		reader:   &reader{store: c.Store, places: places, answers: answers, process: []byte(rand.Text()), patience: queryTime, types: c.Types, suspects: c.Suspects},
 		servers:  &servers{fleet: c.Fleet, rates: c.Rates, version: c.Version, started: now},
 		limiting: &limitFacts{limits: c.Limits, history: c.History, watch: c.Watch},
 	}

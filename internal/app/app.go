@@ -33,6 +33,7 @@ import (
 	"trackway/internal/ops"
 	"trackway/internal/rates"
 	"trackway/internal/store"
+	"trackway/internal/suspect"
 	"trackway/internal/trace"
 	"trackway/internal/upkeep"
 	"trackway/web"
@@ -158,6 +159,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 	s.fleet = fleet.New(fleetOf(s.Config, s.public.Addr()))
 	now := time.Now()
 	s.ingest = ingest.New(s.taking(), reg)
+	s.suspects = suspect.New(s.ingest, s.Log, reg)
 	callers, meter := watch.New(now), rates.New(now)
 	s.live = live.New(s.store, func(err error) { s.Log.Error("the log cannot be read for watchers", "err", err) })
 	s.catalogue = s.newCatalogue(p.projects)
@@ -172,7 +174,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 	s.dashboard = s.newDashboard(p.projects, callers, meter)
 	sendOn()
 	s.api = api.New(api.Config{
-		Access: p.access, Limits: s.limits, Ingest: s.ingest, Store: s.store, Eraser: eraser{s.store, s.live, s.catalogue}, Types: s.catalogue,
+		Access: p.access, Limits: s.limits, Ingest: s.ingest, Store: s.store, Eraser: eraser{s.store, s.live, s.catalogue}, Types: s.catalogue, Suspects: s.suspects,
 		Fleet: s.fleet, History: s.history, Watch: callers, Traffic: s.traffic, Rates: meter, Live: s.live, Dashboard: s.dashboard, Built: built, Alarms: s.alarms.Report,
 		Version: s.Version, Log: s.Log, Registry: reg, Bodies: s.budget.Memory.Bodies, Answers: s.budget.Memory.Answers,
 		CPUs: s.Processors, Shared: s.shared(), Traces: s.traces,
@@ -194,6 +196,7 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 	g.Go(func() error { return s.live.Run(ctx) }) // its end ends the streams, so draining does not wait for them
 	g.Go(func() error { return s.destinations.Run(ctx) })
 	g.Go(func() error { return s.catalogue.Run(ctx) })
+	g.Go(func() error { return s.suspects.Run(ctx) })
 	g.Go(func() error { return s.upkeep.Run(ctx) })
 	g.Go(func() error { return s.traffic.Run(ctx) })
 	g.Go(func() error { return s.alarms.run(ctx) })

@@ -18,6 +18,7 @@ import (
 	"trackway/internal/ingest"
 	"trackway/internal/listen"
 	"trackway/internal/store"
+	"trackway/internal/suspect"
 )
 
 // Control runs the part of a server that the operator's commands need, the
@@ -51,6 +52,7 @@ func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready fu
 	}
 	known() // to be paused, rewound and so on; none is started
 	s.ingest = ingest.New(s.taking(), reg)
+	s.suspects = suspect.New(s.ingest, log, reg)
 	s.traffic = newTraffic(cfg, log)
 	s.catalogue = s.newCatalogue(p.projects) // as the last server left it
 	if s.alarms, err = s.newAlarms(reg, p.projects); err != nil {
@@ -86,7 +88,7 @@ func (s *server) listenControl(ctx context.Context) (*listen.Listener, error) {
 	c := control.Config{
 		Ingest: s.ingest, Store: s.store, Name: s.store.Name(), Log: s.store, Projects: s.projects, Save: s.backup,
 		Flush: s.traffic.Flush, Logger: s.Log, Destinations: s.destinations,
-		Verify: s.verify, Suggest: s.suggest, Mirrors: s.mirrors, Alarms: s.alarms, Cluster: s.cluster(), Catalogue: s.catalogue.Types,
+		Verify: s.verify, Suggest: s.suggest, Mirrors: s.mirrors, Alarms: s.alarms, Cluster: s.cluster(), Catalogue: s.catalogue.Types, Suspects: s.suspects,
 	}
 	if s.dashboard != nil {
 		c.ReloadUsers, c.Sessions, c.SignOut = s.reloadUsers, s.dashboard.Sessions, s.dashboard.SignOut

@@ -25,6 +25,7 @@ import (
 	"trackway/internal/listen"
 	"trackway/internal/live"
 	"trackway/internal/store"
+	"trackway/internal/suspect"
 	"trackway/internal/trace"
 	"trackway/internal/upkeep"
 )
@@ -63,6 +64,7 @@ type server struct {
 	api       *api.Server
 	live      *live.Hub
 	catalogue *catalogue.Catalogue
+	suspects  *suspect.Labeler
 	dashboard *dashboard.Server
 
 	destinations *destination.Manager

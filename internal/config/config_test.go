@@ -65,6 +65,7 @@ projects:
     identifiers: {hard: [registered, email], soft: [cookie], nobody: ["null", Anonymous]}
     opentelemetry: {user: [app.login], device: []}
     personal: [email, First Name]
+    bots: {label: true, property: robot, pace: 600, repeats: 0, regular: 2h}
     retention: {default: 365d, events: {page_visit: 30d, "purchase: made": forever, ping: 1h30m}}
     keys:
       - {name: web, kind: public, token: public-token}
@@ -111,6 +112,7 @@ log: {level: debug, format: json}
 			Name: "demo", Token: token,
 			Hard: []string{"registered", "email"}, Soft: []string{"cookie"}, Nobody: []string{"null", "Anonymous"}, User: "registered", Device: "cookie", Personal: []string{"email", "First Name"},
 			UserAttributes: []string{"app.login"}, DeviceAttributes: []string{},
+			Bots: trackway.Bots{Property: "robot", Pace: 600, Regular: 2 * time.Hour, OneHit: 50},
 			Keep: trackway.Retention{
 				Default: 365 * 24 * time.Hour,
 				Events:  map[string]time.Duration{"page_visit": 30 * 24 * time.Hour, "purchase: made": 0, "ping": 90 * time.Minute},
@@ -166,6 +168,7 @@ func TestDefaults(t *testing.T) {
 		Log:            Log{Level: "info", Format: "text"},
 		Projects: []trackway.Project{{
 			Name: "demo", Token: "12345678-1234-1234-1234-123456789abc", Hard: []string{"registered"}, Soft: []string{"cookie"}, Nobody: usualNobody(), User: "registered", Device: "cookie",
+			Bots: usualRules,
 		}},
 		Policies: []trackway.Policy{
 			{

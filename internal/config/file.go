@@ -43,6 +43,7 @@ type project struct {
 	Personal    []string          `yaml:"personal"`
 	Consents    []consentCategory `yaml:"consent_categories"`
 	Retention   retention         `yaml:"retention"`
+	Bots        bots              `yaml:"bots"`
 	Keys        []key             `yaml:"keys"`
 }
 
@@ -124,6 +125,7 @@ func (f *file) SetDefaults() {
 
 func (p *project) SetDefaults() {
 	p.Identifiers = identifiers{Hard: []string{usualUser}, Soft: []string{usualDevice}, Nobody: usualNobody()}
+	p.Bots = usualBots()
 }
 
 // usualNobody returns the texts that common clients send as an identifier if

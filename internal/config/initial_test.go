@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -22,6 +23,9 @@ import (
 	"trackway"
 	"trackway/internal/config/initial"
 )
+
+// usualRules are the rules about bots of a project that configures none.
+var usualRules = trackway.Bots{Pace: 1200, Repeats: 200, Regular: 6 * time.Hour, OneHit: 50}
 
 func TestInit(t *testing.T) {
 	t.Parallel()
@@ -36,7 +40,7 @@ func TestInit(t *testing.T) {
 	}
 	want := []trackway.Project{{
 		Name: "demo", Token: made.ProjectToken, Hard: []string{"registered"}, Soft: []string{"cookie"}, Nobody: usualNobody(), User: "registered", Device: "cookie",
-		Personal: []string{"email", "phone", "first_name", "last_name"},
+		Personal: []string{"email", "phone", "first_name", "last_name"}, Bots: usualRules,
 		Keys: []trackway.Key{
 			{Name: "web", Kind: trackway.PublicKey, ID: made.PublicToken},
 			{Name: "backend", Kind: trackway.PrivateKey, ID: made.KeyID, Secret: sha256.Sum256([]byte(made.Secret))},

@@ -70,6 +70,7 @@ func (r keyring) project(p *project) trackway.Project {
 		StreamID: p.StreamID, Legacy: p.Legacy,
 		Consents: r.consents(p.Consents),
 		Keep:     r.retention(&p.Retention),
+		Bots:     r.bots(p),
 	}
 }
 

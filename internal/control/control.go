@@ -21,6 +21,7 @@ import (
 	"trackway/internal/format/tracking"
 	"trackway/internal/people"
 	"trackway/internal/query"
+	"trackway/internal/suspect"
 )
 
 // Ingest accepts commands, as [trackway/internal/ingest.Ingest] does.
@@ -51,6 +52,7 @@ type Config struct {
 
 	Catalogue func(p *trackway.Project, types []string) (*catalogue.View, error)
 	Alarms    alarms
+	Suspects  *suspect.Labeler
 
 	Cluster members.Cluster // nil: the server stands alone
 
@@ -77,6 +79,10 @@ type Config struct {
 //	              ?events=true or both; ?type=, ?since= and ?until= select events
 //	GET /store    answers with a [Store]
 //	GET /catalogue  answers with a [catalogue.View], of all types or each ?type=
+//	GET /bots     answers with a [suspect.View]
+//	GET /bots/simulate  tries rules on the last ?days=, and answers with a
+//	              [suspect.Simulation]; ?pace=, ?repeats= and ?regular= replace
+//	              the rules in force
 //	GET /tail     answers with events as they become durable, in NDJSON; ?type=
 //	              and ?customer=NAME=VALUE select events; it begins at ?since=,
 //	              or with the last ?last= events
@@ -119,6 +125,9 @@ func Handler(c Config) http.Handler {
 		"GET /store":   (*call).store,
 
 		"GET /catalogue": (*call).catalogue,
+
+		"GET /bots":          (*call).bots,
+		"GET /bots/simulate": (*call).simulateBots,
 
 		"GET /tail": (*call).tail,
 

@@ -32,6 +32,7 @@ import (
 	"trackway/internal/people"
 	"trackway/internal/query"
 	"trackway/internal/rates"
+	"trackway/internal/suspect"
 )
 
 // Eraser erases personal data. The erasure is durable when the call returns.
@@ -63,6 +64,7 @@ type Config struct {
 	// is durable, and in force, when it returns: it calls [Server.Use].
 	ChangeUsers func(ctx context.Context, change func(people.List) (people.List, error)) error
 	Types       *catalogue.Catalogue
+	Suspects    *suspect.Labeler
 	Alarms      func(now time.Time) alarm.Report
 }
 
@@ -112,6 +114,7 @@ func New(c Config) *Server {
 		"GET /grid/customers":  {people.Viewer, false, (*request).customers},
 		"GET /grid/customer":   {people.Viewer, false, (*request).customer},
 		"GET /grid/catalogue":  {people.Viewer, false, (*request).catalogue},
+		"GET /grid/bots":       {people.Viewer, false, (*request).bots},
 		"GET /grid/events":     {people.Viewer, false, (*request).events},
 		"GET /grid/export":     {people.Analyst, false, (*request).export},
 		"POST /grid/anonymize": {people.Operator, false, (*request).anonymize},

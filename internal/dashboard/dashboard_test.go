@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"trackway"
 	"trackway/internal/alarm"
@@ -36,6 +37,7 @@ import (
 	"trackway/internal/query"
 	"trackway/internal/rates"
 	"trackway/internal/store"
+	"trackway/internal/suspect"
 )
 
 const token = "12345678-1234-1234-1234-123456789abc"
@@ -112,6 +114,7 @@ func newFixture(t *testing.T) *fixture {
 			}
 			return err
 		},
+		Suspects: suspect.New(nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry()),
 		Types: catalogue.New(catalogue.Options{
 			Log: st, Store: st.Name(), Path: filepath.Join(t.TempDir(), catalogue.File), Most: 100, Logger: slog.New(slog.DiscardHandler),
 		}),

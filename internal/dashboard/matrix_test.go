@@ -94,6 +94,10 @@ var matrix = map[string]struct {
 		path: "/grid/catalogue?project=" + token, // it has values that many customers share, and names nobody
 		who:  []string{signIn, allowed, allowed, allowed, allowed, allowed, allowed, none, allowed},
 	},
+	"GET /grid/bots": {
+		path: "/grid/bots?project=" + token,
+		who:  []string{signIn, allowed, allowed, allowed, allowed, allowed, allowed, none, allowed},
+	},
 	"GET /grid/export": {
 		path: "/grid/export?customer=1&project=" + token, names: true,
 		who: []string{signIn, mayNot, allowed, allowed, allowed, mayNot, allowed, none, mayNot},

@@ -353,6 +353,23 @@ export interface AlarmReceiver {
   error?: string;
 }
 
+export type BotReason = "agent" | "pace" | "repeats" | "regular" | "one_hit";
+
+/** GET /grid/bots. */
+export interface Bots {
+  now: number;
+  project: string;
+  /** The property that holds the reason; empty: nobody is labeled. */
+  property: string;
+  /** 0: there is no such rule. */
+  rules: { pace: number; repeats: number; regular: number; one_hit: number };
+  /** When the counts began; 0: no event has come. */
+  since: number;
+  events: number;
+  reasons: { reason: BotReason; events: number; customers: number }[];
+  agents: { name: string; events: number }[];
+}
+
 /** GET /grid/destinations. Times are in RFC 3339. */
 export interface Catalogue {
   now: number;

@@ -6,6 +6,7 @@ import { useEffect, useErrorBoundary, useLayoutEffect, useRef } from "preact/hoo
 import { helpOpen } from "./keys.ts";
 import { tryNow } from "./net/link.ts";
 import { Alarms } from "./pages/alarms.tsx";
+import { Bots } from "./pages/bots.tsx";
 import { Catalogue } from "./pages/catalogue.tsx";
 import { CustomerPage } from "./pages/customer.tsx";
 import { Customers } from "./pages/customers.tsx";
@@ -41,6 +42,7 @@ const views: { [page in Page]: () => preact.JSX.Element } = {
   destinations: Destinations,
   users: Users,
   catalogue: Catalogue,
+  bots: Bots,
   alarms: Alarms,
 };
 

@@ -37,13 +37,15 @@ export interface Limit {
   usersOnly?: boolean;
   /** The section alarms. */
   alarms?: string;
+  /** More of the project. */
+  project?: string;
 }
 
 /**
  * config writes a configuration. Limits are wide if the test is about something
  * else.
  */
-function config({ track = 4_000_000, grid = 100_000, shop = false, destinations = "[]", cluster = "{}", usersOnly = false, alarms = "{}" }: Limit): string {
+function config({ track = 4_000_000, grid = 100_000, shop = false, destinations = "[]", cluster = "{}", usersOnly = false, alarms = "{}", project: more = "" }: Limit): string {
   return `
 server: {name: ts1.test, region: test}
 projects:
@@ -53,6 +55,7 @@ projects:
     personal: [email, first_name]
     keys:
       - {name: web, kind: public, token: "${publicKey}"}
+    ${more}
 ${shop ? second : ""}limits:
   - {name: track, paths: [/track/], limit: ${track}, window: 60s, per: ip, allow_below_floor: true}
   - {name: api, paths: [/api/, /data/], limit: 200000, window: 30s, per: ip+path}

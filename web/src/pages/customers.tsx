@@ -39,6 +39,9 @@ export function Customers() {
     <>
       <div class="title">
         <h1>Customers</h1>
+        <a class="small" href={href("bots", { project })}>
+          Bots
+        </a>
         {data?.total != null && <p class="mark"><span><Num n={data.total} /> {asked.q ? "found" : "in all"}</span></p>}
       </div>
       <SearchBar asked={asked} />

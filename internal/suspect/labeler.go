@@ -1,0 +1,158 @@
+package suspect
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"trackway"
+)
+
+// Ingester stores commands, as that of package ingest does.
+type Ingester interface {
+	Accept(p *trackway.Project, at trackway.Micros, cmds []trackway.Command, results []trackway.Result) error
+}
+
+// Labeler has suspect customers labeled, and counts them.
+type Labeler struct {
+	memory  atomic.Pointer[Memory] // nil until a project wants labels
+	waiting chan label
+	counts  counts
+	store   Ingester
+	log     *slog.Logger
+	lost    prometheus.Counter
+	stored  *prometheus.CounterVec
+}
+
+// label is a label that has to be stored.
+type label struct {
+	project *trackway.Project
+	who     uint64
+	why     Reason
+	at      trackway.Micros
+	ids     []trackway.Identifier
+}
+
+// mostWaiting is how many labels wait to be stored. While there are so many,
+// others are left out, and tried again at the customer's next event.
+const mostWaiting = 1024
+
+// New returns a labeler that stores labels through an ingester.
+func New(store Ingester, log *slog.Logger, reg prometheus.Registerer) *Labeler {
+	l := &Labeler{
+		waiting: make(chan label, mostWaiting), store: store, log: log,
+		lost: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "trackway_suspect_labels_left_out_total", Help: "Labels of suspect customers that were not stored, because too many waited or the store failed.",
+		}),
+		stored: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "trackway_suspect_labels_total", Help: "Customers that were labeled as suspect, by project and reason.",
+		}, []string{"project", "reason"}),
+	}
+	reg.MustRegister(l.lost, l.stored)
+	return l
+}
+
+// Origin is where a call came from.
+type Origin struct {
+	Address netip.Addr
+	Agent   string
+}
+
+// Ingest returns an ingester that also looks at what it stores. It returns the
+// given one if the project has nobody labeled, or the key is not public.
+func (l *Labeler) Ingest(in Ingester, p *trackway.Project, key *trackway.Key, from Origin) Ingester {
+	if p == nil || p.Bots.Property == "" || key != nil && key.Kind != trackway.PublicKey {
+		return in
+	}
+	return looking{in, l, from}
+}
+
+type looking struct {
+	Ingester
+
+	labeler *Labeler
+	from    Origin
+}
+
+// Accept implements [Ingester].
+func (in looking) Accept(p *trackway.Project, at trackway.Micros, cmds []trackway.Command, results []trackway.Result) error {
+	err := in.Ingester.Accept(p, at, cmds, results)
+	if err == nil {
+		in.labeler.look(p, at, in.from, cmds, results)
+	}
+	return err
+}
+
+// look looks at the events of a call that were stored.
+func (l *Labeler) look(p *trackway.Project, at trackway.Micros, from Origin, cmds []trackway.Command, results []trackway.Result) {
+	m := l.memory.Load()
+	if m == nil {
+		l.memory.CompareAndSwap(nil, NewMemory())
+		m = l.memory.Load()
+	}
+	robot := Robot(from.Agent)
+	caller := m.Caller(p.Number, from.Address, from.Agent)
+	for i := range cmds {
+		c := &cmds[i]
+		if c.Kind != trackway.AddEvent || results[i].Err != nil || results[i].Duplicate {
+			continue
+		}
+		if len(c.IDs) == 0 {
+			continue
+		}
+		v := Visit{At: at, Caller: caller, Robot: robot != "", Who: m.Name(p.Number, c.IDs), Content: m.Content(c)}
+		why, first := m.See(&p.Bots, v)
+		l.counts.add(p.Number, at, why, first, robot)
+		if !first {
+			continue
+		}
+		ids := make([]trackway.Identifier, len(c.IDs))
+		for j, id := range c.IDs {
+			ids[j] = trackway.Identifier{Name: strings.Clone(id.Name), Value: strings.Clone(id.Value)}
+		}
+		select {
+		case l.waiting <- label{p, v.Who, why, at, ids}:
+		default:
+			l.lost.Inc()
+			m.Unlabeled(v.Who)
+		}
+	}
+}
+
+// Run stores labels until ctx ends.
+func (l *Labeler) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case one := <-l.waiting:
+			l.save(one)
+		}
+	}
+}
+
+// save stores a label, with the others of the same project that wait.
+func (l *Labeler) save(one label) {
+	value, _ := json.Marshal(one.why) // a string never fails
+	cmds := []trackway.Command{{
+		Kind: trackway.UpdateCustomer, IDs: one.ids, Time: one.at, Received: one.at,
+		Properties: []trackway.Property{{Name: one.project.Bots.Property, Value: value}}, Bytes: len(one.project.Bots.Property) + len(value),
+	}}
+	results := make([]trackway.Result, 1)
+	err := l.store.Accept(one.project, trackway.MicrosOf(time.Now()), cmds, results)
+	if err == nil && results[0].Err == nil {
+		l.stored.WithLabelValues(one.project.Name, string(one.why)).Inc()
+		return
+	}
+	l.lost.Inc()
+	if err != nil { // a customer that can have no more properties stays as it is
+		l.memory.Load().Unlabeled(one.who)
+		l.log.Warn("a suspect customer was not labeled", "project", one.project.Name, "err", err)
+	}
+}

@@ -31,7 +31,7 @@ type reader struct {
 	answers  *room.Room    // memory
 	process  []byte        // random: names this process in entity tags
 	patience time.Duration // that a question may take
-	types    *catalogue.Catalogue
+	types    *catalogue.Set
 }
 
 // errNoCustomer is the error that clients of the data API expect.

@@ -76,7 +76,7 @@ type Config struct {
 	Traffic  *traffic.Recorder
 	Rates    *rates.Meter
 	Live     *live.Hub
-	Types    *catalogue.Catalogue
+	Types    *catalogue.Set
 	Version  string // the program's
 	Log      *slog.Logger
 	Registry prometheus.Registerer

@@ -35,10 +35,9 @@ func Partitions(dataDir string) (int, error) {
 	return n, nil
 }
 
-// Claim makes sure that a data directory has n partitions: either it has as
-// many already, or it has no data yet. It must be called before a store is
-// opened there.
-func Claim(dataDir string, n int) error {
+// Fits returns an error unless a data directory has n partitions, or no data
+// yet.
+func Fits(dataDir string, n int) error {
 	have, err := Partitions(dataDir)
 	if err != nil {
 		return err
@@ -50,8 +49,20 @@ func Claim(dataDir string, n int) error {
 		return nil
 	}
 	if have > 1 || hasStore(dataDir) {
-		return fmt.Errorf("%s has %d partitions, and the setting partitions is %d. The number is fixed when a data directory is made: "+
+		return fmt.Errorf("%s has partitions: %d, and the setting partitions is %d. The number is fixed when a data directory is made: "+
 			"to have another one, export the data, and import it into a new data directory", dataDir, have, n)
+	}
+	return nil
+}
+
+// Claim makes sure that a data directory has n partitions. It must be called
+// before a store is opened there.
+func Claim(dataDir string, n int) error {
+	if err := Fits(dataDir, n); err != nil || n == 1 {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(dataDir, partitionsFile)); err == nil {
+		return nil
 	}
 	const private = 0o700
 	if err := os.MkdirAll(dataDir, private); err != nil {

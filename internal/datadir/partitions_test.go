@@ -44,7 +44,7 @@ func TestClaim(t *testing.T) {
 			switch err := Claim(dir, other); {
 			case other == n && err != nil:
 				t.Errorf("%d: %v", n, err)
-			case other != n && (err == nil || !strings.Contains(err.Error(), fmt.Sprintf("has %d partitions, and the setting partitions is %d", n, other))):
+			case other != n && (err == nil || !strings.Contains(err.Error(), fmt.Sprintf("has partitions: %d, and the setting partitions is %d", n, other))):
 				t.Errorf("%d claimed as %d: got %v", n, other, err)
 			}
 		}

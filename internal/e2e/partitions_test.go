@@ -179,7 +179,7 @@ func TestPartitions(t *testing.T) {
 			t.Fatal(err)
 		}
 		refused := launch(t, dir, "--config", config, "--data", filepath.Join(dir, "data"))
-		if status := refused.await(t, patience); status != 1 || !strings.Contains(refused.log.all(), "has 3 partitions, and the setting "+strings.Replace(other, ":", " is", 1)) {
+		if status := refused.await(t, patience); status != 1 || !strings.Contains(refused.log.all(), "has partitions: 3, and the setting "+strings.Replace(other, ":", " is", 1)) {
 			t.Errorf("%s: status %d, and\n%s", other, status, refused.log)
 		}
 	}

@@ -31,6 +31,12 @@ type Result struct {
 // the next request when it has the answer to the one before (a closed loop).
 // An answer must be 200 and say that it succeeded.
 func Load(addr string, r *Request, conns, customers int, length time.Duration) Result {
+	return LoadAll(addr, []*Request{r}, conns, customers, length)
+}
+
+// LoadAll is [Load] with several requests of the same size. Each connection
+// sends one of them.
+func LoadAll(addr string, requests []*Request, conns, customers int, length time.Duration) Result {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	to := netip.MustParseAddrPort(addr)
@@ -47,7 +53,7 @@ func Load(addr string, r *Request, conns, customers int, length time.Duration) R
 	ready := make([]syscall.EpollEvent, conns)
 	used, start := processorTime(), time.Now()
 	for i := range all {
-		all[i].send(r, conns, customers)
+		all[i].send(requests[i%len(requests)], conns, customers)
 	}
 	for open := conns; open > 0; {
 		n, err := syscall.EpollWait(poll, ready, -1)
@@ -66,10 +72,10 @@ func Load(addr string, r *Request, conns, customers int, length time.Duration) R
 				open--
 				continue
 			}
-			c.send(r, conns, customers)
+			c.send(requests[int(event.Fd)%len(requests)], conns, customers)
 		}
 	}
-	res := Result{Events: len(times) * len(r.events), Took: time.Since(start), Used: processorTime() - used}
+	res := Result{Events: len(times) * len(requests[0].events), Took: time.Since(start), Used: processorTime() - used}
 	slices.Sort(times)
 	res.P50, res.P99 = times[len(times)/2], times[len(times)*99/100]
 	return res

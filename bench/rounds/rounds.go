@@ -68,7 +68,7 @@ func (f *Flags) table(subjects []Subject, title string, size int) {
 		var loads sync.WaitGroup
 		for i := range subjects {
 			at := (i + round) % len(subjects) // each is first as often as the others
-			load := f.start(subjects[at], client.NewRequest(running.Project, running.Token, size), &all[at])
+			load := f.start(subjects[at], requests(size), &all[at])
 			if f.Together {
 				loads.Go(load)
 			} else {
@@ -86,8 +86,17 @@ func (f *Flags) table(subjects []Subject, title string, size int) {
 	}
 }
 
+// requests returns a request of a number of events for each project.
+func requests(size int) (all []*client.Request) {
+	for i := range running.Projects {
+		token, key := running.ProjectOf(i)
+		all = append(all, client.NewRequest(token, key, size))
+	}
+	return all
+}
+
 // start starts a server. The returned function loads it, and stops it.
-func (f *Flags) start(subject Subject, r *client.Request, v *figures) func() {
+func (f *Flags) start(subject Subject, r []*client.Request, v *figures) func() {
 	dir, err := os.MkdirTemp("", "trackway-bench-")
 	must(err)
 	s := subject.Start(dir)
@@ -98,9 +107,9 @@ func (f *Flags) start(subject Subject, r *client.Request, v *figures) func() {
 }
 
 // measure loads a server, and stops it.
-func (f *Flags) measure(s *running.Server, r *client.Request, v *figures) {
+func (f *Flags) measure(s *running.Server, r []*client.Request, v *figures) {
 	before := s.ProcessorTime()
-	res := client.Load(s.Public, r, f.conns, f.customers, f.length)
+	res := client.LoadAll(s.Public, r, f.conns, f.customers, f.length)
 	used, memory := s.ProcessorTime()-before, s.Memory()
 	s.Stop()
 	micros := func(d time.Duration) float64 { return d.Seconds() * 1e6 / float64(res.Events) }

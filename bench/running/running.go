@@ -28,15 +28,29 @@ const (
 const config = `
 trusted_proxies: [127.0.0.0/8, "::1/128"]
 projects:
-  - name: bench
-    token: ` + Project + `
-    identifiers: {hard: [registered], soft: [cookie]}
-    keys: [{name: web, kind: public, token: ` + Token + `}]
-limits:
+%slimits:
   - {name: track, paths: [/track/], limit: %d, window: 60s, per: ip}
   - {name: api, paths: [/api/, /data/], limit: 30, window: 30s, per: ip+path}
   - {name: grid, paths: [/grid/], limit: 15, window: 30s, per: ip}
 `
+
+const project = `  - name: bench%[1]d
+    token: %[2]s
+    identifiers: {hard: [registered], soft: [cookie]}
+    keys: [{name: web, kind: public, token: %[3]s}]
+`
+
+// Projects is how many projects the servers have that are started.
+var Projects = 1
+
+// ProjectOf returns one of the projects, and its public key. The first one is
+// [Project].
+func ProjectOf(i int) (token, key string) {
+	if i == 0 {
+		return Project, Token
+	}
+	return fmt.Sprintf("%08d-1234-1234-1234-123456789abc", i), fmt.Sprint(Token, i)
+}
 
 // FsyncDelay lengthens every fsync(2) and fdatasync(2) of the servers that are
 // started: a usual cloud disk takes 2 ms. It needs strace.
@@ -55,7 +69,12 @@ type Server struct {
 // the thread that started it at the latest.
 func Start(binary, dir string, limit int, more string) *Server {
 	file := filepath.Join(dir, "trackway.yaml")
-	must(os.WriteFile(file, fmt.Appendf(nil, config+"%s", limit, more), 0o600))
+	projects := ""
+	for i := range Projects {
+		token, key := ProjectOf(i)
+		projects += fmt.Sprintf(project, i, token, key)
+	}
+	must(os.WriteFile(file, fmt.Appendf(nil, config+"%s", projects, limit, more), 0o600))
 	cmd := Command(binary, "serve", "--config", file, "--data", filepath.Join(dir, "data"),
 		"--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--log-format", "json")
 	out, err := cmd.StderrPipe()

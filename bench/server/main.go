@@ -7,6 +7,7 @@
 //	go run ./server -binary NEW -against OLD  # two binaries and the handler
 //	go run ./server -against OLD -together    # two servers under load at once
 //	go run ./server -fsync 2ms -conns 512     # a slow disk (needs strace)
+//	go run ./server -partitions 2             # two partitions and projects, and one
 //	go run ./server -with FILE                # what a piece of configuration costs
 //	go run ./server -serve bare               # the handler alone, for wrk and others
 //
@@ -17,6 +18,7 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"log"
 	"os"
 	"path/filepath"
@@ -34,6 +36,7 @@ func main() {
 	binary := flag.String("binary", "", "the server; without it, it is built")
 	against := flag.String("against", "", "an older server to compare with")
 	with := flag.String("with", "", "a `file` with more configuration: the server that has it is measured beside the one that does not")
+	partitions := flag.Int("partitions", 0, "measure a server with so many partitions beside one with a single one; each has as many projects")
 	flags := rounds.NewFlags()
 	flag.Parse()
 	switch *role {
@@ -55,6 +58,13 @@ func main() {
 		}}
 	}
 	subjects := []rounds.Subject{trackway("Trackway", *binary, "")}
+	if *partitions > 1 {
+		running.Projects = *partitions
+		several := trackway(fmt.Sprint(*partitions, " partitions"), *binary, fmt.Sprintf("partitions: %d\n", *partitions))
+		subjects[0].Name = "one partition"
+		flags.Compare([]rounds.Subject{several, subjects[0]})
+		return
+	}
 	if *with != "" {
 		config, err := os.ReadFile(*with)
 		must(err)

@@ -7,11 +7,13 @@ import (
 	"net/url"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"trackway/internal/app"
 	"trackway/internal/config"
 	"trackway/internal/control"
 	"trackway/internal/datadir"
+	"trackway/internal/partition"
 	"trackway/internal/running"
 	"trackway/internal/terminal"
 )
@@ -42,8 +44,8 @@ func (c *backupCommand) Run(out output) error {
 		if err := json.NewDecoder(answer).Decode(&b); err != nil {
 			return fmt.Errorf("the server's answer was cut off: %w", err)
 		}
-		terminal.Say(out.stdout, "Backed up to %s: everything up to change %d, %s in %d files (%d written, the others shared). Backups there: %d.\n",
-			b.Path, b.Seq, terminal.Size(b.Bytes), b.Files, b.Copied, b.Generations)
+		terminal.Say(out.stdout, "Backed up to %s: everything up to %s, %s in %d files (%d written, the others shared). Backups there: %d.\n",
+			b.Path, through(b.Seq, b.Seqs...), terminal.Size(b.Bytes), b.Files, b.Copied, b.Generations)
 		terminal.Say(out.stdout, "The configuration is not in it, because it holds secrets: keep %s elsewhere.\n", c.Config)
 		return nil
 	})
@@ -72,7 +74,28 @@ func (c *restoreCommand) Run(out output) error {
 	if err != nil {
 		return err
 	}
-	terminal.Say(out.stdout, "Restored %s of %s to %s: everything up to change %d, %s. All of it was read and found whole.\n",
-		b.Path, b.At.Local().Format("2006-01-02 15:04:05"), dir, b.Seq, terminal.Size(b.Bytes))
+	var bytes int64
+	var seqs []uint64
+	for i := range b.Parts {
+		bytes += b.Parts[i].Bytes
+		seqs = append(seqs, b.Parts[i].Seq)
+	}
+	terminal.Say(out.stdout, "Restored %s of %s to %s: everything up to %s, %s. All of it was read and found whole.\n",
+		b.Path, b.Parts[0].At.Local().Format("2006-01-02 15:04:05"), dir, through(seqs[0], seqs...), terminal.Size(bytes))
+	if len(seqs) > 1 {
+		terminal.Say(out.stdout, "It needs the setting partitions: %d.\n", len(seqs))
+	}
 	return nil
+}
+
+// through names the last change of a backup, or the last one of each partition.
+func through(seq uint64, parts ...uint64) string {
+	if len(parts) < 2 {
+		return fmt.Sprintf("change %d", seq)
+	}
+	text := make([]string, len(parts))
+	for i, seq := range parts {
+		text[i] = fmt.Sprintf("change %d of %s", seq, partition.Name(i))
+	}
+	return strings.Join(text, ", ")
 }

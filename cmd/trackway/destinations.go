@@ -173,11 +173,25 @@ type destinationsDDLCommand struct {
 
 // Run prints the statements. It needs no server and connects to nothing.
 func (c *destinationsDDLCommand) Run(out output) error {
-	d, err := findDestination(c.Config, c.Name)
+	d, n, err := findDestination(c.Config, c.Name)
 	if err != nil {
 		return err
 	}
-	sink, err := openSink(&d)
+	for part := range n {
+		one := d
+		if n > 1 {
+			one = kinds.Part(d, part)
+		}
+		if err := printDDL(out, &one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printDDL prints the statements of a destination.
+func printDDL(out output, d *config.Destination) error {
+	sink, err := openSink(d)
 	if err != nil {
 		return err
 	}
@@ -388,21 +402,22 @@ func openSink(d *config.Destination) (destination.Sink, error) {
 	return kinds.New(*d, kinds.Deps{Store: "unknown", Projects: func() []trackway.Project { return nil }})
 }
 
-// findDestination returns a destination of a configuration.
-func findDestination(path, name string) (d config.Destination, err error) {
+// findDestination returns a destination of a configuration, and the number of
+// partitions.
+func findDestination(path, name string) (d config.Destination, partitions int, err error) {
 	cfg, err := config.LoadElsewhere(path, config.Flags{}, app.CheckLimits)
 	if err != nil {
-		return d, err
+		return d, 0, err
 	}
 	var names []string
 	for i := range cfg.Destinations {
 		if d := cfg.Destinations[i]; d.Name == name {
-			return d, nil
+			return d, int(cfg.Partitions), nil
 		}
 		names = append(names, cfg.Destinations[i].Name)
 	}
 	if len(names) == 0 {
-		return d, fmt.Errorf("%s has no destinations", path)
+		return d, 0, fmt.Errorf("%s has no destinations", path)
 	}
-	return d, fmt.Errorf("there is no destination %q, only %s", name, strings.Join(names, ", "))
+	return d, 0, fmt.Errorf("there is no destination %q, only %s", name, strings.Join(names, ", "))
 }

@@ -7,6 +7,7 @@ import (
 
 	"trackway/internal/control"
 	"trackway/internal/datadir"
+	"trackway/internal/partition"
 	"trackway/internal/terminal"
 )
 
@@ -41,10 +42,31 @@ func (c *salvageCommand) Run(out output) error {
 	if err != nil {
 		return err
 	}
-	if lost == nil {
-		terminal.Say(out.stdout, "The write-ahead log is in order: nothing is lost.\n")
-		return nil
+	damaged := false
+	for part, of := range lost {
+		if of == nil {
+			continue
+		}
+		damaged = true
+		if len(lost) > 1 {
+			terminal.Say(out.stdout, "Partition %s:\n", partition.Name(part))
+		}
+		describeLost(out, of)
 	}
+	switch {
+	case !damaged:
+		terminal.Say(out.stdout, "The write-ahead log is in order: nothing is lost.\n")
+	case !c.Drop:
+		terminal.Say(out.stdout, "Copy the data directory, and run: trackway salvage --drop\nOr restore a backup: see docs/damage.md.\n")
+		return errDamaged
+	default:
+		terminal.Say(out.stdout, "It is dropped, and the server can start. Repeat the erasures since then, and import what clients still have.\n")
+	}
+	return nil
+}
+
+// describeLost says what is lost.
+func describeLost(out output, lost *datadir.Lost) {
 	terminal.Say(out.stdout, "%s is damaged: %s.\n", lost.Log, lost.Why)
 	terminal.Say(out.stdout, "Kept: everything up to change %d.\n", lost.Event)
 	terminal.Say(out.stdout, "Lost: everything acknowledged after that: events, changes of customers, merges, erasures.\n")
@@ -52,10 +74,4 @@ func (c *salvageCommand) Run(out output) error {
 		terminal.Say(out.stdout, "After the damage there are %d changes that can be read, up to change %d. They are lost, too, because they may build on others that are lost.\n",
 			lost.Records, lost.Last)
 	}
-	if !c.Drop {
-		terminal.Say(out.stdout, "Copy the data directory, and run: trackway salvage --drop\nOr restore a backup: see docs/damage.md.\n")
-		return errDamaged
-	}
-	terminal.Say(out.stdout, "It is dropped, and the server can start. Repeat the erasures since then, and import what clients still have.\n")
-	return nil
 }

@@ -36,7 +36,7 @@ const usagePause = 50 * time.Second
 func (s *Sampler) Take(now time.Time) (Sample, error) {
 	out := Sample{At: now}
 	metrics, err := values(s.Metrics)
-	out.DiskFull = metrics["trackway_store_disk_full"] == 1
+	out.DiskFull = metrics["trackway_store_disk_full"] > 0 // of any partition
 	out.Damaged = metrics["trackway_store_damaged"]
 	out.Failed = metrics["trackway_commands_total failed"]
 	if ends, ok := metrics["trackway_tls_certificate_expires_timestamp_seconds"]; ok {
@@ -44,7 +44,7 @@ func (s *Sampler) Take(now time.Time) (Sample, error) {
 		out.Certificate = &at
 	}
 	_, out.Renews = metrics["trackway_acme_orders_total"]
-	out.Erasure = moment(metrics["trackway_store_erasure_oldest_timestamp_seconds"])
+	out.Erasure = moment(metrics[oldestErasure])
 	var fs syscall.Statfs_t
 	if syscall.Statfs(s.Dir, &fs) == nil {
 		out.DiskFree, out.DiskBytes = fs.Bavail*uint64(fs.Bsize), fs.Blocks*uint64(fs.Bsize)
@@ -83,6 +83,8 @@ func (s *Sampler) readUsage() (projects []Project, err error) {
 	return projects, closing(nil, snapshot)
 }
 
+const oldestErasure = "trackway_store_erasure_oldest_timestamp_seconds"
+
 // values returns the sums of metrics by name and, for commands, by outcome too.
 func values(from prometheus.Gatherer) (map[string]float64, error) {
 	families, err := from.Gather() // with an error, it returns what could be read
@@ -90,6 +92,12 @@ func values(from prometheus.Gatherer) (map[string]float64, error) {
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			v := m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			if f.GetName() == oldestErasure { // of each partition; 0 stands for none
+				if before := out[oldestErasure]; before == 0 || v != 0 && v < before {
+					out[oldestErasure] = v
+				}
+				continue
+			}
 			out[f.GetName()] += v
 			if f.GetName() == "trackway_commands_total" {
 				for _, label := range m.GetLabel() {

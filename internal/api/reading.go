@@ -32,7 +32,7 @@ type reader struct {
 	answers  *room.Room    // memory
 	process  []byte        // random: names this process in entity tags
 	patience time.Duration // that a question may take
-	types    *catalogue.Catalogue
+	types    *catalogue.Set
 	suspects *suspect.Labeler
 }
 

@@ -77,7 +77,7 @@ type Config struct {
 	Traffic  *traffic.Recorder
 	Rates    *rates.Meter
 	Live     *live.Hub
-	Types    *catalogue.Catalogue
+	Types    *catalogue.Set
 	Suspects *suspect.Labeler
 	Version  string // the program's
 	Log      *slog.Logger

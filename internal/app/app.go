@@ -29,13 +29,11 @@ import (
 	"trackway/internal/limit"
 	"trackway/internal/limit/watch"
 	"trackway/internal/listen"
-	"trackway/internal/live"
 	"trackway/internal/ops"
 	"trackway/internal/rates"
 	"trackway/internal/store"
 	"trackway/internal/suspect"
 	"trackway/internal/trace"
-	"trackway/internal/upkeep"
 	"trackway/web"
 )
 
@@ -85,10 +83,12 @@ func run(ctx context.Context, setup *Setup) (err error) {
 		}
 	}
 	reg.MustRegister(s.budget.Collectors()...)
-	if s.destinations, err = s.newDestinations(); err != nil {
+	if err := s.newDestinations(); err != nil {
 		return err
 	}
-	reg.MustRegister(s.destinations.Collector())
+	for _, p := range s.parts {
+		p.metrics(reg).MustRegister(p.destinations.Collector())
+	}
 	if s.history, err = openHistory(cfg, log); err != nil {
 		return err
 	}
@@ -155,19 +155,19 @@ func (s *server) build(reg *prometheus.Registry) error {
 	}
 	s.traffic.Reload(recording(s.Config))
 	s.traces.Reload(tracing(s.Config, s.Version))
-	s.upkeep = upkeep.New(s.kept(), p.projects, s.Log, reg)
+	s.upkeep = s.newUpkeeps(p.projects, reg)
 	s.fleet = fleet.New(fleetOf(s.Config, s.public.Addr()))
 	now := time.Now()
 	s.ingest = ingest.New(s.taking(), reg)
 	s.suspects = suspect.New(s.ingest, s.Log, reg)
 	callers, meter := watch.New(now), rates.New(now)
-	s.live = live.New(s.store, func(err error) { s.Log.Error("the log cannot be read for watchers", "err", err) })
+	s.live = s.newLive()
 	s.catalogue = s.newCatalogue(p.projects)
 	sendOn, _, err := s.destinations.Reload(s.Config.Destinations, p.projects)
 	if err != nil {
 		return err
 	}
-	s.sent.Store(&p.projects)
+	s.setProjects(p.projects)
 	if s.alarms, err = s.newAlarms(reg, p.projects); err != nil {
 		return err
 	}
@@ -208,7 +208,7 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 		g.Go(func() error { return s.member.watching(ctx) })
 		g.Go(s.others.Serve)
 		g.Go(func() error { return s.sharing.Run(ctx) })
-		g.Go(func() error { return s.refusals.run(ctx, s.store, s.member.ready) })
+		g.Go(func() error { return s.refusals.run(ctx, s.parts[0].store, s.member.ready) })
 	}
 	g.Go(func() error {
 		s.reloadOnHangup(ctx)
@@ -276,7 +276,7 @@ func newRegistry() *prometheus.Registry {
 // openStore opens the store within the budget of the process. again has a
 // member of a cluster start again, with other data.
 func (s *server) openStore(ctx context.Context, reg *prometheus.Registry, again func()) (err error) {
-	if s.budget, err = budget.Take(s.Config.Memory.MaxBytes(), store.Descriptors); err != nil {
+	if s.budget, err = budget.Take(s.Config.Memory.MaxBytes(), int(s.Config.Partitions), store.Descriptors); err != nil {
 		return err
 	}
 	if s.Config.Cluster.Member() {
@@ -285,12 +285,7 @@ func (s *server) openStore(ctx context.Context, reg *prometheus.Registry, again 
 	if err := checkAlone(s.Config.DataDir); err != nil {
 		return err
 	}
-	dir, err := privateDir(s.Config.DataDir, datadir.Store, s.Log)
-	if err != nil {
-		return err
-	}
-	s.store, err = store.Open(dir, s.storeOptions(reg)) //nolint:contextcheck // the store works until it is closed
-	return err
+	return s.openParts(reg) //nolint:contextcheck // the stores work until they are closed
 }
 
 // checkAlone returns an error if a data directory is that of a member. An empty
@@ -302,10 +297,12 @@ func checkAlone(dataDir string) error {
 	return fmt.Errorf("%s holds the data of a member of a cluster, and the configuration has no cluster: see docs/cluster.md", dataDir)
 }
 
-func (s *server) storeOptions(reg *prometheus.Registry) store.Options {
+func (s *server) storeOptions(reg prometheus.Registerer) store.Options {
+	stores := int64(s.budget.Memory.Stores)
 	return store.Options{
 		Log: s.Log, Registry: reg, Name: rand.Text(), Fatal: datadir.Fatal(s.Log),
-		Cache: s.budget.Memory.Cache, Known: s.budget.Memory.Known, MemTable: s.budget.Memory.MemTable,
+		Cache: s.budget.Memory.Cache / stores, Known: s.budget.Memory.Known / stores, MemTable: s.budget.Memory.MemTable,
+		Files: uint64(s.budget.Files.Limit) / uint64(stores),
 	}
 }
 

@@ -76,15 +76,15 @@ func (s *server) taking() ingest.Store {
 	if s.member == nil {
 		return s.store
 	}
-	return gathering{s.store, &s.refusals}
+	return gathering{s.parts[0].store, &s.refusals}
 }
 
-// kept returns the store as upkeep sees it.
-func (s *server) kept() upkeep.Store {
+// kept returns a store as upkeep sees it.
+func (s *server) kept(of *store.Store) upkeep.Store {
 	if s.member == nil {
-		return s.store
+		return of
 	}
-	return led{s.store, s.member}
+	return led{of, s.member}
 }
 
 // led is the store of a member, from which only the leader removes expired

@@ -42,10 +42,10 @@ func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready fu
 	if err != nil {
 		return err
 	}
-	if s.destinations, err = s.newDestinations(); err != nil {
+	if err := s.newDestinations(); err != nil {
 		return err
 	}
-	s.sent.Store(&p.projects)
+	s.setProjects(p.projects)
 	known, _, err := s.destinations.Reload(cfg.Destinations, p.projects)
 	if err != nil {
 		return err
@@ -86,7 +86,7 @@ func (s *server) listenControl(ctx context.Context) (*listen.Listener, error) {
 	}
 	l := listen.Patient(ctx, ln, s.operatorBounds(), s.Log)
 	c := control.Config{
-		Ingest: s.ingest, Store: s.store, Name: s.store.Name(), Log: s.store, Projects: s.projects, Save: s.backup,
+		Ingest: s.ingest, Store: s.store, Name: s.store.Name(), Log: func(project uint32) control.Log { return s.store.FeedOf(project) }, Projects: s.projects, Save: s.backup,
 		Flush: s.traffic.Flush, Logger: s.Log, Destinations: s.destinations,
 		Verify: s.verify, Suggest: s.suggest, Mirrors: s.mirrors, Alarms: s.alarms, Cluster: s.cluster(), Catalogue: s.catalogue.Types, Suspects: s.suspects,
 	}
@@ -112,9 +112,31 @@ func (s *server) projects() ([]trackway.Project, error) {
 
 // backup backs up the data directory: the store, and the files beside it.
 func (s *server) backup(ctx context.Context, dir string, keep int) (control.Backup, error) {
-	made, err := s.store.Backup(ctx, dir, time.Now(), keep)
+	n := s.store.Len()
+	if err := datadir.ClaimBackups(dir, n); err != nil {
+		return control.Backup{}, err
+	}
+	made, err := s.store.Backup(ctx, func(part int) string { return datadir.BackupOf(dir, part, n) }, time.Now(), keep)
 	if err != nil {
 		return control.Backup{}, err
 	}
-	return control.Backup(made), datadir.Carry(s.Config.DataDir, dir)
+	return described(dir, made), datadir.Carry(s.Config.DataDir, dir)
+}
+
+// described describes a backup of all partitions.
+func described(dir string, made []store.Backup) control.Backup {
+	b := control.Backup{Path: made[0].Path, At: made[0].At, Generations: made[0].Generations}
+	if len(made) > 1 {
+		b.Path = filepath.Join(dir, filepath.Base(b.Path))
+	}
+	for i := range made {
+		of := &made[i]
+		b.Bytes, b.Files, b.Kept, b.Linked, b.Copied = b.Bytes+of.Bytes, b.Files+of.Files, b.Kept+of.Kept, b.Linked+of.Linked, b.Copied+of.Copied
+		if len(made) == 1 {
+			b.Seq = of.Seq
+		} else {
+			b.Seqs = append(b.Seqs, of.Seq)
+		}
+	}
+	return b
 }

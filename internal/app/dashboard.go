@@ -16,7 +16,7 @@ import (
 func (s *server) newDashboard(projects []trackway.Project, callers *watch.Watch, meter *rates.Meter) *dashboard.Server {
 	dir := s.Config.DataDir // a reload never changes it
 	return dashboard.New(dashboard.Config{
-		Facts: factsOf(s.Config, projects), Store: s.store, Log: s.store, Live: s.live,
+		Facts: factsOf(s.Config, projects), Store: s.store, Log: s.logOf, Live: s.live,
 		Eraser: eraser{s.store, s.live, s.catalogue}, Rates: meter, Limits: s.limits, Watch: callers, History: s.history, Fleet: s.fleet,
 		Health:  func() dashboard.Health { return dashboard.HealthOf(s.ready(), s.store, dir) },
 		Version: s.Version, Logger: s.Log,
@@ -31,14 +31,18 @@ func (s *server) newDashboard(projects []trackway.Project, callers *watch.Watch,
 
 // newCatalogue returns the catalogue of events. Its memory is a hundredth of
 // the limit at most.
-func (s *server) newCatalogue(projects []trackway.Project) *catalogue.Catalogue {
-	const entryBytes, part = 1 << 10, 100
-	c := catalogue.New(catalogue.Options{
-		Log: s.store, Store: s.store.Name(), Path: filepath.Join(s.Config.DataDir, catalogue.File),
-		Most: int(s.budget.Memory.Max / (entryBytes * part)), Logger: s.Log,
-	})
-	c.Reload(projects)
-	return c
+func (s *server) newCatalogue(projects []trackway.Project) *catalogue.Set {
+	const entryBytes, share = 1 << 10, 100
+	var all []*catalogue.Catalogue
+	for _, p := range s.parts {
+		all = append(all, catalogue.New(catalogue.Options{
+			Log: p.store, Store: p.store.Name(), Path: filepath.Join(s.Config.DataDir, p.inPlace(catalogue.File)),
+			Most: int(s.budget.Memory.Max/(entryBytes*share)) / p.of, Logger: s.Log,
+		}))
+	}
+	set := catalogue.Together(all...)
+	set.Reload(projects)
+	return set
 }
 
 // factsOf returns what the pages need of a configuration.

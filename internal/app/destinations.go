@@ -7,29 +7,35 @@ import (
 	"trackway/internal/config"
 	"trackway/internal/destination"
 	"trackway/internal/destination/kinds"
+	"trackway/internal/partition"
 	"trackway/internal/store"
 )
 
-// newDestinations returns the manager of destinations, still without any, and
-// registers it with the store, so that erasures and the expiry of events wait
-// for destinations.
-func (s *server) newDestinations() (*destination.Manager, error) {
-	var m *destination.Manager
-	o := destination.Options{
-		Dir: filepath.Join(s.Config.DataDir, destinationsDir), Store: s.store, Log: s.Log, Traces: s.traces,
-		Open: func(d config.Destination) (destination.Sink, error) {
-			return kinds.New(d, kinds.Deps{Store: m.StoreID(), Projects: func() []trackway.Project { return *s.sent.Load() }})
-		},
+// newDestinations creates the managers of destinations, still without any, and
+// registers them with the stores, so that erasures and the expiry of events
+// wait for destinations.
+func (s *server) newDestinations() error {
+	s.destinations = s.parts
+	for _, p := range s.parts {
+		o := destination.Options{
+			Dir: filepath.Join(s.Config.DataDir, destinationsDir), Store: p.store, Log: s.Log, Traces: s.traces,
+			Open: func(d config.Destination) (destination.Sink, error) {
+				return kinds.New(d, kinds.Deps{Store: p.destinations.StoreID(), Projects: func() []trackway.Project { return *p.sent.Load() }})
+			},
+		}
+		if p.of > 1 {
+			o.Dir, o.Log = filepath.Join(o.Dir, partition.Name(p.number)), o.Log.With("partition", p.number)
+		}
+		if s.member != nil {
+			o.Shared = sharedNotes{p.store, s.member}
+		}
+		var err error
+		if p.destinations, err = destination.New(o); err != nil {
+			return err
+		}
+		p.store.SetCopies(p.destinations.Copies())
 	}
-	if s.member != nil {
-		o.Shared = sharedNotes{s.store, s.member}
-	}
-	m, err := destination.New(o)
-	if err != nil {
-		return nil, err
-	}
-	s.store.SetCopies(m.Copies())
-	return m, nil
+	return nil
 }
 
 // destinationsDir is the directory for the files of destinations, in the data

@@ -64,7 +64,7 @@ func TestEraserForgetsWhatWent(t *testing.T) {
 		return results[0].Customer
 	}
 	customer := apply(jane)
-	hub := live.New(s, nil)
+	hub := live.New(nil, s)
 	reject := func(id trackway.Identifier) {
 		hub.Reject(&live.Rejection{Project: project, Received: trackway.MicrosOf(time.Now()), Reason: id.Value, IDs: []trackway.Identifier{id}})
 	}

@@ -20,6 +20,7 @@ func checkFixed(old, next *config.Config) error {
 		{"listen", old.Listen != next.Listen},
 		{"ops_listen", old.OpsListen != next.OpsListen},
 		{"data_dir", old.DataDir != next.DataDir},
+		{"partitions", old.Partitions != next.Partitions},
 		{"tls", !reflect.DeepEqual(old.TLS, next.TLS)},
 		{"proxy_protocol", old.ProxyProtocol != next.ProxyProtocol},
 		{"cluster", !old.Cluster.Equal(&next.Cluster)},

@@ -24,9 +24,10 @@ func TestCheckFixed(t *testing.T) {
 	fixed := *old
 	fixed.Listen, fixed.OpsListen, fixed.DataDir, fixed.ProxyProtocol = "a:1", "a:2", "a", true
 	fixed.TLS.ACME.Hosts = []string{"a.example.com", "b.example.com"}
+	fixed.Partitions = 2
 	fixed.Memory.MaxMB, fixed.Log.Format, fixed.Cluster.Listen = 200, "json", "a:3"
 	err := checkFixed(old, &fixed)
-	if want := "only a restart can change listen, ops_listen, data_dir, tls, proxy_protocol, cluster, memory, log.format"; fmt.Sprint(err) != want {
+	if want := "only a restart can change listen, ops_listen, data_dir, partitions, tls, proxy_protocol, cluster, memory, log.format"; fmt.Sprint(err) != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -56,7 +56,7 @@ func (s *server) openMember(ctx context.Context, reg *prometheus.Registry, again
 	if err != nil {
 		return fmt.Errorf("cluster: %w", err)
 	}
-	s.store, err = m.openStore(s.Config.DataDir, s.storeOptions(reg)) //nolint:contextcheck // the store works until it is closed
+	opened, err := m.openStore(s.Config.DataDir, s.storeOptions(reg)) //nolint:contextcheck // the store works until it is closed
 	// Not before the log is open: it would turn others away, and they would not
 	// know what became of their entries.
 	m.serve(ctx)
@@ -64,6 +64,7 @@ func (s *server) openMember(ctx context.Context, reg *prometheus.Registry, again
 		m.close()
 		return err
 	}
+	s.useStores(opened)
 	s.member = m
 	reg.MustRegister(clusterCollector{m})
 	return nil

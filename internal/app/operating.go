@@ -14,17 +14,22 @@ import (
 	"trackway/internal/destination/mirror"
 	"trackway/internal/destination/suggest"
 	"trackway/internal/destination/verify"
+	"trackway/internal/partition"
 	"trackway/internal/query"
 )
 
 // verify implements [control.Verifier].
 func (s *server) verify(ctx context.Context, v control.Verification) (*verify.Report, error) {
-	projects, err := s.projects()
+	of, err := s.destinations.single(v.Name)
+	if err != nil {
+		return nil, err
+	}
+	projects, err := s.projectsOf(of.part)
 	if err != nil {
 		return nil, err
 	}
 	c := &verify.Check{Mend: v.Mend, Rejected: make(map[uint64]bool)}
-	at, err := s.statusOf(v.Name)
+	at, err := of.status()
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +41,7 @@ func (s *server) verify(ctx context.Context, v control.Verification) (*verify.Re
 	for i := range projects {
 		numbers[projects[i].Name] = projects[i].Number
 	}
-	rejects, err := s.destinations.Rejects(v.Name)
+	rejects, err := of.destinations.Rejects(of.name)
 	if err != nil {
 		return nil, err
 	}
@@ -46,12 +51,12 @@ func (s *server) verify(ctx context.Context, v control.Verification) (*verify.Re
 		}
 	}
 	c.Use = func(ctx context.Context, do func(context.Context, destination.Reader) error) error {
-		return s.destinations.Use(ctx, v.Name, true, func(ctx context.Context, sink destination.Sink, view *destination.View) error {
+		return of.destinations.Use(ctx, of.name, true, func(ctx context.Context, sink destination.Sink, view *destination.View) error {
 			to, ok := sink.(destination.Reader)
 			if !ok {
 				return fmt.Errorf("a destination of kind %s cannot be read back, and so it cannot be verified", at.Kind)
 			}
-			c.Log = &viewed{s, view, v.Name, numbers, c}
+			c.Log = &viewed{of, view, numbers, c}
 			return do(ctx, to)
 		})
 	}
@@ -61,47 +66,79 @@ func (s *server) verify(ctx context.Context, v control.Verification) (*verify.Re
 
 // suggest implements [control.Suggester].
 func (s *server) suggest(ctx context.Context, name string, events int, share float64) (*suggest.Proposal, error) {
-	projects, err := s.projects()
-	if err != nil {
-		return nil, err
+	looked := make([]placed, len(s.parts)) // at all, if there is no name
+	for i, p := range s.parts {
+		looked[i].part = p
 	}
-	view := destination.NewView(new(config.Destination), projects)
 	if name != "" {
-		err := s.destinations.Use(ctx, name, false, func(_ context.Context, _ destination.Sink, of *destination.View) error {
-			view = of
-			return nil
-		})
-		if err != nil {
+		var err error
+		if looked, err = s.destinations.find(name); err != nil {
 			return nil, err
 		}
 	}
-	snapshot := s.store.Snapshot()
-	defer func() { _ = snapshot.Close() }() // what was read is read
 	var sample suggest.Sample
-	left := events
+	for _, of := range looked {
+		if err := s.sample(ctx, of, &sample, (events+len(looked)-1)/len(looked)); err != nil {
+			return nil, err
+		}
+	}
+	return sample.Propose(share), context.Cause(ctx)
+}
+
+// sample adds the newest events of a partition, up to a number, that a
+// destination gets, or any if it has no name.
+func (s *server) sample(ctx context.Context, of placed, sample *suggest.Sample, events int) error {
+	projects, err := s.projectsOf(of.part)
+	if err != nil || events == 0 {
+		return err
+	}
+	view := destination.NewView(new(config.Destination), projects)
+	if of.name != "" {
+		err := of.destinations.Use(ctx, of.name, false, func(_ context.Context, _ destination.Sink, its *destination.View) error {
+			view = its
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	snapshot := of.store.Snapshot()
 	err = snapshot.Log(query.LogRange{NewestFirst: true}, func(e *trackway.Event) bool {
 		if row, ok := view.Event(e); ok {
 			sample.Add(row.Type, row.Properties)
-			left--
+			events--
 		}
-		return left > 0 && ctx.Err() == nil
+		return events > 0 && ctx.Err() == nil
 	})
-	return sample.Propose(share), errors.Join(err, context.Cause(ctx))
+	return errors.Join(err, snapshot.Close())
+}
+
+// projectsOf returns the projects of a partition, with their numbers there.
+func (s *server) projectsOf(p *part) ([]trackway.Project, error) {
+	all, err := s.projects()
+	if err != nil {
+		return nil, err
+	}
+	return partition.Split(all, p.of)[p.number], nil
 }
 
 // mirrors implements [control.Config.Mirrors].
 func (s *server) mirrors(ctx context.Context) (all []control.Mirrored, err error) {
-	projects, err := s.projects()
-	if err != nil {
-		return nil, err
-	}
 	for _, st := range s.destinations.List() {
 		if st.Kind != config.Mirror {
 			continue
 		}
-		err := s.destinations.Use(ctx, st.Name, false, func(ctx context.Context, sink destination.Sink, view *destination.View) error {
+		of, err := s.destinations.single(st.Name)
+		if err != nil {
+			return nil, err
+		}
+		projects, err := s.projectsOf(of.part)
+		if err != nil {
+			return nil, err
+		}
+		err = of.destinations.Use(ctx, of.name, false, func(ctx context.Context, sink destination.Sink, view *destination.View) error {
 			for i := range projects {
-				m, err := s.mirrored(ctx, &projects[i], sink, view)
+				m, err := of.mirrored(ctx, &projects[i], sink, view)
 				if err != nil {
 					return err
 				}
@@ -121,14 +158,14 @@ func (s *server) mirrors(ctx context.Context) (all []control.Mirrored, err error
 
 // mirrored counts the events of a project here and in a mirror. It returns nil
 // if the mirror does not have the project.
-func (s *server) mirrored(ctx context.Context, p *trackway.Project, sink destination.Sink, view *destination.View) (*control.Mirrored, error) {
-	if !view.Has(p.Number) {
+func (p *part) mirrored(ctx context.Context, project *trackway.Project, sink destination.Sink, view *destination.View) (*control.Mirrored, error) {
+	if !view.Has(project.Number) {
 		return nil, nil //nolint:nilnil // as the comment says
 	}
 	ours := make(map[string]uint64)
-	snapshot := s.store.Snapshot()
-	err := snapshot.Counts(p.Number, query.CountRange{By: query.ByReceived}, func(c query.Count) bool {
-		if _, ok := view.Event(&trackway.Event{Project: p.Number, Type: c.Type}); ok && c.Type != trackway.MergeType {
+	snapshot := p.store.Snapshot()
+	err := snapshot.Counts(project.Number, query.CountRange{By: query.ByReceived}, func(c query.Count) bool {
+		if _, ok := view.Event(&trackway.Event{Project: project.Number, Type: c.Type}); ok && c.Type != trackway.MergeType {
 			ours[c.Type] += c.Events
 		}
 		return true
@@ -136,13 +173,13 @@ func (s *server) mirrored(ctx context.Context, p *trackway.Project, sink destina
 	if err := errors.Join(err, snapshot.Close()); err != nil {
 		return nil, err
 	}
-	m := &control.Mirrored{Project: p.Name}
+	m := &control.Mirrored{Project: project.Name}
 	var theirs mirror.Counts
 	counter, ok := sink.(interface {
 		Count(ctx context.Context, project string) (mirror.Counts, error)
 	})
 	if ok {
-		if theirs, err = counter.Count(ctx, p.Name); err != nil {
+		if theirs, err = counter.Count(ctx, project.Name); err != nil {
 			m.Error = err.Error()
 		}
 	}
@@ -152,22 +189,21 @@ func (s *server) mirrored(ctx context.Context, p *trackway.Project, sink destina
 	return m, nil
 }
 
-// statusOf returns the status of a destination.
-func (s *server) statusOf(name string) (destination.Status, error) {
-	for _, st := range s.destinations.List() {
-		if st.Name == name {
+// status returns the status of a destination.
+func (p placed) status() (destination.Status, error) {
+	for _, st := range p.destinations.List() {
+		if st.Name == p.name {
 			return st, nil
 		}
 	}
-	return destination.Status{}, fmt.Errorf("%q: %w", name, destination.ErrUnknown)
+	return destination.Status{}, fmt.Errorf("%q: %w", p.name, destination.ErrUnknown)
 }
 
 // viewed is the log in the form that a destination gets.
 type viewed struct {
-	*server
+	placed
 
 	view    *destination.View
-	name    string
 	numbers map[string]uint32 // of projects
 	check   *verify.Check
 }
@@ -214,6 +250,6 @@ func (v *viewed) Pending(project string, c trackway.Customer) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	at, err := v.statusOf(v.name)
+	at, err := v.status()
 	return number > at.Position, err
 }

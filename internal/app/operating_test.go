@@ -47,7 +47,7 @@ func TestVerifyWhileEventsExpire(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := &verify.Check{Through: s.Synced(), Mend: true, Progress: func(uint64) {}}
-	log := &viewed{&server{store: s}, destination.NewView(&config.Destination{}, projects), "", map[string]uint32{"demo": projects[0].Number}, c}
+	log := &viewed{placed{&part{of: 1, store: s}, ""}, destination.NewView(&config.Destination{}, projects), map[string]uint32{"demo": projects[0].Number}, c}
 	c.Log = log
 	var to kept
 	keep := func(e *destination.Event) error { to.events = append(to.events, *e); return nil }

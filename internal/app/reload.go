@@ -76,7 +76,7 @@ func (s *server) reloadLocked() error {
 	s.fleet.Reload(fleetOf(next, s.public.Addr()))
 	s.upkeep.Reload(p.projects)
 	s.catalogue.Reload(p.projects)
-	s.sent.Store(&p.projects)
+	s.setProjects(p.projects)
 	useAlarms()
 	sendOn()
 	s.Level.Set(next.Log.SlogLevel())

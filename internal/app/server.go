@@ -15,7 +15,6 @@ import (
 	"trackway/internal/catalogue"
 	"trackway/internal/config"
 	"trackway/internal/dashboard"
-	"trackway/internal/destination"
 	"trackway/internal/fleet"
 	"trackway/internal/ingest"
 	"trackway/internal/limit"
@@ -24,10 +23,9 @@ import (
 	"trackway/internal/limit/traffic"
 	"trackway/internal/listen"
 	"trackway/internal/live"
-	"trackway/internal/store"
+	"trackway/internal/partition/stores"
 	"trackway/internal/suspect"
 	"trackway/internal/trace"
-	"trackway/internal/upkeep"
 )
 
 // Setup is what a server needs to start. All fields are required.
@@ -53,23 +51,24 @@ type server struct {
 	Setup
 
 	budget    budget.Budget
-	store     *store.Store
+	store     *stores.Set
+	parts     []*part // one for each partition
 	ingest    *ingest.Ingest
 	history   *history.Log
 	limits    *limit.Limiter
 	traffic   *traffic.Recorder
 	traces    *trace.Tracer // nil in commands that run without a server
 	fleet     *fleet.Fleet
-	upkeep    *upkeep.Upkeep
+	upkeep    upkeeps
 	api       *api.Server
 	live      *live.Hub
-	catalogue *catalogue.Catalogue
+	catalogue *catalogue.Set
 	suspects  *suspect.Labeler
 	dashboard *dashboard.Server
 
-	destinations *destination.Manager
-	// The projects that destinations know. They are read without a lock,
-	// because a reload waits for destinations.
+	destinations spread
+	// The projects in force. They are read without a lock, because a reload
+	// waits for destinations.
 	sent atomic.Pointer[[]trackway.Project]
 
 	member   *member          // nil: the server stands alone

@@ -31,6 +31,7 @@ var trackway = Rules{
 		"internal/httpcache":   0,
 		"internal/iso8601":     0,
 		"internal/manual":      0,
+		"internal/partition":   0,
 		"internal/people":      0,
 		"internal/piecewise":   0,
 		"internal/allocs":      0,
@@ -158,6 +159,8 @@ var trackway = Rules{
 
 		"internal/store": 3,
 
+		"internal/partition/stores": 4,
+
 		"internal/api":             4,
 		"internal/api/body":        2,
 		"internal/api/consent":     2,
@@ -230,7 +233,8 @@ var trackway = Rules{
 		"pgregory.net/rapid":                            {Tests},
 	},
 	Importers: map[string][]string{
-		"internal/store": {"internal/app", "internal/datadir"}, // app alone knows interface and implementation
+		// app alone knows interface and implementation
+		"internal/store": {"internal/app", "internal/datadir", "internal/partition/stores"},
 		"internal/app":   {"cmd/trackway"},
 
 		"internal/destination/kinds": {"internal/app", "cmd/trackway"}, // it links every kind's libraries

@@ -38,9 +38,10 @@ type Memory struct {
 	Bodies      int   // bodies of all callers' requests together
 	Connections int   // connections, each with the part of its header that has arrived
 	Answers     int   // long answers while they are being made
-	Cache       int64 // blocks of the store's files
+	Stores      int   // how many stores share the next three
+	Cache       int64 // blocks of the stores' files
 	Known       int64 // the customers that came last, and their last events
-	MemTable    int   // one of the store's tables in memory, of which there are at most four
+	MemTable    int   // one table in memory, of which each store has at most four
 	Callers     int   // how many callers the limits count at once, at 27 bytes each
 }
 
@@ -52,9 +53,10 @@ const (
 	unused     = 128 * mib
 )
 
-// split splits a limit in bytes, at least [Least]. With [Default], all parts
-// have the sizes that the server was measured with.
-func split(limit int64) Memory {
+// split splits a limit in bytes, at least [Least], for a server with a number
+// of stores. With [Default] and one store, all parts have the sizes that the
+// server was measured with.
+func split(limit int64, stores int) Memory {
 	limit = max(limit, Least)
 	const parts = 15
 	rest := limit - base
@@ -68,13 +70,17 @@ func split(limit int64) Memory {
 		Answers:     int(share(2)),
 		Cache:       share(2),
 		Known:       max((limit-Least)/14, mib), // 64 MiB with Default
-		MemTable:    int(min(share(2)/memTables, largestTable)),
+		Stores:      stores,
+		MemTable:    int(min(share(2)/memTables/int64(stores), largestTable)),
 		Callers:     int(min(limit/1024, MostCallers)), // 1/38 of the limit
 	}
-	m.Cache += share(2) - memTables*int64(m.MemTable) // the tables do not need it
+	m.Cache += share(2) - m.tables() // the tables do not need it
 	m.Cache = max(min(m.Cache, usualCache), m.Cache-unused)
 	return m
 }
+
+// tables returns the memory of all tables in memory.
+func (m Memory) tables() int64 { return memTables * int64(m.Stores) * int64(m.MemTable) }
 
 // The most that a connection uses, in bytes: goroutine, buffers, a header of up
 // to 8 KiB that is still incomplete, and what the collector has not freed yet.

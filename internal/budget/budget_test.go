@@ -14,7 +14,7 @@ func TestSplit(t *testing.T) {
 	t.Parallel()
 	var before Memory
 	for _, limit := range []int64{Least, 256 * mib, 512e6, Default, 4 * Default, 64 * Default} {
-		m := split(limit)
+		m := split(limit, 1)
 		sum := int64(base+m.Bodies+m.Connections+m.Answers+4*m.MemTable+27*m.Callers) + m.Cache + m.Known
 		if sum > m.Max*98/100 {
 			t.Errorf("%d: the parts come to %d", limit, sum)
@@ -41,7 +41,7 @@ func TestSplit(t *testing.T) {
 // sizes that it was measured with.
 func TestSplitDefault(t *testing.T) {
 	t.Parallel()
-	m := split(Default)
+	m := split(Default, 1)
 	if m.Bodies != 256*mib || m.Cache != 64*mib || m.MemTable != 16*mib || m.Callers != 1<<20 || m.Known>>20 != 64 {
 		t.Errorf("got %+v", m)
 	}
@@ -92,7 +92,7 @@ func TestFind(t *testing.T) {
 // memory allows, but not more.
 func TestConnections(t *testing.T) {
 	t.Parallel()
-	b := Budget{split(Default), splitFiles(1024, 544)}
+	b := Budget{split(Default, 1), splitFiles(1024, 544)}
 	carried := b.Files.Connections
 	for asked, want := range map[int]int{0: carried, 10: 10, carried: carried, carried + 1: carried} {
 		var log bytes.Buffer
@@ -114,7 +114,7 @@ func TestTake(t *testing.T) { //nolint:paralleltest // the settings are the proc
 	}()
 	for before, want := range map[int]int{100: garbage, 200: 200} {
 		debug.SetGCPercent(before)
-		b, err := Take(512*mib, enough)
+		b, err := Take(512*mib, 1, enough)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package budget
 
 import (
+	"fmt"
 	"log/slog"
 	"math"
 	"os"
@@ -25,19 +26,22 @@ const garbage = 25
 // Take finds out how much the process may use. It sets the memory limit of Go's
 // runtime, unless GOMEMLIMIT is set, and how much garbage may gather, unless
 // GOGC is set to a value other than 100. memory is the number of bytes that the
-// operator allows, or 0 if the operator sets none. store returns how many of
-// the process's files the store needs, or an error if they are too few.
-func Take(memory int64, store func(files uint64) (int, error)) (Budget, error) {
+// operator allows, or 0 if the operator sets none, and stores the number of
+// stores. store returns how many files a store needs if it may use a number of
+// them, or an error if they are too few.
+func Take(memory int64, stores int, store func(files uint64) (int, error)) (Budget, error) {
 	files := openFiles()
-	storeFiles, err := store(uint64(files))
-	if err != nil {
+	storeFiles, err := store(uint64(files / stores))
+	if err != nil && stores > 1 {
+		return Budget{}, fmt.Errorf("each of %d partitions has its share of %d open files: %w", stores, files, err)
+	} else if err != nil {
 		return Budget{}, err
 	}
 	goLimit := debug.SetMemoryLimit(-1)
 	if goLimit == math.MaxInt64 {
 		goLimit = 0
 	}
-	b := Budget{split(find(memory, goLimit, os.DirFS("/"))), splitFiles(files, storeFiles)}
+	b := Budget{split(find(memory, goLimit, os.DirFS("/")), stores), splitFiles(files, stores*storeFiles)}
 	if goLimit == 0 {
 		debug.SetMemoryLimit(b.Memory.Runtime)
 	}
@@ -82,7 +86,7 @@ func (b *Budget) Collectors() []prometheus.Collector {
 	}, []string{"part"})
 	for part, n := range map[string]int64{
 		"all": m.Max, "runtime": m.Runtime, "bodies": int64(m.Bodies), "connections": int64(m.Connections),
-		"answers": int64(m.Answers), "cache": m.Cache, "known": m.Known, "mem_tables": memTables * int64(m.MemTable),
+		"answers": int64(m.Answers), "cache": m.Cache, "known": m.Known, "mem_tables": m.tables(),
 	} {
 		memory.WithLabelValues(part).Set(float64(n))
 	}

@@ -1,6 +1,9 @@
 package config
 
-import "trackway/internal/budget"
+import (
+	"trackway/internal/budget"
+	"trackway/internal/partition"
+)
 
 // Connections limits the connections to the public listener.
 type Connections struct {
@@ -23,6 +26,11 @@ const (
 )
 
 func (d *doc) checkBounds() {
+	if n := &d.file.Partitions; *n == 0 || *n > partition.Most {
+		d.report(n, "must lie between 1 and %d", partition.Most)
+	} else if *n > 1 && d.file.Cluster.Member() {
+		d.report(n, "must be 1 in a cluster: its servers share one log so far")
+	}
 	c := &d.file.Connections
 	if c.Max > mostConnections {
 		d.report(&c.Max, "must be at most %d connections, or 0 for as many as open files and memory allow", mostConnections)

@@ -45,6 +45,7 @@ type Config struct {
 	Listen         string             `yaml:"listen"`     // host:port of the public listener
 	OpsListen      string             `yaml:"ops_listen"` // host:port of the operator's listener
 	DataDir        string             `yaml:"data_dir"`   // a relative path in the file starts at the file's folder
+	Partitions     uint32             `yaml:"partitions"` // how many stores share the projects
 	TLS            TLS                `yaml:"tls"`
 	Server         Server             `yaml:"server"`
 	TrustedProxies []netip.Prefix     `yaml:"trusted_proxies"`  // masked; IPv4 never appears as IPv6
@@ -123,6 +124,7 @@ func defaults() Config {
 		Listen:         "127.0.0.1:8080",
 		OpsListen:      "127.0.0.1:8081",
 		DataDir:        "trackway-data",
+		Partitions:     1,
 		Server:         Server{Name: hostname()},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		ClientIPHeader: clientip.XForwardedFor,

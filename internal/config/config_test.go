@@ -96,7 +96,7 @@ log: {level: debug, format: json}
 	}
 	const token = "12345678-1234-1234-1234-123456789abc"
 	want := &Config{
-		Listen: "0.0.0.0:8080", OpsListen: "[::1]:8081", DataDir: "/var/lib/trackway",
+		Listen: "0.0.0.0:8080", OpsListen: "[::1]:8081", DataDir: "/var/lib/trackway", Partitions: 1,
 		TLS:     TLS{Cert: filepath.Join("conf", "cert.pem"), Key: "/etc/key.pem", ACME: ACME{Directory: certificate.LetsEncrypt}},
 		Server:  Server{Name: "ts1.eu", Region: "eu", URL: "http://127.0.0.1:8080"},
 		Servers: []Server{{Name: "ts2.us", Region: "us", URL: "https://ts2.us.example.com"}},
@@ -160,7 +160,7 @@ func TestDefaults(t *testing.T) {
 	t.Parallel()
 	got := mustParse(t, minimal, Flags{})
 	want := &Config{
-		Listen: "127.0.0.1:8080", OpsListen: "127.0.0.1:8081", DataDir: filepath.Join("conf", "trackway-data"),
+		Listen: "127.0.0.1:8080", OpsListen: "127.0.0.1:8081", DataDir: filepath.Join("conf", "trackway-data"), Partitions: 1,
 		TLS:            TLS{ACME: ACME{Directory: certificate.LetsEncrypt}},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		ClientIPHeader: "X-Forwarded-For",

@@ -30,7 +30,7 @@ const (
 // No value is a default.
 var values = []map[string]string{
 	{
-		"listen": "0.0.0.0:1", "ops_listen": ":2", "data_dir": "/d", "tls.cert": "/c.pem", "tls.key": "/k.pem", "tls.redirect": ":80",
+		"listen": "0.0.0.0:1", "ops_listen": ":2", "data_dir": "/d", "partitions": "3", "tls.cert": "/c.pem", "tls.key": "/k.pem", "tls.redirect": ":80",
 		"server.name": "ts1", "server.region": "eu", "server.url": "https://ts1.example.com", "trusted_proxies": "[10.0.0.0/8]",
 		"client_ip_header": "forwarded", "proxy_protocol": "true", "servers": `[{name: ts2, region: us, url: "https://ts2.example.com"}]`,
 		"redirect_hosts": "[t.example.com]", "contact.email": "a@example.com", "contact.url": "https://example.com/#a: b",

@@ -13,10 +13,11 @@ import (
 type Backup struct {
 	Path        string    `json:"path"` // of this generation
 	At          time.Time `json:"at"`
-	Seq         uint64    `json:"seq"`   // of the last event in it
-	Bytes       int64     `json:"bytes"` // of all its files
-	Files       int       `json:"files"` // those that follow, together
-	Kept        int       `json:"kept"`  // shared with the previous generation
+	Seq         uint64    `json:"seq"`            // of the last event in it, if there is one partition
+	Seqs        []uint64  `json:"seqs,omitempty"` // of the last event of each partition, if there are several
+	Bytes       int64     `json:"bytes"`          // of all its files
+	Files       int       `json:"files"`          // those that follow, together
+	Kept        int       `json:"kept"`           // shared with the previous generation
 	Linked      int       `json:"linked"`
 	Copied      int       `json:"copied"`
 	Generations int       `json:"generations"` // in the directory

@@ -42,7 +42,7 @@ type Config struct {
 	Projects func() ([]trackway.Project, error) // the projects of the configuration in force, with their numbers
 	Save     Saver
 	Flush    func() error // writes the recorded calls to the disk
-	Log      Log
+	Log      func(project uint32) Log
 	Logger   *slog.Logger
 
 	Destinations Destinations

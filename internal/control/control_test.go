@@ -166,7 +166,7 @@ func serveWith(t *testing.T, f *fakeStore, projects int, d *fakeDestinations) *h
 		{Number: 2, Name: "app", Token: "22345678-1234-1234-1234-123456789abc", Hard: []string{"registered"}},
 	}
 	s := httptest.NewServer(Handler(Config{
-		Ingest: f, Store: f, Name: "n", Log: f, Save: f.save, Flush: f.flush, Logger: slog.New(slog.DiscardHandler),
+		Ingest: f, Store: f, Name: "n", Log: func(uint32) Log { return f }, Save: f.save, Flush: f.flush, Logger: slog.New(slog.DiscardHandler),
 		Projects:     func() ([]trackway.Project, error) { return all[:projects], nil },
 		Destinations: d, Verify: d.verify, Suggest: d.suggest, Mirrors: d.mirrors,
 	}))
@@ -351,7 +351,7 @@ func TestTailEnds(t *testing.T) {
 	go func() {
 		defer close(done)
 		handler := Handler(Config{
-			Ingest: f, Store: f, Name: "n", Log: f, Save: f.save, Logger: slog.New(slog.DiscardHandler),
+			Ingest: f, Store: f, Name: "n", Log: func(uint32) Log { return f }, Save: f.save, Logger: slog.New(slog.DiscardHandler),
 			Projects: func() ([]trackway.Project, error) { return make([]trackway.Project, 1), nil },
 		})
 		handler.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/tail", nil))

@@ -17,7 +17,8 @@ import (
 	"trackway/internal/query"
 )
 
-// Log is the end of the log of events. It is safe for concurrent use.
+// Log is the end of the log of events that has those of a project. It is safe
+// for concurrent use.
 type Log interface {
 	// Synced returns the number up to which all changes are on the disk.
 	Synced() uint64
@@ -41,6 +42,7 @@ type tail struct {
 	*call
 
 	project *trackway.Project
+	log     Log                 // that has the project
 	types   []string            // empty: all
 	of      trackway.Identifier // the customer to watch; without a name: all customers
 	table   export.Table
@@ -54,7 +56,7 @@ func (c *call) tail() error {
 	if err != nil {
 		return err
 	}
-	t := tail{call: c, project: p, types: c.query["type"]}
+	t := tail{call: c, project: p, log: c.Log(p.Number), types: c.query["type"]}
 	if t.of, err = whom(p, c.query.Get("customer")); err != nil {
 		return err
 	}
@@ -72,7 +74,7 @@ func (c *call) tail() error {
 	if err := errors.Join(out.Flush(), control.Flush()); err != nil {
 		return nil // the caller has gone
 	}
-	for changes, err := range c.Log.Follow(c.r.Context(), seq) {
+	for changes, err := range t.log.Follow(c.r.Context(), seq) {
 		if err == nil {
 			err = t.pass(changes)
 		}
@@ -109,7 +111,7 @@ func (t *tail) begin() (uint64, error) {
 		return 0, err
 	}
 	last, _ := strconv.Atoi(t.query.Get("last")) // none, if it is not given
-	synced := t.Log.Synced()
+	synced := t.log.Synced()
 	if since == 0 && last <= 0 || synced == 0 {
 		return synced, nil
 	}
@@ -117,7 +119,7 @@ func (t *tail) begin() (uint64, error) {
 	defer func() { _ = s.Close() }() // what was read is read
 	seq, looked := synced, 0
 	var failed error
-	err = s.Log(query.LogRange{Last: synced, NewestFirst: true}, func(e *trackway.Event) bool {
+	err = s.Log(query.LogRange{Last: synced, NewestFirst: true, Project: t.project.Number}, func(e *trackway.Event) bool {
 		if since != 0 && e.Received < since || since == 0 && (last == 0 || looked == lookBack) {
 			return false
 		}
@@ -141,7 +143,7 @@ func (t *tail) admits(e *trackway.Event) (bool, *trackway.Profile, error) {
 	if e.Project != t.project.Number || len(t.types) > 0 && !slices.Contains(t.types, e.Type) {
 		return false, nil, nil
 	}
-	c, ids, err := t.Log.Current(e.Project, e.Customer)
+	c, ids, err := t.log.Current(e.Project, e.Customer)
 	if err != nil || t.of.Name != "" && !slices.Contains(ids, t.of) {
 		return false, nil, err
 	}

@@ -44,7 +44,7 @@ type Eraser interface {
 type Config struct {
 	Facts   Facts
 	Store   query.Store
-	Log     live.Log
+	Log     func(project uint32) live.Log // that has a project
 	Live    *live.Hub
 	Eraser  Eraser
 	Rates   *rates.Meter
@@ -63,7 +63,7 @@ type Config struct {
 	// ChangeUsers replaces the users by those that a function makes of them. It
 	// is durable, and in force, when it returns: it calls [Server.Use].
 	ChangeUsers func(ctx context.Context, change func(people.List) (people.List, error)) error
-	Types       *catalogue.Catalogue
+	Types       *catalogue.Set
 	Suspects    *suspect.Labeler
 	Alarms      func(now time.Time) alarm.Report
 }

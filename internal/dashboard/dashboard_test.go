@@ -91,7 +91,7 @@ func newFixture(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	hub, ended := live.New(st, func(err error) { t.Error(err) }), make(chan error)
+	hub, ended := live.New(func(err error) { t.Error(err) }, st), make(chan error)
 	go func() { ended <- hub.Run(ctx) }()
 	t.Cleanup(func() {
 		stop()
@@ -103,7 +103,7 @@ func newFixture(t *testing.T) *fixture {
 	f := &fixture{store: st, eraser: &fakeEraser{}}
 	f.Server = New(Config{
 		Facts: Facts{Password: sha256.Sum256([]byte(password)), Projects: projects},
-		Store: st, Log: st, Live: hub, Eraser: f.eraser, Rates: rates.New(now), Limits: limit.New(set, 1024), Watch: watch.New(now),
+		Store: st, Log: func(uint32) live.Log { return st }, Live: hub, Eraser: f.eraser, Rates: rates.New(now), Limits: limit.New(set, 1024), Watch: watch.New(now),
 		History: log, Fleet: fleet.New(fleet.Server{Name: "ts1", URL: "http://ts1"}, []fleet.Server{{Name: "ts2", URL: "http://ts2"}}),
 		Health: func() Health { return Health{Reason: "the disk is full", Damaged: 2, DiskFree: 5} }, Version: "v1", Logger: slog.New(slog.DiscardHandler),
 		Destinations: func(context.Context) ([]listing.Row, error) { return listing.Of(f.destinations), nil }, Traffic: newRecorder(t),
@@ -115,9 +115,9 @@ func newFixture(t *testing.T) *fixture {
 			return err
 		},
 		Suspects: suspect.New(nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry()),
-		Types: catalogue.New(catalogue.Options{
+		Types: catalogue.Together(catalogue.New(catalogue.Options{
 			Log: st, Store: st.Name(), Path: filepath.Join(t.TempDir(), catalogue.File), Most: 100, Logger: slog.New(slog.DiscardHandler),
-		}),
+		})),
 		Alarms: func(now time.Time) alarm.Report { return alarm.Report{At: now, Ringing: f.ringing} },
 	})
 	f.Types.Reload(projects)

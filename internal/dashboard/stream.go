@@ -15,6 +15,7 @@ import (
 	"trackway/internal/ask"
 	"trackway/internal/canonjson"
 	"trackway/internal/live"
+	"trackway/internal/partition"
 	"trackway/internal/rates"
 )
 
@@ -65,9 +66,7 @@ func (q *request) live() error {
 	}
 	defer w.Close()
 	st := &stream{request: q, watcher: w, control: http.NewResponseController(q.w), project: filter.Project, events: filter.Events}
-	if after != nil {
-		st.mark = *after
-	}
+	st.mark = w.Start()
 	h := q.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // nginx would buffer
@@ -107,15 +106,33 @@ func (q *request) filter() (f live.Filter, err error) {
 	return f, err
 }
 
-// parseMark parses an event id as this server sends it: an event's sequence
-// number and the number of the last refused command. It returns the mark of a
-// new watcher for an id that it does not understand.
+// formatMark returns the id of an event: its sequence number, or, with several
+// partitions, the last one of each, and the number of the last refused command.
+func formatMark(m *live.Mark) []byte {
+	b := make([]byte, 0, 32)
+	for i, seq := range m.Seqs {
+		if i > 0 {
+			b = append(b, '-')
+		}
+		b = strconv.AppendUint(b, seq, 10)
+	}
+	if len(m.Seqs) == 0 {
+		b = append(b, '0')
+	}
+	return strconv.AppendUint(append(b, '.'), m.Rejection, 10)
+}
+
+// parseMark parses an event id as this server sends it. It returns the mark of
+// a new watcher for an id that it does not understand.
 func parseMark(id string) *live.Mark {
-	seq, rejection, _ := strings.Cut(id, ".")
+	seqs, rejection, _ := strings.Cut(id, ".")
 	var m live.Mark
-	var err error
-	if m.Seq, err = strconv.ParseUint(seq, 10, 64); err != nil {
-		return nil
+	for text := range strings.SplitSeq(seqs, "-") {
+		seq, err := strconv.ParseUint(text, 10, 64)
+		if err != nil || len(m.Seqs) == partition.Most {
+			return nil
+		}
+		m.Seqs = append(m.Seqs, seq)
 	}
 	m.Rejection, _ = strconv.ParseUint(rejection, 10, 64) // if it is missing: all that are remembered
 	return &m
@@ -205,12 +222,12 @@ func (st *stream) end(v any) error {
 
 // event writes an event. It appends by hand, because a busy server sends many.
 func (st *stream) event(e *trackway.Event) error {
-	st.mark.Seq = e.Seq
+	st.mark.See(e)
 	p := st.facts.byNumber[e.Project]
 	if p == nil || !st.sees(p) {
 		return nil // the configuration no longer has the project, or the user has no role in it
 	}
-	who, ids, err := st.Log.Current(e.Project, e.Customer)
+	who, ids, err := st.Log(e.Project).Current(e.Project, e.Customer)
 	if err != nil {
 		return err
 	}
@@ -230,7 +247,7 @@ func (st *stream) event(e *trackway.Event) error {
 
 // begin writes the head of a stream event that a watcher can resume from.
 func (st *stream) begin(name string) {
-	st.b = fmt.Appendf(st.b, "event: %s\nid: %d.%d\ndata: ", name, st.mark.Seq, st.mark.Rejection)
+	st.b = fmt.Appendf(st.b, "event: %s\nid: %s\ndata: ", name, formatMark(&st.mark))
 }
 
 func (st *stream) rejected(r *live.Rejection) error {

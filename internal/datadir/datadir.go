@@ -21,7 +21,7 @@ import (
 
 // The directories in a data directory.
 const (
-	Store     = "store"
+	Store     = "store"   // of a server with one partition; with several, it is in the directory of each
 	Traffic   = "traffic" // the recorded calls
 	Partition = "p00"     // of a member of a cluster, with State and Log in it
 )
@@ -32,31 +32,63 @@ const (
 	Log   = "log"
 )
 
+// Restored describes what was restored: of each partition, if there are
+// several.
+type Restored struct {
+	Path  string // of the backup
+	Parts []store.Backup
+}
+
 // Restore makes a data directory from a backup: from a given one, or from the
 // newest in a directory of backups. The data directory must be missing or
 // empty, except for the managed keys and the certificates, which stay as they
 // are. Restore opens and reads the whole result. If it returns an error,
 // nothing has changed.
-func Restore(ctx context.Context, backup, dataDir string) (_ store.Backup, err error) {
+func Restore(ctx context.Context, backup, dataDir string) (_ Restored, err error) {
+	parts, err := backupsIn(backup)
+	if err != nil {
+		return Restored{}, err
+	}
 	var made []string
+	vacant, err := makeVacant(dataDir)
 	defer func() {
 		for i := len(made) - 1; err != nil && i >= 0; i-- {
-			_ = os.Remove(made[i]) // it stays if it is no longer empty
+			_ = os.RemoveAll(made[i]) // nothing but what was restored is there
+		}
+		for i := len(vacant) - 1; err != nil && i >= 0; i-- {
+			_ = os.Remove(vacant[i]) // it stays if it is no longer empty
 		}
 	}()
-	if made, err = makeVacant(dataDir); err != nil {
-		return store.Backup{}, fmt.Errorf("restore %s into %s: %w", backup, dataDir, err)
-	}
-	dir := filepath.Join(dataDir, Store)
-	restored, err := store.Restore(ctx, backup, dir)
 	if err != nil {
-		return store.Backup{}, err
+		return Restored{}, fmt.Errorf("restore %s into %s: %w", backup, dataDir, err)
 	}
-	files, err := carry(filepath.Dir(restored.Path), dataDir, durable.Create)
+	r := Restored{Path: backup}
+	for part, from := range parts {
+		dir := StoreOf(dataDir, part, len(parts))
+		made = append(made, dir)
+		b, err := store.Restore(ctx, from, dir)
+		if len(parts) > 1 { // the directory around it is new, too
+			made[len(made)-1] = filepath.Dir(dir)
+		}
+		if err != nil {
+			return r, err
+		}
+		r.Parts = append(r.Parts, b)
+	}
+	beside := filepath.Dir(r.Parts[0].Path)
+	if len(parts) == 1 {
+		r.Path = r.Parts[0].Path
+	} else {
+		beside = filepath.Dir(beside)
+	}
+	files, err := carry(beside, dataDir, durable.Create)
 	if made = append(made, files...); err != nil {
-		return store.Backup{}, errors.Join(fmt.Errorf("restore the files beside the store: %w", err), os.RemoveAll(dir))
+		return r, fmt.Errorf("restore the files beside the store: %w", err)
 	}
-	return restored, nil
+	if len(parts) > 1 { // last: without it, what a crash has left is no data directory
+		err = durable.Create(filepath.Join(dataDir, partitionsFile), fmt.Appendln(nil, len(parts)), ownerOnly)
+	}
+	return r, err
 }
 
 // makeVacant makes a directory with its parents, and returns those that it has
@@ -86,6 +118,8 @@ func makeVacant(dir string) (made []string, err error) {
 	return nil, nil
 }
 
+const ownerOnly = 0o600
+
 // carried are the files beside the store that a backup also contains. All
 // generations share the latest copy: the history of limits only ever grows, and
 // older keys could bring back a revoked one.
@@ -107,7 +141,6 @@ func carry(from, to string, write func(path string, data []byte, perm fs.FileMod
 		} else if err != nil {
 			return made, err
 		}
-		const ownerOnly = 0o600
 		path := filepath.Join(to, name)
 		switch err := write(path, text, ownerOnly); {
 		case err == nil:
@@ -119,15 +152,31 @@ func carry(from, to string, write func(path string, data []byte, perm fs.FileMod
 	return made, nil
 }
 
-// Salvage returns what is lost if the write-ahead log in a data directory is
-// damaged, or nil if nothing is lost. With drop, it removes the damaged part,
-// so that the store can start without it. See [store.Salvage].
-func Salvage(dataDir string, log *slog.Logger, drop bool) (*store.Lost, error) {
-	dir := filepath.Join(dataDir, Store)
-	if _, err := os.Stat(dir); err != nil {
-		return nil, fmt.Errorf("there is no data: %w", err)
+// Lost describes what is lost with a damaged write-ahead log.
+type Lost = store.Lost
+
+// Salvage returns what is lost if a write-ahead log in a data directory is
+// damaged: for each partition, nil if nothing is lost. With drop, it removes
+// the damaged parts, so that the server can start without them. See
+// [store.Salvage].
+func Salvage(dataDir string, log *slog.Logger, drop bool) ([]*Lost, error) {
+	n, err := Partitions(dataDir)
+	if err != nil {
+		return nil, err
 	}
-	return store.Salvage(dir, store.Options{Log: log, Fatal: Fatal(log)}, drop)
+	lost := make([]*Lost, n)
+	for part := range n {
+		dir := StoreOf(dataDir, part, n)
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) && n > 1 {
+			continue // the first start did not come that far
+		} else if err != nil {
+			return nil, fmt.Errorf("there is no data: %w", err)
+		}
+		if lost[part], err = store.Salvage(dir, store.Options{Log: log, Fatal: Fatal(log)}, drop); err != nil {
+			return nil, err
+		}
+	}
+	return lost, nil
 }
 
 // Fatal returns a function that ends the process when the store cannot

@@ -16,7 +16,7 @@ import (
 // files in it; files of root would prevent the next start of a service that
 // runs as another user. A missing directory is fine for any user.
 func Belongs(dataDir string, uid int) error {
-	for _, dir := range []string{filepath.Join(dataDir, "store"), dataDir} {
+	for _, dir := range []string{filepath.Join(dataDir, Store), filepath.Join(dataDir, Partition, Store), dataDir} {
 		info, err := os.Stat(dir)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

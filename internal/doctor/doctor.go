@@ -57,6 +57,7 @@ func Examine(ctx context.Context, e Env) []Finding {
 	x.disk()
 	x.space()
 	x.modes()
+	x.partitions()
 	x.history()
 	x.openFiles()
 	x.certificate()

@@ -92,7 +92,7 @@ func well(t *testing.T) (Env, *tracker) {
 	t.Cleanup(web.CloseIdleConnections)
 	return Env{
 		Config: &config.Config{
-			Listen: "127.0.0.1:8080", OpsListen: "127.0.0.1:8081", DataDir: dir, Server: config.Server{Name: "ts1"},
+			Listen: "127.0.0.1:8080", OpsListen: "127.0.0.1:8081", DataDir: dir, Partitions: 1, Server: config.Server{Name: "ts1"},
 			TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, ClientIPHeader: "X-Forwarded-For",
 			Policies: []trackway.Policy{
 				{Name: "track", Paths: []string{"/track/"}, Limit: 6000, Window: time.Minute, Mode: trackway.Enforce},
@@ -173,6 +173,13 @@ func TestUnwell(t *testing.T) {
 			func(t *testing.T, e *Env, _ *tracker) { t.Helper(); chmod(t, e.Config.DataDir, 0o750) }, "file modes", Warn,
 			"mode 0750",
 		},
+		"other partitions": {func(t *testing.T, e *Env, _ *tracker) {
+			t.Helper()
+			if err := os.Mkdir(filepath.Join(e.Config.DataDir, "store"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			e.Config.Partitions = 4
+		}, "partitions", Fail, "has partitions: 1, and the setting partitions is 4"},
 		"damaged history": {func(t *testing.T, e *Env, _ *tracker) {
 			t.Helper()
 			if err := os.WriteFile(filepath.Join(e.Config.DataDir, history.File+history.DamagedSuffix), nil, 0o600); err != nil {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"trackway/internal/datadir"
 	"trackway/internal/limit/history"
 )
 
@@ -130,6 +131,13 @@ func (x *examination) modes() {
 		return
 	}
 	x.ok(check, "only the owner can enter %s", dir)
+}
+
+// partitions checks whether the server can start with the data that is there.
+func (x *examination) partitions() {
+	if err := datadir.Fits(x.Config.DataDir, int(x.Config.Partitions)); err != nil {
+		x.fail("partitions", "set partitions to what the data directory has", "%v", err)
+	}
 }
 
 // history looks for lines of the limits' history that a start has put aside.

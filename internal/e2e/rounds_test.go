@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -221,10 +222,23 @@ func (r *rounds) missing(t *testing.T, s *server) (missing []string) {
 func (r *rounds) spoiled(t *testing.T, dir string, round int) {
 	t.Helper()
 	copied := t.TempDir()
-	if err := os.CopyFS(filepath.Join(copied, "data", "store"), os.DirFS(filepath.Join(dir, "data", "store"))); err != nil {
-		t.Fatal(err)
+	stores := []string{"store"}
+	if text, err := os.ReadFile(filepath.Join(dir, "data", "partitions")); err == nil { // TRACKWAY_PARTITIONS says so
+		n, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+		stores = nil
+		for i := range n {
+			stores = append(stores, filepath.Join(fmt.Sprintf("p%02d", i), "store"))
+		}
+		if err := errors.Join(os.MkdirAll(filepath.Join(copied, "data"), 0o700), os.WriteFile(filepath.Join(copied, "data", "partitions"), text, 0o600)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	where := r.flip(t, filepath.Join(copied, "data", "store"))
+	for _, name := range stores {
+		if err := os.CopyFS(filepath.Join(copied, "data", name), os.DirFS(filepath.Join(dir, "data", name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	where := r.flip(t, filepath.Join(copied, "data", stores[r.random.IntN(len(stores))]))
 	config := filepath.Join(copied, "trackway.yaml")
 	if err := os.WriteFile(config, []byte(baseConfig+wideLimits), 0o600); err != nil {
 		t.Fatal(err)

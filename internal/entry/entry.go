@@ -9,7 +9,11 @@
 // docs/format.md describes the encoding byte by byte.
 package entry
 
-import "trackway"
+import (
+	"fmt"
+
+	"trackway"
+)
 
 // Entry is a change of the store's state: [*Commands], [*Register], [*Refused],
 // [*Rewrite], [*Erase], [*Forget], [*Settle], [*Expire], [*Cursor], [*Once],
@@ -102,6 +106,12 @@ type Registration struct {
 
 	Number   uint32 // result, unless there is a conflict
 	Conflict string // result: an identifier that is of the other kind, here or in the state
+}
+
+// Err returns why a project of some name cannot be registered. REQUIRES: there
+// is a conflict.
+func (r *Registration) Err(project string) error {
+	return fmt.Errorf("project %q: identifier %q: a hard one cannot become soft, nor a soft one hard: use a new name", project, r.Conflict)
 }
 
 // Refused counts commands that were refused before they reached the store.

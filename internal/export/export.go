@@ -124,7 +124,7 @@ func (f *Filter) events(ctx context.Context, s query.Snapshot, p *trackway.Proje
 			lost.First = seq
 		}
 	}
-	err := s.Log(query.LogRange{Lost: missing}, func(e *trackway.Event) bool {
+	err := s.Log(query.LogRange{Lost: missing, Project: p.Number}, func(e *trackway.Event) bool {
 		if e.Project != p.Number || !f.admits(e) {
 			return ctx.Err() == nil
 		}

@@ -22,10 +22,10 @@ func TestResume(t *testing.T) {
 			n           int
 		}{
 			{nil, "1952", "2001", usualBack},
-			{&Mark{Seq: 1998}, "1999", "2001", 3},
-			{&Mark{Seq: 1}, "1002", "2001", mostBack},
-			{&Mark{Seq: 2001}, "", "", 0},
-			{&Mark{Seq: 1 << 60}, "", "", 0},
+			{&Mark{Seqs: []uint64{1998}}, "1999", "2001", 3},
+			{&Mark{Seqs: []uint64{1}}, "1002", "2001", mostBack},
+			{&Mark{Seqs: []uint64{2001}}, "", "", 0},
+			{&Mark{Seqs: []uint64{1 << 60}}, "", "", 0},
 		} {
 			w := mustWatch(t, h, Filter{Events: true}, test.after)
 			settle()
@@ -50,7 +50,7 @@ func TestBackOverOtherChanges(t *testing.T) {
 		for _, test := range []struct {
 			after *Mark
 			want  string
-		}{{nil, "a b c"}, {&Mark{Seq: 1}, "b c"}} {
+		}{{nil, "a b c"}, {&Mark{Seqs: []uint64{1}}, "b c"}} {
 			w := mustWatch(t, h, Filter{Events: true}, test.after)
 			wantTypes(t, w, test.want)
 			w.Close()

@@ -1,11 +1,11 @@
 // Package live shows watchers what happens: events as they become durable,
 // commands as they are refused, and how many identifiers were left out. One
-// goroutine reads the end of the log for all watchers. Each watcher has a
-// bounded queue of its own; when it is full, the oldest entries are dropped and
-// counted. So a slow or stuck watcher delays neither writers nor other
-// watchers, and nothing is read while nobody watches. The package shows no
-// event that a power cut could take back. It keeps nothing on disk, and knows
-// neither HTTP nor JSON.
+// goroutine for each partition reads the end of its log for all watchers. Each
+// watcher has a bounded queue of its own; when it is full, the oldest entries
+// are dropped and counted. So a slow or stuck watcher delays neither writers
+// nor other watchers, and nothing is read while nobody watches. The package
+// shows no event that a power cut could take back. It keeps nothing on disk,
+// and knows neither HTTP nor JSON.
 package live
 
 import (
@@ -17,6 +17,7 @@ import (
 
 	"trackway"
 	"trackway/internal/change"
+	"trackway/internal/partition"
 )
 
 // Log is the log of all changes, with the events among them. It is safe for
@@ -57,9 +58,8 @@ const (
 
 // Hub distributes events to the watchers. It is safe for concurrent use.
 type Hub struct {
-	log    Log
-	report func(error) // receives errors in reading the log
-	wanted chan struct{}
+	logs   []*followed
+	report func(error)   // receives errors in reading the logs
 	noted  atomic.Uint64 // a second, and how many refused commands were noted in it: see Room
 	erased atomic.Uint64 // number of erasures so far: events read before one are read again before they are shown
 
@@ -67,8 +67,6 @@ type Hub struct {
 	// except a watcher's own lock.
 	mu         sync.Mutex
 	watchers   map[*Watcher]struct{}
-	following  bool   // the log is being read, or will be soon
-	position   uint64 // of the last distributed change; meaningless unless following
 	ended      bool
 	rejected   []*Rejection               // oldest first
 	forgotten  map[uint32]trackway.Micros // time of the last erasure, by project
@@ -80,35 +78,82 @@ type Hub struct {
 	leftVersion uint64 // grows with each count
 }
 
-// New returns a hub without watchers. It reads the log only while [Hub.Run] is
-// running. It calls report with errors.
-func New(log Log, report func(error)) *Hub {
-	return &Hub{log: log, report: report, wanted: make(chan struct{}, 1), watchers: make(map[*Watcher]struct{}), forgotten: make(map[uint32]trackway.Micros)}
+// followed is the log of a partition. The hub's mu guards following and
+// position.
+type followed struct {
+	Log
+
+	part      int
+	wanted    chan struct{}
+	following bool   // the log is being read, or will be soon
+	position  uint64 // of the last distributed change; meaningless unless following
+}
+
+// New returns a hub without watchers, for the logs of all partitions in their
+// order. It reads them only while [Hub.Run] is running. It calls report with
+// errors.
+func New(report func(error), logs ...Log) *Hub {
+	h := &Hub{report: report, watchers: make(map[*Watcher]struct{}), forgotten: make(map[uint32]trackway.Micros)}
+	for part, log := range logs {
+		h.logs = append(h.logs, &followed{Log: log, part: part, wanted: make(chan struct{}, 1)})
+	}
+	return h
+}
+
+// of returns the log that has a project.
+func (h *Hub) of(project uint32) *followed {
+	if part := partition.Of(project); len(h.logs) > 1 && part < len(h.logs) {
+		return h.logs[part]
+	}
+	return h.logs[0]
 }
 
 // Run distributes events until ctx ends, which ends all watchers. If the log
 // cannot be read, Run ends the present watchers and continues with those that
 // come later.
 func (h *Hub) Run(ctx context.Context) error {
-	defer h.end(true)
+	defer h.end()
+	var all sync.WaitGroup
+	for _, log := range h.logs {
+		all.Go(func() { h.run(ctx, log) })
+	}
+	all.Wait()
+	return nil
+}
+
+// run distributes the events of one log.
+func (h *Hub) run(ctx context.Context, log *followed) {
 	for {
 		select {
-		case <-h.wanted:
+		case <-log.wanted:
 		case <-ctx.Done():
-			return nil
+			return
 		}
-		if err := h.follow(ctx); err != nil && ctx.Err() == nil {
+		if err := h.follow(ctx, log); err != nil && ctx.Err() == nil {
 			h.report(err)
-			h.end(false)
+			h.broken(log)
 		}
 	}
 }
 
-// end ends all watchers. If forGood is set, it keeps new ones away.
-func (h *Hub) end(forGood bool) {
+// broken ends the watchers of a log that cannot be read.
+func (h *Hub) broken(log *followed) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.following, h.ended = false, forGood
+	log.following = false
+	for w := range h.watchers {
+		if w.follows(log) || !w.filter.Events {
+			w.end()
+			delete(h.watchers, w)
+		}
+	}
+}
+
+// end ends all watchers for good.
+func (h *Hub) end() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ended = true
 	for w := range h.watchers {
 		w.end()
 	}
@@ -116,14 +161,14 @@ func (h *Hub) end(forGood bool) {
 }
 
 // follow distributes events as long as anybody watches.
-func (h *Hub) follow(ctx context.Context) error {
-	r := resolver{log: h.log}
+func (h *Hub) follow(ctx context.Context, log *followed) error {
+	r := resolver{log: log}
 	for ctx.Err() == nil {
-		position, anybody := h.next()
+		position, anybody := h.next(log)
 		if !anybody {
 			return nil
 		}
-		if err := h.followFrom(ctx, position, &r); err != nil {
+		if err := h.followFrom(ctx, log, position, &r); err != nil {
 			return err
 		}
 	}
@@ -132,16 +177,16 @@ func (h *Hub) follow(ctx context.Context) error {
 
 // followFrom distributes the changes after a position until nobody watches. It
 // also returns after an erasure: what was read before must be read again.
-func (h *Hub) followFrom(ctx context.Context, position uint64, r *resolver) error {
+func (h *Hub) followFrom(ctx context.Context, log *followed, position uint64, r *resolver) error {
 	erased := h.erased.Load() // must come before reading
-	for changes, err := range h.log.Follow(ctx, position) {
+	for changes, err := range log.Follow(ctx, position) {
 		if err != nil {
 			return err
 		}
 		if h.erased.Load() != erased {
 			return nil
 		}
-		watchers := h.pass(changes)
+		watchers := h.pass(log, changes)
 		if len(watchers) == 0 {
 			return nil
 		}
@@ -154,28 +199,28 @@ func (h *Hub) followFrom(ctx context.Context, position uint64, r *resolver) erro
 	return nil
 }
 
-// next returns the number of the change up to which the log was distributed,
-// and whether anybody watches.
-func (h *Hub) next() (uint64, bool) {
+// next returns the number of the change up to which a log was distributed, and
+// whether anybody watches.
+func (h *Hub) next(log *followed) (uint64, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for w := range h.watchers {
-		if w.filter.Events {
-			return h.position, true
+		if w.follows(log) {
+			return log.position, true
 		}
 	}
-	h.following = false
+	log.following = false
 	return 0, false
 }
 
 // pass notes that these changes have been distributed, and returns the watchers
 // that receive them. A watcher that joins later finds them when it looks back.
-func (h *Hub) pass(changes []change.Change) (to []*Watcher) {
+func (h *Hub) pass(log *followed, changes []change.Change) (to []*Watcher) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.position = changes[len(changes)-1].Number
+	log.position = changes[len(changes)-1].Number
 	for w := range h.watchers {
-		if w.filter.Events {
+		if w.follows(log) {
 			to = append(to, w)
 		}
 	}

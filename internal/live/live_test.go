@@ -165,9 +165,19 @@ type bubble struct {
 // run runs a hub in a bubble.
 func run(t *testing.T, test func(bubble)) {
 	t.Helper()
+	runOver(t, 1, func(b bubble, _ []*fakeLog) { test(b) })
+}
+
+// runOver runs a hub of several logs in a bubble.
+func runOver(t *testing.T, n int, test func(bubble, []*fakeLog)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		l := newFakeLog()
-		h := New(l, func(err error) { t.Log(err) })
+		logs, all := make([]*fakeLog, n), make([]Log, n)
+		for i := range logs {
+			logs[i] = newFakeLog()
+			all[i] = logs[i]
+		}
+		h := New(func(err error) { t.Log(err) }, all...)
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {
@@ -176,7 +186,7 @@ func run(t *testing.T, test func(bubble)) {
 				t.Error(err)
 			}
 		}()
-		test(bubble{t, h, l})
+		test(bubble{t, h, logs[0]}, logs)
 		stop()
 		<-done
 	})
@@ -266,7 +276,7 @@ func TestNobodyWatches(t *testing.T) {
 		if l.asked != asked {
 			t.Error("everybody has gone, and the log is still read")
 		}
-		again := mustWatch(t, h, Filter{Events: true}, &Mark{Seq: 3})
+		again := mustWatch(t, h, Filter{Events: true}, &Mark{Seqs: []uint64{3}})
 		defer again.Close()
 		l.add("f")
 		wantTypes(t, again, "d e f")
@@ -457,7 +467,7 @@ func TestRejected(t *testing.T) {
 // and texts are cut.
 func TestRejectedIsBounded(t *testing.T) {
 	t.Parallel()
-	h := New(newFakeLog(), nil)
+	h := New(nil, newFakeLog())
 	noted := 0
 	now := time.Unix(1_700_000_000, 0)
 	for i := range 10 * mostKept {
@@ -482,7 +492,7 @@ func TestEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newFakeLog()
-		h := New(l, nil)
+		h := New(nil, l)
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- h.Run(ctx) }()
@@ -541,7 +551,7 @@ func TestJoining(t *testing.T) {
 			l.add("before", "before")
 			first := l.Synced() - 1
 			go l.add("meanwhile")
-			w := mustWatch(t, h, Filter{Events: true}, &Mark{Seq: first - 1})
+			w := mustWatch(t, h, Filter{Events: true}, &Mark{Seqs: []uint64{first - 1}})
 			l.add("after")
 			settle()
 			var got, want []uint64

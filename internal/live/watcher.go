@@ -8,6 +8,7 @@ import (
 
 	"trackway"
 	"trackway/internal/change"
+	"trackway/internal/partition"
 )
 
 // Filter says what a watcher wants to see.
@@ -22,8 +23,29 @@ type Filter struct {
 
 // Mark is a position from which a watcher can resume.
 type Mark struct {
-	Seq       uint64 // the last event seen
-	Rejection uint64 // number of the last refused command seen
+	Seqs      []uint64 // the last event seen of each partition; a missing one is 0
+	Rejection uint64   // number of the last refused command seen
+}
+
+// See notes that an event was seen. REQUIRES: m is the mark at which a watcher
+// has begun, with what it has seen since.
+func (m *Mark) See(e *trackway.Event) {
+	switch len(m.Seqs) {
+	case 0:
+		m.Seqs = []uint64{e.Seq}
+	case 1:
+		m.Seqs[0] = e.Seq
+	default:
+		m.Seqs[partition.Of(e.Project)] = e.Seq
+	}
+}
+
+// seq returns the last event seen of a partition.
+func (m *Mark) seq(part int) uint64 {
+	if part >= len(m.Seqs) {
+		return 0
+	}
+	return m.Seqs[part]
 }
 
 // Item is one thing to show: either Event or Rejection is set. It is shared and
@@ -45,6 +67,7 @@ type Watcher struct {
 	filter Filter
 	ids    []trackway.Identifier // of the watched customer; guarded by the hub's mu once the hub knows the watcher
 	ready  chan struct{}         // holds one element when Take has something to return
+	start  Mark
 
 	mu      sync.Mutex // guards what follows
 	back    []Item     // items from before the watching began; they come first
@@ -59,34 +82,75 @@ type Watcher struct {
 // unless that is too long ago.
 func (h *Hub) Watch(f Filter, after *Mark) (*Watcher, error) {
 	w := &Watcher{hub: h, filter: f, ready: make(chan struct{}, 1)}
-	position, err := h.enter(w, after)
+	if after != nil {
+		w.start = *after
+	}
+	from, err := h.enter(w, after)
 	if err != nil {
 		return nil, err
 	}
-	if f.Events {
-		events, err := w.lookBack(position, after)
+	var events []Item
+	for _, l := range from {
+		some, err := w.lookBack(l, after)
 		if err != nil {
 			w.Close()
 			return nil, err
 		}
-		w.putBack(events)
+		events = append(events, some...)
 	}
+	if len(h.logs) > 1 { // each log may have given as many as are shown
+		slices.SortStableFunc(events, func(a, b Item) int { return int(a.received() - b.received()) })
+		events = events[max(0, len(events)-most(after)):]
+		w.begin(from, events)
+	}
+	w.putBack(events)
 	return w, nil
+}
+
+// begin notes where the watcher begins in each log: before the events that it
+// has found there, or at the end.
+func (w *Watcher) begin(logs []from, back []Item) {
+	w.start.Seqs = make([]uint64, len(w.hub.logs))
+	for _, l := range logs {
+		w.start.Seqs[l.log.part] = l.position
+	}
+	for _, it := range slices.Backward(back) {
+		w.start.Seqs[partition.Of(it.Event.Project)] = it.Event.Seq - 1
+	}
+}
+
+// Start returns the mark of a watcher that has not received anything yet. A
+// watcher that came with a mark has seen what that says. With one partition,
+// the first event says everything.
+func (w *Watcher) Start() Mark {
+	return Mark{Seqs: slices.Clone(w.start.Seqs), Rejection: w.start.Rejection}
+}
+
+// follows reports whether a watcher gets events of a log.
+func (w *Watcher) follows(log *followed) bool {
+	return w.filter.Events && (w.filter.Project == 0 || w.hub.of(w.filter.Project) == log)
+}
+
+// from is a log, and the change up to which a watcher must look back in it
+// itself.
+type from struct {
+	log      *followed
+	position uint64
 }
 
 // enter makes a watcher join with its customer's present identifiers. If an
 // erasure happens after they were read, it reads them again.
-func (h *Hub) enter(w *Watcher, after *Mark) (position uint64, err error) {
+func (h *Hub) enter(w *Watcher, after *Mark) (logs []from, err error) {
 	for {
 		erased := h.erased.Load()
 		if w.filter.Customer != 0 {
-			if _, w.ids, err = h.log.Current(w.filter.Project, w.filter.Customer); err != nil {
-				return 0, err
+			if _, w.ids, err = h.of(w.filter.Project).Current(w.filter.Project, w.filter.Customer); err != nil {
+				return nil, err
 			}
 		}
-		position, joined, err := h.join(w, after, erased)
+		logs, joined, err := h.join(w, after, erased)
 		if joined || err != nil {
-			return position, err
+			return logs, err
 		}
 	}
 }
@@ -109,21 +173,27 @@ func (it Item) received() trackway.Micros {
 	return it.Rejection.Received
 }
 
-// join adds a watcher, with the commands refused before, and returns the event
-// up to which the watcher must look back itself. It does not add the watcher if
+// join adds a watcher, with the commands refused before, and returns where the
+// watcher must look back itself. It does not add the watcher if
 // there was an erasure since erased was read.
-func (h *Hub) join(w *Watcher, after *Mark, erased uint64) (position uint64, joined bool, err error) {
+func (h *Hub) join(w *Watcher, after *Mark, erased uint64) (logs []from, joined bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.ended {
-		return 0, false, ErrEnded
+		return nil, false, ErrEnded
 	}
 	if h.erased.Load() != erased {
-		return 0, false, nil
+		return nil, false, nil
 	}
-	if w.filter.Events && !h.following {
-		h.following, h.position = true, h.log.Synced()
-		h.wanted <- struct{}{} // never blocks: Run has taken the element before
+	for _, log := range h.logs {
+		if !w.follows(log) {
+			continue
+		}
+		if !log.following {
+			log.following, log.position = true, log.Synced()
+			log.wanted <- struct{}{} // never blocks: Run has taken the element before
+		}
+		logs = append(logs, from{log, log.position})
 	}
 	h.watchers[w] = struct{}{}
 	var rejected []Item
@@ -136,19 +206,27 @@ func (h *Hub) join(w *Watcher, after *Mark, erased uint64) (position uint64, joi
 		rejected = rejected[max(0, len(rejected)-usualBack):]
 	}
 	w.putBack(rejected)
-	return h.position, true, nil
+	return logs, true, nil
+}
+
+// most returns how many events are shown to a watcher that begins or returns.
+func most(after *Mark) int {
+	if after != nil {
+		return mostBack
+	}
+	return usualBack
 }
 
 // lookBack reads the events up to a position that a watcher wants.
-func (w *Watcher) lookBack(position uint64, after *Mark) (back []Item, err error) {
-	seen, most := uint64(0), usualBack
+func (w *Watcher) lookBack(at from, after *Mark) (back []Item, err error) {
+	seen, most := uint64(0), most(after)
 	if after != nil {
-		seen, most = after.Seq, mostBack
+		seen = after.seq(at.log.part)
 	}
-	r := resolver{log: w.hub.log}
+	r := resolver{log: at.log}
 	var failed error
 	looked, erased := 0, w.hub.erased.Load() // must be read before the events
-	err = w.hub.log.Back(position, func(e *trackway.Event) bool {
+	err = at.log.Back(at.position, func(e *trackway.Event) bool {
 		if looked++; looked > lookBack || e.Seq <= seen {
 			return false
 		}
@@ -194,7 +272,7 @@ func (h *Hub) asNow(items []Item) (kept []Item, err error) {
 	kept = items[:0]
 	for _, it := range items {
 		if it.Event != nil && it.erased != erased {
-			if it.Event, err = h.again(it.Event.Seq); err != nil {
+			if it.Event, err = h.again(it.Event); err != nil {
 				return nil, err
 			}
 			if it.Event == nil {
@@ -208,8 +286,8 @@ func (h *Hub) asNow(items []Item) (kept []Item, err error) {
 
 // again reads an event in its present form. It returns nil if the event is
 // gone.
-func (h *Hub) again(seq uint64) (*trackway.Event, error) {
-	for changes, err := range h.log.Changes(seq-1, seq) {
+func (h *Hub) again(e *trackway.Event) (*trackway.Event, error) {
+	for changes, err := range h.of(e.Project).Changes(e.Seq-1, e.Seq) {
 		if err != nil {
 			return nil, err
 		}

@@ -121,6 +121,12 @@ type TimelineRange struct {
 // first.
 type LogRange struct {
 	First, Last uint64 // both inclusive; Last 0: no end
+
+	// Project is a project whose events are wanted. The reader also gets those
+	// of other projects, but need not get those that are in another partition,
+	// whose sequence numbers are of their own. 0: all, one partition after
+	// another.
+	Project     uint32
 	NewestFirst bool
 
 	// Lost, unless nil, is called for events that cannot be read, and the

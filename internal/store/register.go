@@ -42,7 +42,7 @@ func (s *Store) Register(projects []trackway.Project) error {
 			switch {
 			case r.Token != p.Token:
 			case r.Conflict != "":
-				return fmt.Errorf("project %q: identifier %q: a hard one cannot become soft, nor a soft one hard: use a new name", p.Name, r.Conflict)
+				return r.Err(p.Name)
 			default:
 				p.Number = r.Number
 			}
@@ -50,6 +50,9 @@ func (s *Store) Register(projects []trackway.Project) error {
 	}
 	return nil
 }
+
+// Registered looks a project up, as [registry.Find] does.
+func (s *Store) Registered(r *entry.Registration) (bool, error) { return registry.Find(s.db, r) }
 
 // register registers projects, unless there is a conflict.
 func (t *tx) register(e *entry.Register) error {

@@ -96,7 +96,7 @@ func Simulate(ctx context.Context, s query.Snapshot, p *trackway.Project, q Ques
 	}
 	m, labeled := NewMemory(), make(map[trackway.Customer]bool)
 	seen, since := 0, trackway.MicrosOf(from)
-	err := s.Log(query.LogRange{}, func(e *trackway.Event) bool {
+	err := s.Log(query.LogRange{Project: p.Number}, func(e *trackway.Event) bool {
 		if seen++; seen%askEach == 0 && ctx.Err() != nil {
 			return false
 		}

@@ -38,8 +38,8 @@ import (
 	"trackway/internal/destination/column"
 )
 
-// defaultDatabase is the database if the configuration names none.
-const defaultDatabase = "trackway"
+// DefaultDatabase is the database if the configuration names none.
+const DefaultDatabase = "trackway"
 
 // errAnswer means that an answer does not have the expected form.
 var errAnswer = errors.New("the answer is not from ClickHouse: is the address right?")
@@ -83,7 +83,7 @@ func New(d config.Destination) (*Sink, error) {
 	declared.Holds = holds
 	database := d.Prefix
 	if database == "" {
-		database = defaultDatabase
+		database = DefaultDatabase
 	}
 	s := &Sink{
 		name: d.Name, database: database, owner: rand.Text(), client: newClient(u, user, password),

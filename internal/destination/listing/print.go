@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"trackway/internal/config"
@@ -76,7 +77,11 @@ func notesOf(d *Row) (notes []string) {
 func Lacking(all []Row, configured []config.Destination) (names []string) {
 	for i := range configured {
 		name := configured[i].Name
-		if !slices.ContainsFunc(all, func(r Row) bool { return r.Name == name }) {
+		is := func(r Row) bool {
+			of, _, _ := strings.Cut(r.Name, "/") // a partition comes after it
+			return of == name
+		}
+		if !slices.ContainsFunc(all, is) {
 			names = append(names, name)
 		}
 	}

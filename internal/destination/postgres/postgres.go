@@ -45,6 +45,9 @@ const (
 	idleTime         = 30 * time.Second // idle time after which a connection is tested before use
 )
 
+// DefaultSchema is the schema if the configuration names none.
+const DefaultSchema = "public"
+
 // driversTimeout is the timeout of pgx if the URL has no connect_timeout.
 const driversTimeout = 2 * time.Minute
 
@@ -107,7 +110,7 @@ func New(d config.Destination) (*Sink, error) {
 	schema := d.Prefix
 	switch {
 	case schema == "":
-		schema = "public"
+		schema = DefaultSchema
 	case len(schema) > longest || strings.Contains(schema, "\x00"):
 		return nil, fmt.Errorf("prefix: the name of a schema has at most %d bytes", longest)
 	case strings.HasPrefix(schema, "pg_"):

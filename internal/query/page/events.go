@@ -112,7 +112,7 @@ func (f *EventSearch) logRange(s query.Snapshot, project uint32) (r query.LogRan
 	if err != nil {
 		return r, false, err
 	}
-	r = query.LogRange{NewestFirst: f.NewestFirst}
+	r = query.LogRange{NewestFirst: f.NewestFirst, Project: project}
 	if f.Since > 0 || f.Until > 0 || len(f.Types) > 0 {
 		if r.First, r.Last, err = f.bounds(s, project); err != nil || r.Last == 0 {
 			return r, false, err

@@ -1,0 +1,149 @@
+package datadir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"trackway/internal/durable"
+	"trackway/internal/partition"
+)
+
+// partitionsFile has the number of partitions of a data directory or of a
+// directory of backups. If there is only one, there is no such file.
+const partitionsFile = "partitions"
+
+// Partitions returns the number of partitions of a data directory. A missing or
+// empty one counts as one with one.
+func Partitions(dataDir string) (int, error) {
+	path := filepath.Join(dataDir, partitionsFile)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 1, nil
+	} else if err != nil {
+		return 0, err
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || n < 2 || n > partition.Most {
+		return 0, fmt.Errorf("%s: the content must be a number from 2 to %d: as many as there are directories %s, %s, …",
+			path, partition.Most, partition.Name(0), partition.Name(1))
+	}
+	return n, nil
+}
+
+// Fits returns an error unless a data directory has n partitions, or no data
+// yet.
+func Fits(dataDir string, n int) error {
+	have, err := Partitions(dataDir)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(StoreOf(dataDir, 0, 2)); err == nil && have == 1 {
+		return fmt.Errorf("%s has partitions, but no file %s: a restore was interrupted, so empty the directory, and restore again", dataDir, partitionsFile)
+	}
+	if have == n {
+		return nil
+	}
+	if have > 1 || hasStore(dataDir) {
+		return fmt.Errorf("%s has partitions: %d, and the setting partitions is %d. The number is fixed when a data directory is made: "+
+			"to have another one, export the data, and import it into a new data directory", dataDir, have, n)
+	}
+	return nil
+}
+
+// Claim makes sure that a data directory has n partitions. It must be called
+// before a store is opened there.
+func Claim(dataDir string, n int) error {
+	if err := Fits(dataDir, n); err != nil || n == 1 {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(dataDir, partitionsFile)); err == nil {
+		return nil
+	}
+	const private = 0o700
+	if err := os.MkdirAll(dataDir, private); err != nil {
+		return fmt.Errorf("create data directory: %w", err)
+	}
+	return durable.Create(filepath.Join(dataDir, partitionsFile), fmt.Appendln(nil, n), ownerOnly)
+}
+
+// hasStore reports whether a data directory has the store of a server with one
+// partition, or of a member of a cluster.
+func hasStore(dataDir string) bool {
+	for _, path := range []string{Store, filepath.Join(Partition, State)} {
+		if _, err := os.Stat(filepath.Join(dataDir, path)); !errors.Is(err, fs.ErrNotExist) {
+			return true
+		}
+	}
+	return false
+}
+
+// StoreOf returns the directory of a partition's store in a data directory with
+// n partitions.
+func StoreOf(dataDir string, part, n int) string { return filepath.Join(dataDir, StoreIn(part, n)) }
+
+// StoreIn returns the name of that directory within the data directory.
+func StoreIn(part, n int) string {
+	if n == 1 {
+		return Store
+	}
+	return filepath.Join(partition.Name(part), Store)
+}
+
+// BackupOf returns the directory of a partition's backups in a directory of
+// backups of n partitions.
+func BackupOf(dir string, part, n int) string {
+	if n == 1 {
+		return dir
+	}
+	return filepath.Join(dir, partition.Name(part))
+}
+
+// ClaimBackups makes sure that a directory holds backups of n partitions only.
+func ClaimBackups(dir string, n int) error {
+	have, err := Partitions(dir)
+	if err != nil || have == n {
+		return err
+	}
+	others, _ := filepath.Glob(filepath.Join(dir, "[0-9]*T*Z")) // the pattern is right
+	if have > 1 || len(others) > 0 {
+		return fmt.Errorf("back up to %s: it holds backups of another store: use a directory for each", dir)
+	}
+	const private = 0o700
+	if err := os.MkdirAll(dir, private); err != nil {
+		return err
+	}
+	return durable.Create(filepath.Join(dir, partitionsFile), fmt.Appendln(nil, n), ownerOnly)
+}
+
+// backupsIn returns what to restore for each partition from a directory of
+// backups, or from one backup in it.
+func backupsIn(backup string) ([]string, error) {
+	dir, generation := filepath.Clean(backup), ""
+	if _, err := os.Stat(backup); errors.Is(err, fs.ErrNotExist) {
+		dir, generation = filepath.Split(dir) // with several partitions, each has a directory of that name
+	}
+	n, err := Partitions(dir)
+	if err != nil {
+		return nil, err
+	}
+	if n == 1 {
+		above := filepath.Dir(filepath.Clean(backup))
+		for range 2 { // the backups of a partition, or one of them
+			if n, err := Partitions(above); err == nil && n > 1 {
+				return nil, fmt.Errorf("%s has one of %d partitions: restore %s", backup, n, above)
+			}
+			above = filepath.Dir(above)
+		}
+		return []string{backup}, nil
+	}
+	all := make([]string, n)
+	for part := range all {
+		all[part] = filepath.Join(BackupOf(dir, part, n), generation)
+	}
+	return all, nil
+}

@@ -1,0 +1,149 @@
+package datadir
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"trackway/internal/store"
+)
+
+func made(t *testing.T, dir string, n int) {
+	t.Helper()
+	if err := Claim(dir, n); err != nil {
+		t.Fatal(err)
+	}
+	for part := range n {
+		s := openStore(t, StoreOf(dir, part, n))
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func openStore(t *testing.T, dir string) *store.Store {
+	t.Helper()
+	s, err := store.Open(dir, store.Options{Cache: 1 << 20, Known: 1 << 20, MemTable: 1 << 20, Name: dir, Fatal: func(err error) { panic(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// A data directory has the number of partitions with which it was made. With
+// one, there is no trace of partitions in it.
+func TestClaim(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 3} {
+		dir := filepath.Join(t.TempDir(), "data")
+		made(t, dir, n)
+		for other := 1; other <= 4; other++ {
+			switch err := Claim(dir, other); {
+			case other == n && err != nil:
+				t.Errorf("%d: %v", n, err)
+			case other != n && (err == nil || !strings.Contains(err.Error(), fmt.Sprintf("has partitions: %d, and the setting partitions is %d", n, other))):
+				t.Errorf("%d claimed as %d: got %v", n, other, err)
+			}
+		}
+		if got, err := Partitions(dir); got != n || err != nil {
+			t.Errorf("got %d, %v, want %d", got, err, n)
+		}
+		_, err := os.Stat(filepath.Join(dir, partitionsFile))
+		if alone := n == 1; alone != os.IsNotExist(err) || !alone && err != nil {
+			t.Errorf("%d: the file: %v", n, err)
+		}
+	}
+	wrong := t.TempDir()
+	for _, text := range []string{"", "1\n", "65", "three", "-2"} {
+		if err := os.WriteFile(filepath.Join(wrong, partitionsFile), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := Partitions(wrong); err == nil {
+			t.Errorf("%q: got %d and no error", text, n)
+		}
+	}
+	member := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(member, Partition, State), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := Claim(member, 2); err == nil {
+		t.Error("the data of a member was claimed for two partitions")
+	}
+}
+
+// back backs up n stores, as a server does.
+func back(t *testing.T, dir, backups string, n int, at time.Time) {
+	t.Helper()
+	if err := ClaimBackups(backups, n); err != nil {
+		t.Fatal(err)
+	}
+	for part := range n {
+		s := openStore(t, StoreOf(dir, part, n))
+		if _, err := s.Backup(t.Context(), BackupOf(backups, part, n), at, 9); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A backup of several partitions is restored as a whole or not at all.
+func TestRestorePartitions(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	in := func(name string) string { return filepath.Join(root, name) }
+	made(t, in("data"), 3)
+	at := time.Date(2026, 11, 29, 1, 2, 3, 0, time.UTC)
+	back(t, in("data"), in("backups"), 3, at)
+	back(t, in("data"), in("backups"), 3, at.Add(time.Hour))
+	const first = "20261129T010203.000000Z"
+	for _, from := range []string{"backups", "backups/" + first, "backups/" + first + "/"} {
+		to := in(strings.ReplaceAll("to "+from, "/", "-"))
+		r, err := Restore(t.Context(), in(from), to)
+		if err != nil || len(r.Parts) != 3 {
+			t.Fatalf("%s: %+v, %v", from, r, err)
+		}
+		if one := from != "backups"; one != strings.HasSuffix(r.Parts[2].Path, first) {
+			t.Errorf("%s: restored %s", from, r.Parts[2].Path)
+		}
+		if err := Claim(to, 3); err != nil {
+			t.Error(err)
+		}
+		if lost, err := Salvage(to, nil, false); len(lost) != 3 || lost[0] != nil || err != nil {
+			t.Errorf("got %v, %v", lost, err)
+		}
+	}
+	for _, from := range []string{"backups/p01", "backups/p01/" + first, "backups/20200101T000000.000000Z", "nothing"} {
+		if _, err := Restore(t.Context(), in(from), in("none")); err == nil {
+			t.Errorf("%s: got no error", from)
+		}
+		if _, err := os.Stat(in("none")); !os.IsNotExist(err) {
+			t.Errorf("%s: something was left: %v", from, err)
+		}
+	}
+	if err := ClaimBackups(in("backups"), 1); err == nil {
+		t.Error("a store with one partition may back up there")
+	}
+	if err := os.RemoveAll(in("backups/p02")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Restore(t.Context(), in("backups"), in("none")); err == nil {
+		t.Error("a part is missing: got no error")
+	}
+	if _, err := os.Stat(in("none")); !os.IsNotExist(err) {
+		t.Errorf("a part is missing: something was left: %v", err)
+	}
+	// a crash during a restore leaves no file with the number
+	if err := os.Remove(filepath.Join(in("to backups"), partitionsFile)); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{1, 3} {
+		if err := Claim(in("to backups"), n); err == nil || !strings.Contains(err.Error(), "a restore was interrupted") {
+			t.Errorf("got %v", err)
+		}
+	}
+}

@@ -1,0 +1,266 @@
+// Package stores keeps the data of a server in several stores, one for each
+// partition, and leads each call to the store that has its project. Each store
+// has its own lock, its own write-ahead log and its own groups of requests, so
+// several processors can apply commands at the same time. A project is in one
+// store, because its customers may be merged with each other.
+//
+// The package keeps nothing itself. A project is where it is registered, and
+// its number says where that is: see package partition.
+// docs/adr/0033-partitions.md gives the reasons.
+package stores
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"trackway"
+	"trackway/internal/entry"
+	"trackway/internal/partition"
+	"trackway/internal/query"
+	"trackway/internal/store"
+)
+
+// Set is the stores of a server. It is safe for concurrent use.
+type Set struct {
+	all []*store.Store
+
+	placing sync.Mutex // held while projects get their places
+}
+
+// Of returns the set of some stores, in the order of their partitions.
+func Of(all ...*store.Store) *Set { return &Set{all: all} }
+
+// All returns the stores in the order of the partitions.
+func (s *Set) All() []*store.Store { return s.all }
+
+// Len returns the number of partitions.
+func (s *Set) Len() int { return len(s.all) }
+
+// one reports whether there is one partition. Then numbers of projects are
+// those of its store.
+func (s *Set) one() bool { return len(s.all) == 1 }
+
+// of returns the store of a project, and the project's number there.
+func (s *Set) of(project uint32) (*store.Store, uint32) {
+	if s.one() {
+		return s.all[0], project
+	}
+	part := partition.Of(project)
+	if part >= len(s.all) { // no project of the configuration in force has such a number
+		return s.all[0], 0
+	}
+	return s.all[part], partition.Local(project)
+}
+
+// errSpread is the error for commands that no store can carry out in one step.
+var errSpread = errors.New("commands of projects in different partitions came together")
+
+// Apply implements [ingest.Store]. All commands must be of projects in one
+// partition.
+func (s *Set) Apply(cmds []trackway.Command, results []trackway.Result) error {
+	if s.one() {
+		return s.all[0].Apply(cmds, results)
+	}
+	part := -1
+	for i := range cmds {
+		switch p := cmds[i].Project; {
+		case p == 0:
+		case part < 0:
+			part = partition.Of(p)
+		case partition.Of(p) != part:
+			return errSpread
+		}
+	}
+	part = max(part, 0)
+	if part >= len(s.all) {
+		return fmt.Errorf("there is no partition %d", part)
+	}
+	for i := range cmds {
+		cmds[i].Project = partition.Local(cmds[i].Project)
+	}
+	err := s.all[part].Apply(cmds, results)
+	for i := range cmds { // they are the caller's
+		cmds[i].Project = partition.Global(part, cmds[i].Project)
+	}
+	return err
+}
+
+// Refused implements [ingest.Store].
+func (s *Set) Refused(project uint32, at trackway.Micros, n int) error {
+	of, local := s.of(project)
+	return of.Refused(local, at, n)
+}
+
+// Version implements [query.Store].
+func (s *Set) Version(project uint32) uint64 {
+	of, local := s.of(project)
+	return of.Version(local)
+}
+
+// Erase erases a customer, as [store.Store.Erase] does.
+func (s *Set) Erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (store.Erased, error) {
+	of, local := s.of(project)
+	return of.Erase(local, c, personal, at)
+}
+
+// Erasures lists a project's erasures, newest first. Their numbers are those of
+// the project's partition.
+func (s *Set) Erasures(project uint32) ([]query.Erasure, error) {
+	of, local := s.of(project)
+	return of.Erasures(local)
+}
+
+// Register gives each project its number, as [store.Store.Register] does. A new
+// project goes to the partition with the fewest changes; if several have as
+// few, to the one with the fewest projects of the list; and then to the first
+// one. If it fails, no project was registered, unless a disk has failed.
+func (s *Set) Register(projects []trackway.Project) error {
+	if s.one() {
+		return s.all[0].Register(projects)
+	}
+	s.placing.Lock()
+	defer s.placing.Unlock()
+	at, err := s.places(projects)
+	if err != nil {
+		return err
+	}
+	for part, of := range s.all {
+		var here []trackway.Project
+		for i := range projects {
+			if at[i] == part {
+				here = append(here, projects[i])
+			}
+		}
+		if err := of.Register(here); err != nil {
+			return err
+		}
+		for i := range projects {
+			if at[i] != part {
+				continue
+			}
+			local := here[0].Number
+			if here = here[1:]; local > partition.MostProjects {
+				return fmt.Errorf("project %q: partition %d has more than %d projects", projects[i].Name, part, partition.MostProjects)
+			}
+			projects[i].Number = partition.Global(part, local)
+		}
+	}
+	return nil
+}
+
+// places returns the partition of each project: where it is, or where it will
+// be. It refuses identifiers that have changed their kind, before anything is
+// registered.
+func (s *Set) places(projects []trackway.Project) ([]int, error) {
+	at := make([]int, len(projects))
+	load, count := make([]uint64, len(s.all)), make([]int, len(s.all))
+	var all, known uint64
+	for part, of := range s.all {
+		load[part] = of.Synced()
+		all += load[part]
+	}
+	var fresh []int
+	for i := range projects {
+		part, err := s.find(&projects[i])
+		if err != nil {
+			return nil, err
+		}
+		if at[i] = part; part < 0 {
+			fresh = append(fresh, i)
+			continue
+		}
+		count[part]++
+		known++
+	}
+	// makes the order in the configuration irrelevant
+	slices.SortFunc(fresh, func(a, b int) int { return strings.Compare(projects[a].Token, projects[b].Token) })
+	for _, i := range fresh {
+		best := 0
+		for part := range s.all {
+			if load[part] < load[best] || load[part] == load[best] && count[part] < count[best] {
+				best = part
+			}
+		}
+		at[i] = best
+		count[best]++
+		load[best] += all / max(known, 1) // of several new ones, not all go to the same place
+	}
+	return at, nil
+}
+
+// find returns the partition in which a project is registered, or -1.
+func (s *Set) find(p *trackway.Project) (int, error) {
+	for part, of := range s.all {
+		r := entry.Registration{Token: p.Token, Hard: p.Hard, Soft: p.Soft}
+		if _, err := of.Registered(&r); err != nil {
+			return 0, fmt.Errorf("find project %q: %w", p.Name, err)
+		}
+		switch {
+		case r.Conflict != "":
+			return 0, r.Err(p.Name)
+		case r.Number != 0:
+			return part, nil
+		}
+	}
+	return -1, nil
+}
+
+// Name returns the name of the first store. The others are never without it.
+func (s *Set) Name() string { return s.all[0].Name() }
+
+// Ready returns nil while all stores can write, and otherwise why one cannot.
+func (s *Set) Ready() error {
+	for part, of := range s.all {
+		if err := of.Ready(); err != nil && s.one() {
+			return err
+		} else if err != nil {
+			return fmt.Errorf("partition %s: %w", partition.Name(part), err)
+		}
+	}
+	return nil
+}
+
+// Damaged returns how many unreadable places were found since the opening.
+func (s *Set) Damaged() (n int) {
+	for _, of := range s.all {
+		n += of.Damaged()
+	}
+	return n
+}
+
+// DiskBytes returns the disk space of all stores.
+func (s *Set) DiskBytes() (n uint64) {
+	for _, of := range s.all {
+		n += of.DiskBytes()
+	}
+	return n
+}
+
+// Close closes all stores, at the same time.
+func (s *Set) Close() error {
+	errs := make([]error, len(s.all))
+	var closing sync.WaitGroup
+	for i, of := range s.all {
+		closing.Go(func() { errs[i] = of.Close() })
+	}
+	closing.Wait()
+	return errors.Join(errs...)
+}
+
+// Backup backs up each store, as [store.Store.Backup] does, into the directory
+// that in returns for its partition.
+func (s *Set) Backup(ctx context.Context, in func(part int) string, at time.Time, keep int) ([]store.Backup, error) {
+	made := make([]store.Backup, len(s.all))
+	for part, of := range s.all {
+		var err error
+		if made[part], err = of.Backup(ctx, in(part), at, keep); err != nil {
+			return nil, err
+		}
+	}
+	return made, nil
+}

@@ -37,6 +37,7 @@ import (
 	"trackway/internal/config/secret"
 	"trackway/internal/config/traces"
 	"trackway/internal/people"
+	"trackway/internal/people/openid"
 )
 
 // Config is a checked configuration. It never changes, so it may be shared; a
@@ -61,6 +62,7 @@ type Config struct {
 	File      string            // the operator's file; empty if everything is in the environment
 	Password  [sha256.Size]byte // SHA-256 of the password for the server's pages; zero: nobody can sign in
 	Users     people.List
+	Provider  *openid.Settings // that vouches for people; nil: none
 	Projects  []trackway.Project
 	Policies  []trackway.Policy
 	Overrides []trackway.Override
@@ -265,6 +267,7 @@ func (d *doc) translate(checks []Check) {
 	d.check()
 	d.file.Config.Password, d.file.Config.Users = d.password(), d.users()
 	d.file.Config.Projects = d.projects()
+	d.file.Config.Provider = d.provider(d.file.Config.Projects)
 	d.file.Config.Policies = d.policies()
 	d.file.Config.Overrides = d.overrides()
 	d.file.Config.Traffic = d.traffic()

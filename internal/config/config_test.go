@@ -181,7 +181,7 @@ func TestDefaults(t *testing.T) {
 				Per: trackway.PerIP, Algorithm: trackway.Fixed, Mode: trackway.Enforce, IPv6Prefix: 64, IPv6Wide: wide,
 			},
 			{
-				Name: "signin", Paths: []string{"POST /grid/session"}, Limit: 5, Window: time.Minute,
+				Name: "signin", Paths: []string{"POST /grid/session", "GET /grid/oidc/callback"}, Limit: 5, Window: time.Minute,
 				Per: trackway.PerIP, Algorithm: trackway.Fixed, Mode: trackway.Enforce, IPv6Prefix: 64, IPv6Wide: wide,
 			},
 		},

@@ -48,6 +48,19 @@ var values = []map[string]string{
 	{"projects": demo, "dashboard.password_env": "GIVEN"},
 	{"projects": demo, "dashboard.password_file": "{dir}/pw"},
 	{
+		"projects": demo, "dashboard.oidc.issuer": "https://login.example.com", "dashboard.oidc.client_id": "trackway", "dashboard.oidc.client_secret": strong,
+		"dashboard.oidc.name": "Example: Inc.", "dashboard.oidc.scopes": "[openid, groups]", "dashboard.oidc.name_claim": `["https://example.com/name"]`,
+		"dashboard.oidc.groups_claim": "[realm_access, roles]", "dashboard.oidc.groups": "[{group: a, role: admin}, {group: b, role: viewer, projects: [demo]}]",
+	},
+	{
+		"projects": demo, "dashboard.oidc.issuer": "https://login.example.com", "dashboard.oidc.client_id": "trackway", "dashboard.oidc.client_secret_env": "GIVEN",
+		"dashboard.oidc.groups": "[{group: a, role: admin}]",
+	},
+	{
+		"projects": demo, "dashboard.oidc.issuer": "https://login.example.com", "dashboard.oidc.client_id": "trackway", "dashboard.oidc.client_secret_file": "{dir}/pw",
+		"dashboard.oidc.groups": "[{group: a, role: admin}]",
+	},
+	{
 		"projects": demo, "cluster.log": "raft", "cluster.name": "eu", "cluster.listen": "0.0.0.0:7946", "cluster.advertise": "ts1.example.com:7946",
 		"cluster.peers": `["ts1.example.com:7946", "ts2.example.com:7946"]`, "cluster.heartbeat": "3s", "cluster.max_clock_skew": "4s", "cluster.reserve": "2GiB",
 		"cluster.tls.ca": "/ca.pem", "cluster.tls.cert": "/c.pem", "cluster.tls.key": "/k.pem",

@@ -16,8 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/oauth2-proxy/mockoidc"
 
-	"trackway/internal/openid/openidtest"
 	"trackway/internal/people"
+	"trackway/internal/people/openid/openidtest"
 )
 
 const base = "http://127.0.0.1:1"

@@ -94,6 +94,8 @@ func (s *Server) ownRoutes() []route {
 		{method: "GET", path: "/grid/session", open: true, format: tracking.Own},
 		{method: "POST", path: "/grid/session", open: true, format: tracking.Own, maxBody: maxSmallBody},
 		{method: "DELETE", path: "/grid/session", open: true, format: tracking.Own},
+		{method: "GET", path: "/grid/oidc", open: true, format: tracking.Own},
+		{method: "GET", path: "/grid/oidc/callback", open: true, format: tracking.Own},
 		{method: "GET", path: "/grid/start", open: true, format: tracking.Own, place: forQuestions},
 		{method: "GET", path: "/grid/overview", open: true, format: tracking.Own, place: forQuestions},
 		{method: "GET", path: "/grid/live", open: true, format: tracking.Own, stream: true, place: forWatchers},

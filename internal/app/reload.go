@@ -15,8 +15,8 @@ import (
 
 // reload reads the configuration again and puts it in force: keys, projects,
 // proxies, limits, overrides, destinations, alarms, servers, redirects, the
-// contact, limits on connections, traces, the certificate files, and the log
-// level. It changes everything or nothing. Counts and requests under way are
+// contact, the provider of the pages, limits on connections, traces, the
+// certificate files, and the log level. It changes everything or nothing. Counts and requests under way are
 // not affected. If it fails, the error says why nothing was changed.
 func (s *server) reload() error {
 	s.users.Lock() // a change of users under way would put older ones in force afterwards
@@ -72,7 +72,7 @@ func (s *server) reloadLocked() error {
 	s.traffic.Reload(recording(next))
 	s.traces.Reload(tracing(next, s.Version))
 	s.api.Reload(p.access)
-	s.dashboard.Reload(factsOf(next, p.projects))
+	s.dashboard.Reload(s.factsOf(next, p.projects))
 	s.fleet.Reload(fleetOf(next, s.public.Addr()))
 	s.upkeep.Reload(p.projects)
 	s.catalogue.Reload(p.projects)

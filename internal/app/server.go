@@ -24,6 +24,7 @@ import (
 	"trackway/internal/limit/traffic"
 	"trackway/internal/listen"
 	"trackway/internal/live"
+	"trackway/internal/people/openid"
 	"trackway/internal/store"
 	"trackway/internal/trace"
 	"trackway/internal/upkeep"
@@ -64,6 +65,7 @@ type server struct {
 	live      *live.Hub
 	catalogue *catalogue.Catalogue
 	dashboard *dashboard.Server
+	provider  *openid.Provider // nil: none
 
 	destinations *destination.Manager
 	// The projects that destinations know. They are read without a lock,

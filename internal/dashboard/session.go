@@ -74,7 +74,7 @@ func (s *Server) who(f *facts, r *http.Request, from netip.Addr, now time.Time) 
 	if expires := f.session(cookie.Value, now); !expires.IsZero() {
 		return people.Session{Expires: expires}, people.Everything
 	}
-	return s.sessions.Find(cookie.Value, f.Users, from, now)
+	return s.sessions.Find(cookie.Value, f.Users, f.Provider.Terms(), from, now)
 }
 
 var (
@@ -85,10 +85,16 @@ var (
 
 // ways answers with the ways to sign in.
 func (q *request) ways() error {
+	provider, refused := "", ""
+	if q.facts.Provider != nil {
+		provider, refused = q.facts.Provider.Name(), q.whyRefused()
+	}
 	return q.answer(struct {
-		Users    bool `json:"users"`
-		Password bool `json:"password"`
-	}{len(q.facts.Users) > 0, q.facts.Password != [sha256.Size]byte{}})
+		Users    bool   `json:"users"`
+		Password bool   `json:"password"`
+		Provider string `json:"provider,omitempty"` // its name; empty: none
+		Refused  string `json:"refused,omitempty"`  // why it did not get this browser in
+	}{len(q.facts.Users) > 0, q.facts.Password != [sha256.Size]byte{}, provider, refused})
 }
 
 // signIn begins a session. The rate limits bound how often a client can try.
@@ -153,9 +159,14 @@ func (q *request) signInUser(name, password string, next *string) error {
 			return err
 		}
 	}
+	return q.signedIn(q.begin(user))
+}
+
+// begin begins the session of a user, and ends the one that this browser has.
+func (q *request) begin(user *people.User) (token string, expires time.Time) {
 	q.leave()
 	token, session := q.sessions.Begin(user, q.from, q.now, sessionTime)
-	return q.signedIn(token, session.Expires)
+	return token, session.Expires
 }
 
 // setPassword gives a user a new password, unless the present one is no longer
@@ -215,8 +226,12 @@ func (q *request) leave() {
 func (q *request) cookie(value string, maxAge int) *http.Cookie {
 	return &http.Cookie{ //nolint:gosec // G124: Secure is set whenever possible
 		Name: cookieName, Value: value, Path: "/grid", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteStrictMode,
-		Secure: q.r.TLS != nil || strings.EqualFold(q.r.Header.Get("X-Forwarded-Proto"), "https"),
+		Secure: q.secure(),
 	}
+}
+
+func (q *request) secure() bool {
+	return q.r.TLS != nil || strings.EqualFold(q.r.Header.Get("X-Forwarded-Proto"), "https")
 }
 
 // done is the answer to a request that changes something.

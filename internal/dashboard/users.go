@@ -123,7 +123,7 @@ func (q *request) removeUser() error {
 // have changed that while this request waited for its turn.
 func (q *request) changed(change func(people.List) (people.List, error)) error {
 	err := q.ChangeUsers(q.r.Context(), func(users people.List) (people.List, error) {
-		if now := users.Find(q.user.Name); q.user != people.Everything && (now == nil || now.Stamp() != q.user.Stamp()) {
+		if !q.stillIn(users) {
 			return nil, errSignIn
 		}
 		return change(users)
@@ -132,6 +132,21 @@ func (q *request) changed(change func(people.List) (people.List, error)) error {
 		return err
 	}
 	return q.answer(done{true})
+}
+
+// stillIn reports whether the one who asks is still the same among other users.
+// A session of an account ends with its terms, and no change of them is under
+// way while users change.
+func (q *request) stillIn(users people.List) bool {
+	switch {
+	case q.user == people.Everything:
+		return true
+	case q.user.Account != nil:
+		_, now := q.Server.who(q.Server.facts.Load(), q.r, q.from, q.now)
+		return now == q.user
+	}
+	now := users.Find(q.user.Name)
+	return now != nil && now.Stamp() == q.user.Stamp()
 }
 
 // sessionRow is a session in the list.
@@ -148,8 +163,10 @@ type sessionRow struct {
 // mine reports whether the user may see and end a session: an admin may with
 // all of them, and others with their own.
 func (q *request) mine(o *people.Session) bool {
-	return q.user.All == people.Admin || o.User == q.user.Name
+	return q.user.All == people.Admin || q.own(o)
 }
+
+func (q *request) own(o *people.Session) bool { return o.Key == q.user.Key() }
 
 // listSessions answers with the user's sessions, and an admin with all.
 func (q *request) listSessions() error {
@@ -174,16 +191,17 @@ func (q *request) endSession() error {
 		}
 		return q.answer(done{true})
 	}
-	if name == "" {
-		name = q.user.Name
-	}
-	if name != q.user.Name && q.user.All != people.Admin {
+	switch {
+	case name == "" || name == q.user.Name: // others may have an account of the same name
+		q.sessions.End(q.own)
+		return q.answer(done{true})
+	case q.user.All != people.Admin:
 		return &trackway.Error{Code: trackway.Forbidden, Msg: "This needs the role admin for all projects."}
 	}
-	if name != "" && q.facts.Users.Find(name) == nil {
+	ended := q.SignOut(name)
+	if ended == 0 && q.facts.Users.Find(name) == nil {
 		_, err := q.facts.Users.Remove(name)
 		return err
 	}
-	q.SignOut(name)
 	return q.answer(done{true})
 }

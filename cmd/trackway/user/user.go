@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -26,12 +27,12 @@ import (
 
 // Command is the commands, for the parser of the command line.
 type Command struct {
-	List     listCommand     `cmd:"" help:"List the users with their roles and sessions."`
+	List     listCommand     `cmd:"" help:"List the users with their roles and sessions, and the accounts of the provider that are signed in."`
 	Add      addCommand      `cmd:"" help:"Add a user. The password comes from a prompt, or from the first line of the standard input."`
-	Set      setCommand      `cmd:"" help:"Give a user other roles. The user's sessions end."`
+	Set      setCommand      `cmd:"" aliases:"role" help:"Give a user other roles. The user's sessions end."`
 	Remove   removeCommand   `cmd:"" help:"Remove a user. The user's sessions end."`
 	Password passwordCommand `cmd:"" help:"Give a user another password, from a prompt or the standard input. The user's sessions end."`
-	SignOut  signOutCommand  `cmd:"" help:"End all sessions of a user."`
+	SignOut  signOutCommand  `cmd:"" help:"End all sessions of a user, or of the accounts of a name (oidc:NAME)."`
 }
 
 // flags are the flags of each command.
@@ -102,6 +103,15 @@ func (c *listCommand) Run(t command.Tools) error {
 			sessions = strconv.Itoa(n)
 		}
 		columns.Row(u.Name, strings.Join(shown(cfg, u), " "), sessions)
+	}
+	accounts := make(map[string]int)
+	for _, s := range open.Sessions {
+		if people.IsAccount(s.User) {
+			accounts[s.User]++
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(accounts)) {
+		columns.Row(name, "by its groups", strconv.Itoa(accounts[name]))
 	}
 	return columns.Flush()
 }
@@ -245,9 +255,12 @@ func (c *signOutCommand) Run(t command.Tools) error {
 	if err != nil {
 		return err
 	}
-	name := strings.ToLower(c.Name)
-	if _, err := cfg.Users.Remove(name); err != nil {
-		return err
+	name := c.Name
+	if !people.IsAccount(name) {
+		name = strings.ToLower(name)
+		if _, err := cfg.Users.Remove(name); err != nil {
+			return err
+		}
 	}
 	var done struct{ Ended int }
 	err = c.Ask(ctx, t, http.MethodPost, "/users/sign-out", url.Values{"name": {name}}, &done)

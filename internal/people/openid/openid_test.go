@@ -515,3 +515,31 @@ func TestTermsOf(t *testing.T) {
 		t.Error("no provider has terms")
 	}
 }
+
+func TestExamine(t *testing.T) {
+	t.Parallel()
+	m := startProvider(t)
+	good, wrong, scopes := settingsFor(m), settingsFor(m), settingsFor(m)
+	wrong.ClientID = "x"
+	scopes.Scopes = append(scopes.Scopes, "roles")
+	for what, c := range map[string]struct {
+		settings Settings
+		want     Examination
+	}{
+		"good":       {good, Examination{Accepted, Accepted, []string{}}},
+		"a client":   {wrong, Examination{Refused, Refused, []string{}}},
+		"some scope": {scopes, Examination{Accepted, Refused, []string{"roles"}}}, // this provider minds it
+	} {
+		got, err := New(c.settings, base).Examine(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(&c.want, got); diff != "" {
+			t.Errorf("%s: %s", what, diff)
+		}
+	}
+	m.Down(true)
+	if _, err := New(good, base).Examine(t.Context()); err == nil || !strings.Contains(err.Error(), "status 502") {
+		t.Errorf("down: got %v", err)
+	}
+}

@@ -42,8 +42,8 @@ func (s *server) newCatalogue(projects []trackway.Project) *catalogue.Catalogue 
 	return c
 }
 
-// factsOf returns what the pages need of a configuration. The provider stays the
-// same as long as its settings do, with what it knows.
+// factsOf returns what the pages need of a configuration. The provider stays
+// the same as long as its settings do, with what it knows.
 func (s *server) factsOf(cfg *config.Config, projects []trackway.Project) dashboard.Facts {
 	switch base := reach.URL(cfg, s.public.Addr()); {
 	case cfg.Provider == nil:

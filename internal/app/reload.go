@@ -16,8 +16,9 @@ import (
 // reload reads the configuration again and puts it in force: keys, projects,
 // proxies, limits, overrides, destinations, alarms, servers, redirects, the
 // contact, the provider of the pages, limits on connections, traces, the
-// certificate files, and the log level. It changes everything or nothing. Counts and requests under way are
-// not affected. If it fails, the error says why nothing was changed.
+// certificate files, and the log level. It changes everything or nothing.
+// Counts and requests under way are not affected. If it fails, the error says
+// why nothing was changed.
 func (s *server) reload() error {
 	s.users.Lock() // a change of users under way would put older ones in force afterwards
 	defer s.users.Unlock()

@@ -163,8 +163,8 @@ func (s *Server) Sessions() []people.Session {
 	return s.sessions.List(time.Now(), func(*people.Session) bool { return true })
 }
 
-// SignOut ends all sessions of a user, or of the accounts of a name, and returns
-// how many there were.
+// SignOut ends all sessions of a user, or of the accounts of a name, and
+// returns how many there were.
 func (s *Server) SignOut(user string) int {
 	return s.sessions.End(func(o *people.Session) bool { return o.User == user })
 }

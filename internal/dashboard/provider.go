@@ -21,7 +21,7 @@ const (
 	refusedTime   = time.Minute
 )
 
-var errNoProvider = &trackway.Error{Code: trackway.NotFound, Msg: "The configuration names no provider to sign in at."}
+var errNoProvider = &trackway.Error{Code: trackway.NotFound, Field: "provider", Msg: "The configuration names no provider to sign in at."}
 
 // toProvider sends a browser to the provider.
 func (q *request) toProvider() error {

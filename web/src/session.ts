@@ -64,7 +64,7 @@ export async function signIn(name: string, password: string, next?: string): Pro
   comeBack();
 }
 
-/** Where the user was before going to the provider: the server never knows. */
+/** The place before the user went to the provider. No server knows it. */
 const place = "trackway-place";
 
 /** leave notes the place, for comeBack. */

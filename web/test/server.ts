@@ -69,7 +69,7 @@ dashboard: {${[onlyOidc ? "" : `password_sha256: "${createHash("sha256").update(
 `;
 }
 
-/** Provider is a provider of OpenID Connect, which runs in a process of its own. */
+/** Provider is a provider of OpenID Connect, in a process of its own. */
 export class Provider {
   issuer = "";
   private id = "";

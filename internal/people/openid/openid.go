@@ -37,8 +37,8 @@ type Settings struct {
 	ClientSecret string // empty for a client without one
 	Name         string // of the provider, for people
 	Scopes       []string
-	NameClaim    []string // where the name of an account is: the names of claims within each other; nil: in the usual ones
-	GroupsClaim  []string // where its groups are
+	NameClaim    []string // of an account: the names of claims within each other; nil: the usual ones
+	GroupsClaim  []string // of an account, in the same way
 	Groups       []Group
 }
 
@@ -66,7 +66,7 @@ type Provider struct {
 	client   *http.Client
 	places   chan struct{}
 
-	turn chan struct{} // holds a token for whoever may read and write the following
+	turn chan struct{} // holds a token while nobody reads or writes the following
 	known
 }
 
@@ -180,7 +180,7 @@ func (p *Provider) flow(of *oidc.Provider) *oauth2.Config {
 	_ = of.Claims(&announced) // it was read before
 	at := of.Endpoint()
 	// Without an announcement, the style is Basic (OpenID Connect Discovery,
-	// section 3). The library would find it out by failing once for each person.
+	// section 3). The library would find it out by failing once for everybody.
 	at.AuthStyle = oauth2.AuthStyleInHeader
 	if p.settings.ClientSecret == "" || slices.Contains(announced.Methods, "client_secret_post") {
 		at.AuthStyle = oauth2.AuthStyleInParams

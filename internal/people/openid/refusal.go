@@ -184,8 +184,8 @@ func (e *answeredError) Error() string {
 	return fmt.Sprintf("the provider answered with status %d and the error %s", e.status, e.code)
 }
 
-// errorCode returns a code of an error of a provider if it is one that standards
-// know. Others may be any text.
+// errorCode returns the code of an error of a provider if it is one that
+// standards know. Others may be any text.
 func errorCode(code string) string {
 	switch code {
 	case "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope",

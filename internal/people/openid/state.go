@@ -35,8 +35,7 @@ func (s *state) is(sent string) bool { return same(s.State, sent) }
 // same reports whether two texts are the same, and not empty.
 func same(a, b string) bool { return a != "" && subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }
 
-// What a sealed text is for. One that was made for something else does not
-// open.
+// The purposes of sealed texts. A text opens for its own purpose only.
 const (
 	forState   = "state"
 	forRefusal = "refusal"

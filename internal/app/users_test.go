@@ -34,7 +34,7 @@ func TestOtherDataDirectory(t *testing.T) {
 	refused := func(err error) bool {
 		return err != nil && strings.Contains(err.Error(), "names another data directory")
 	}
-	if err := s.reloadUsers(); !refused(err) {
+	if err := s.reloadUsers("root"); !refused(err) {
 		t.Errorf("read again: got %v", err)
 	}
 	change := func(people.List) (people.List, error) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/audit"
 	"trackway/internal/people/openid"
 )
 
@@ -52,6 +53,11 @@ func (q *request) fromProvider() error {
 	if err != nil {
 		return q.refuse(err)
 	}
+	e := q.entryOf(user.Name, audit.SignIn, "")
+	e.Detail = "by " + p.Name() + ", subject " + user.Account.Subject // names may change hands
+	if err := q.Audit.Add(e); err != nil {
+		return err
+	}
 	token, _ := q.begin(user)
 	http.SetCookie(q.w, q.cookie(token, int(sessionTime/time.Second)))
 	return q.seeOther("/")
@@ -65,6 +71,9 @@ func (q *request) refuse(err error) error {
 	}
 	if why.Cause != nil {
 		q.Logger.Warn("somebody could not sign in by the provider", "reason", why.Reason, "err", why.Cause)
+	}
+	if why.Reason != openid.Unreachable && why.Reason != openid.Busy {
+		q.Audit.SignInFailed(audit.Failure{Address: q.from})
 	}
 	http.SetCookie(q.w, q.passing(refusedCookie, "/grid/session", q.facts.Provider.Seal(why), refusedTime, http.SameSiteStrictMode))
 	return q.seeOther("/")

@@ -10,13 +10,16 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/oauth2-proxy/mockoidc"
 
+	"trackway/internal/audit"
 	"trackway/internal/people"
 	"trackway/internal/people/openid"
 	"trackway/internal/people/openid/openidtest"
@@ -377,5 +380,32 @@ func TestSecureCookies(t *testing.T) {
 	to, err := url.Parse(w.Header().Get("Location"))
 	if err != nil || to.Query().Get("redirect_uri") != "https://ts1.example.com/grid/oidc/callback" || !b.jar[stateCookie].Secure {
 		t.Errorf("got %v, %v", to, slices.Collect(maps.Values(b.jar)))
+	}
+}
+
+// TestProviderRecorded checks that a sign-in by a provider is in the audit log,
+// by a name that no user has, and not done without an entry.
+func TestProviderRecorded(t *testing.T) {
+	t.Parallel()
+	f, m := vouchedFor(t)
+	dir := t.TempDir()
+	f.Audit = audit.New(dir, slog.New(slog.DiscardHandler))
+	b := f.browser()
+	m.Next(account("7", "admin", "lookers"))
+	b.signIn(t)
+	wantOK(t, b.get(t, http.MethodDelete, "/grid/session"))
+	want := []string{
+		"oidc:admin|session.sign-in|||allowed|by Login Inc., subject 7",
+		"oidc:admin|session.sign-out|||done|",
+	}
+	if diff := cmp.Diff(want, f.entries(t)); diff != "" {
+		t.Error(diff)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	m.Next(account("7", "admin", "lookers"))
+	if w := b.get(t, http.MethodGet, b.there(t)); w.Code == http.StatusSeeOther || b.jar[cookieName] != nil {
+		t.Errorf("without an entry: got %d", w.Code)
 	}
 }

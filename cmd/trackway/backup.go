@@ -9,7 +9,9 @@ import (
 	"strconv"
 	"strings"
 
+	"trackway/cmd/trackway/command"
 	"trackway/internal/app"
+	"trackway/internal/audit"
 	"trackway/internal/config"
 	"trackway/internal/control"
 	"trackway/internal/datadir"
@@ -74,6 +76,9 @@ func (c *restoreCommand) Run(out output) error {
 	if err != nil {
 		return err
 	}
+	e := command.Entry(audit.BackupRestore, b.Path)
+	e.Outcome = audit.Done
+	command.Log(dir, out.stderr).Note(e)
 	var bytes int64
 	var seqs []uint64
 	for i := range b.Parts {

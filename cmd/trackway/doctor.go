@@ -51,7 +51,7 @@ func (c *doctorCommand) examine(out output, host doctor.Host) error {
 	defer web.CloseIdleConnections()
 	findings := append(lacking, doctor.Examine(context.Background(), doctor.Env{
 		Destinations: toExamine(cfg),
-		Config:       cfg, Warnings: warnings, Floors: api.Floors(), Local: local, LocalURL: base, OpsURL: doctor.OpsURL(cfg.OpsListen), Web: web, Host: host,
+		Config:       cfg, Partly: lacking != nil, Warnings: warnings, Floors: api.Floors(), Local: local, LocalURL: base, OpsURL: doctor.OpsURL(cfg.OpsListen), Web: web, Host: host,
 	})...)
 	if err := c.print(out, findings); err != nil {
 		return err

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/cmd/trackway/command"
+	"trackway/internal/audit"
 	"trackway/internal/config"
 	"trackway/internal/terminal"
 )
@@ -91,9 +93,15 @@ type keyChange struct {
 	Name    string `arg:"" help:"Name of the key."`
 }
 
-// change changes the keys.
-func (c *keyChange) change(do func(*config.Keys) error) (*config.Config, error) {
-	return config.ChangeKeys(c.Config, config.Flags{DataDir: c.DataDir}, do)
+// change changes the keys, and records that.
+func (c *keyChange) change(out output, action audit.Action, do func(*config.Keys) error) (*config.Config, error) {
+	e := command.Entry(action, c.Name)
+	return command.Change(c.Config, c.DataDir, out.stderr, e, func(keys *config.Keys) (err error) {
+		if e.Project, err = keys.Project(c.Project); err != nil {
+			return err
+		}
+		return do(keys)
+	})
 }
 
 // sayUnused says which line of the operator's file has no effect after a
@@ -116,7 +124,7 @@ type keyAddCommand struct {
 // Run adds a key.
 func (c *keyAddCommand) Run(out output) error {
 	var id, secret string
-	cfg, err := c.change(func(keys *config.Keys) (err error) {
+	cfg, err := c.change(out, audit.KeyAdd, func(keys *config.Keys) (err error) {
 		id, secret, err = keys.Add(c.Project, c.Name, trackway.KeyKind(c.Kind), c.Permission)
 		return err
 	})
@@ -146,7 +154,7 @@ func (c *keyRotateCommand) Run(out output) error {
 	var kind trackway.KeyKind
 	var made, unused string
 	until := time.Now().Add(c.Overlap).UTC().Truncate(time.Second)
-	cfg, err := c.change(func(keys *config.Keys) (err error) {
+	cfg, err := c.change(out, audit.KeyRotate, func(keys *config.Keys) (err error) {
 		kind, made, unused, err = keys.Rotate(c.Project, c.Name, until)
 		return err
 	})
@@ -174,7 +182,7 @@ type keyRevokeCommand struct{ keyChange }
 // Run revokes a key.
 func (c *keyRevokeCommand) Run(out output) error {
 	var unused string
-	cfg, err := c.change(func(keys *config.Keys) (err error) {
+	cfg, err := c.change(out, audit.KeyRevoke, func(keys *config.Keys) (err error) {
 		unused, err = keys.Revoke(c.Project, c.Name)
 		return err
 	})

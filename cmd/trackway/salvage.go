@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 
+	"trackway/cmd/trackway/command"
+	"trackway/internal/audit"
 	"trackway/internal/control"
 	"trackway/internal/datadir"
 	"trackway/internal/partition"
@@ -48,6 +50,11 @@ func (c *salvageCommand) Run(out output) error {
 			continue
 		}
 		damaged = true
+		if c.Drop {
+			e := command.Entry(audit.StoreSalvage, of.Log)
+			e.Outcome = audit.Done
+			command.Log(cfg.DataDir, out.stderr).Note(e)
+		}
 		if len(lost) > 1 {
 			terminal.Say(out.stdout, "Partition %s:\n", partition.Name(part))
 		}

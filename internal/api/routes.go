@@ -77,6 +77,7 @@ func (s *Server) ownRoutes() []route {
 		{method: "GET", path: "/api/limits/record", server: true, needs: trackway.Admin, format: tracking.Own, do: s.aboutLimits((*limiting).record)},
 		{method: "POST", path: "/api/limits/record", server: true, needs: trackway.Admin, format: tracking.Own, maxBody: maxSmallBody, do: s.aboutLimits((*limiting).record)},
 		{method: "GET", path: "/api/alarms", server: true, needs: trackway.Admin, format: tracking.Own, do: func(c *call) error { return c.encoded(s.alarms(c.received)) }},
+		{method: "GET", path: "/api/audit", server: true, needs: trackway.Admin, format: tracking.Own, do: (*call).listAudit},
 
 		{method: "GET", path: projectPath + "customers", needs: trackway.GetCustomers, format: tracking.Own, current: true, do: s.reads((*reading).customers)},
 		{method: "GET", path: projectPath + "customers/{id}", needs: trackway.GetCustomers, format: tracking.Own, current: true, do: s.reads((*reading).customer)},
@@ -96,6 +97,8 @@ func (s *Server) ownRoutes() []route {
 		{method: "GET", path: "/grid/session", open: true, format: tracking.Own},
 		{method: "POST", path: "/grid/session", open: true, format: tracking.Own, maxBody: maxSmallBody},
 		{method: "DELETE", path: "/grid/session", open: true, format: tracking.Own},
+		{method: "GET", path: "/grid/oidc", open: true, format: tracking.Own},
+		{method: "GET", path: "/grid/oidc/callback", open: true, format: tracking.Own},
 		{method: "GET", path: "/grid/start", open: true, format: tracking.Own, place: forQuestions},
 		{method: "GET", path: "/grid/overview", open: true, format: tracking.Own, place: forQuestions},
 		{method: "GET", path: "/grid/live", open: true, format: tracking.Own, stream: true, place: forWatchers},
@@ -119,6 +122,7 @@ func (s *Server) ownRoutes() []route {
 		{method: "GET", path: "/grid/catalogue", open: true, format: tracking.Own, place: forQuestions},
 		{method: "GET", path: "/grid/bots", open: true, format: tracking.Own},
 		{method: "GET", path: "/grid/alarms", open: true, format: tracking.Own},
+		{method: "GET", path: "/grid/audit", open: true, format: tracking.Own},
 	}
 }
 

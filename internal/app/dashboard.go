@@ -7,8 +7,10 @@ import (
 	"trackway/internal/api"
 	"trackway/internal/catalogue"
 	"trackway/internal/config"
+	"trackway/internal/config/reach"
 	"trackway/internal/dashboard"
 	"trackway/internal/limit/watch"
+	"trackway/internal/people/openid"
 	"trackway/internal/rates"
 )
 
@@ -16,7 +18,7 @@ import (
 func (s *server) newDashboard(projects []trackway.Project, callers *watch.Watch, meter *rates.Meter) *dashboard.Server {
 	dir := s.Config.DataDir // a reload never changes it
 	return dashboard.New(dashboard.Config{
-		Facts: factsOf(s.Config, projects), Store: s.store, Log: s.logOf, Live: s.live,
+		Facts: s.factsOf(s.Config, projects), Store: s.store, Log: s.logOf, Live: s.live,
 		Eraser: eraser{s.store, s.live, s.catalogue}, Rates: meter, Limits: s.limits, Watch: callers, History: s.history, Fleet: s.fleet,
 		Health:  func() dashboard.Health { return dashboard.HealthOf(s.ready(), s.store, dir) },
 		Version: s.Version, Logger: s.Log,
@@ -25,6 +27,7 @@ func (s *server) newDashboard(projects []trackway.Project, callers *watch.Watch,
 		Types:        s.catalogue,
 		Suspects:     s.suspects,
 		Alarms:       s.alarms.Report,
+		Audit:        s.audit,
 		Destinations: s.listed, Traffic: s.traffic, Floors: api.Floors(),
 	})
 }
@@ -45,7 +48,14 @@ func (s *server) newCatalogue(projects []trackway.Project) *catalogue.Set {
 	return set
 }
 
-// factsOf returns what the pages need of a configuration.
-func factsOf(cfg *config.Config, projects []trackway.Project) dashboard.Facts {
-	return dashboard.Facts{Password: cfg.Password, Users: cfg.Users, Projects: projects, Overrides: cfg.Overrides}
+// factsOf returns what the pages need of a configuration. The provider stays
+// the same as long as its settings do, with what it knows.
+func (s *server) factsOf(cfg *config.Config, projects []trackway.Project) dashboard.Facts {
+	switch base := reach.URL(cfg, s.public.Addr()); {
+	case cfg.Provider == nil:
+		s.provider = nil
+	case !s.provider.Is(*cfg.Provider, base):
+		s.provider = openid.New(*cfg.Provider, base)
+	}
+	return dashboard.Facts{Password: cfg.Password, Users: cfg.Users, Provider: s.provider, Projects: projects, Overrides: cfg.Overrides}
 }

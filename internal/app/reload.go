@@ -3,9 +3,11 @@ package app
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"trackway"
 	"trackway/internal/api"
+	"trackway/internal/audit"
 	"trackway/internal/auth"
 	"trackway/internal/clientip"
 	"trackway/internal/config"
@@ -15,15 +17,18 @@ import (
 
 // reload reads the configuration again and puts it in force: keys, projects,
 // proxies, limits, overrides, destinations, alarms, servers, redirects, the
-// contact, limits on connections, traces, the certificate files, and the log
-// level. It changes everything or nothing. Counts and requests under way are
-// not affected. If it fails, the error says why nothing was changed.
-func (s *server) reload() error {
+// contact, the provider of the pages, limits on connections, traces, the
+// certificate files, and the log level. It changes everything or nothing.
+// Counts and requests under way are not affected. If it fails, the error says
+// why nothing was changed.
+func (s *server) reload(via audit.Via) error {
 	s.users.Lock() // a change of users under way would put older ones in force afterwards
 	defer s.users.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	before := s.Config
 	err := s.reloadLocked()
+	s.reloaded(via, before, err)
 	if err != nil {
 		s.Log.Error("reload refused: the configuration stays as it was", "err", err)
 		return err
@@ -72,13 +77,14 @@ func (s *server) reloadLocked() error {
 	s.traffic.Reload(recording(next))
 	s.traces.Reload(tracing(next, s.Version))
 	s.api.Reload(p.access)
-	s.dashboard.Reload(factsOf(next, p.projects))
+	s.dashboard.Reload(s.factsOf(next, p.projects))
 	s.fleet.Reload(fleetOf(next, s.public.Addr()))
 	s.upkeep.Reload(p.projects)
 	s.catalogue.Reload(p.projects)
 	s.setProjects(p.projects)
 	useAlarms()
 	sendOn()
+	s.audit.KeepFor(time.Duration(next.Audit.Keep))
 	s.Level.Set(next.Log.SlogLevel())
 	s.Config = next
 	return nil

@@ -11,6 +11,7 @@ import (
 
 	"trackway"
 	"trackway/internal/api"
+	"trackway/internal/audit"
 	"trackway/internal/budget"
 	"trackway/internal/catalogue"
 	"trackway/internal/config"
@@ -24,6 +25,7 @@ import (
 	"trackway/internal/listen"
 	"trackway/internal/live"
 	"trackway/internal/partition/stores"
+	"trackway/internal/people/openid"
 	"trackway/internal/suspect"
 	"trackway/internal/trace"
 )
@@ -58,6 +60,7 @@ type server struct {
 	limits    *limit.Limiter
 	traffic   *traffic.Recorder
 	traces    *trace.Tracer // nil in commands that run without a server
+	audit     *audit.Log
 	fleet     *fleet.Fleet
 	upkeep    upkeeps
 	api       *api.Server
@@ -65,6 +68,7 @@ type server struct {
 	catalogue *catalogue.Set
 	suspects  *suspect.Labeler
 	dashboard *dashboard.Server
+	provider  *openid.Provider // nil: none
 
 	destinations spread
 	// The projects in force. They are read without a lock, because a reload

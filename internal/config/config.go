@@ -32,11 +32,13 @@ import (
 	"trackway/internal/certificate"
 	"trackway/internal/clientip"
 	"trackway/internal/config/alarming"
+	"trackway/internal/config/auditing"
 	"trackway/internal/config/membership"
 	"trackway/internal/config/owned"
 	"trackway/internal/config/secret"
 	"trackway/internal/config/traces"
 	"trackway/internal/people"
+	"trackway/internal/people/openid"
 )
 
 // Config is a checked configuration. It never changes, so it may be shared; a
@@ -58,10 +60,12 @@ type Config struct {
 	Memory         Memory             `yaml:"memory"`
 	Log            Log                `yaml:"log"`
 	Cluster        membership.Cluster `yaml:"cluster"`
+	Audit          auditing.Audit     `yaml:"audit"`
 
 	File      string            // the operator's file; empty if everything is in the environment
 	Password  [sha256.Size]byte // SHA-256 of the password for the server's pages; zero: nobody can sign in
 	Users     people.List
+	Provider  *openid.Settings // that vouches for people; nil: none
 	Projects  []trackway.Project
 	Policies  []trackway.Policy
 	Overrides []trackway.Override
@@ -131,6 +135,7 @@ func defaults() Config {
 		Connections:    Connections{PerAddress: 256},
 		TLS:            TLS{ACME: ACME{Directory: certificate.LetsEncrypt}},
 		Log:            Log{Level: "info", Format: "text"},
+		Audit:          auditing.Defaults(),
 	}
 }
 
@@ -267,6 +272,7 @@ func (d *doc) translate(checks []Check) {
 	d.check()
 	d.file.Config.Password, d.file.Config.Users = d.password(), d.users()
 	d.file.Config.Projects = d.projects()
+	d.file.Config.Provider = d.provider(d.file.Config.Projects)
 	d.file.Config.Policies = d.policies()
 	d.file.Config.Overrides = d.overrides()
 	d.file.Config.Traffic = d.traffic()

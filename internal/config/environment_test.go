@@ -38,6 +38,7 @@ var values = []map[string]string{
 		"dashboard.password": strong + ": # '", "dashboard.users_only": "false", "projects": "[{name: other, token: 22345678-1234-1234-1234-123456789abc}]",
 		"limits":    "[{name: track, paths: [/track/], limit: 7000, window: 60s}]",
 		"overrides": "[{policy: track, address: 203.0.113.0/24, limit: 60000}]", "traffic.record": "true", "traffic.keep": "30d", "traffic.max_mb": "20",
+		"audit.keep":      "90d",
 		"traces.endpoint": "http://127.0.0.1:4318", "traces.sample": "0.5", "traces.follow": "[10.0.0.0/8]",
 		"traces.headers": "[{name: authorization, value: Bearer x}]",
 		"destinations":   "[{name: out, kind: file, path: /out}]", "alarms.zone": "Europe/Berlin",
@@ -47,6 +48,19 @@ var values = []map[string]string{
 	{"projects": demo, "dashboard.password_sha256": strings.Repeat("12", 32), "tls.acme.hosts": "[ts1.example.com]", "tls.acme.email": "a@example.com", "tls.acme.directory": "https://acme.example.com/"},
 	{"projects": demo, "dashboard.password_env": "GIVEN"},
 	{"projects": demo, "dashboard.password_file": "{dir}/pw"},
+	{
+		"projects": demo, "dashboard.oidc.issuer": "https://login.example.com", "dashboard.oidc.client_id": "trackway", "dashboard.oidc.client_secret": strong,
+		"dashboard.oidc.name": "Example: Inc.", "dashboard.oidc.scopes": "[openid, groups]", "dashboard.oidc.name_claim": `["https://example.com/name"]`,
+		"dashboard.oidc.groups_claim": "[realm_access, roles]", "dashboard.oidc.groups": "[{group: a, role: admin}, {group: b, role: viewer, projects: [demo]}]",
+	},
+	{
+		"projects": demo, "dashboard.oidc.issuer": "https://login.example.com", "dashboard.oidc.client_id": "trackway", "dashboard.oidc.client_secret_env": "GIVEN",
+		"dashboard.oidc.groups": "[{group: a, role: admin}]",
+	},
+	{
+		"projects": demo, "dashboard.oidc.issuer": "https://login.example.com", "dashboard.oidc.client_id": "trackway", "dashboard.oidc.client_secret_file": "{dir}/pw",
+		"dashboard.oidc.groups": "[{group: a, role: admin}]",
+	},
 	{
 		"projects": demo, "cluster.log": "raft", "cluster.name": "eu", "cluster.listen": "0.0.0.0:7946", "cluster.advertise": "ts1.example.com:7946",
 		"cluster.peers": `["ts1.example.com:7946", "ts2.example.com:7946"]`, "cluster.heartbeat": "3s", "cluster.max_clock_skew": "4s", "cluster.reserve": "2GiB",

@@ -5,6 +5,7 @@ import (
 
 	"trackway"
 	"trackway/internal/config/alarming"
+	"trackway/internal/config/oidc"
 	"trackway/internal/config/scalar"
 	"trackway/internal/config/traces"
 )
@@ -31,6 +32,8 @@ type dashboard struct {
 	PasswordEnv    hidden `yaml:"password_env"` // hidden, because someone may write a password here by mistake
 	PasswordFile   hidden `yaml:"password_file"`
 	UsersOnly      bool   `yaml:"users_only"`
+
+	OIDC oidc.Section `yaml:"oidc"`
 }
 
 type project struct {

@@ -17,6 +17,7 @@ func (d *doc) policies() []trackway.Policy {
 		policies = append(policies, p.Policy)
 	}
 	covered.Dialects(policies)
+	covered.SignIn(policies)
 	return policies
 }
 

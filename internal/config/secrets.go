@@ -130,7 +130,7 @@ func (d *doc) holdsSecret() bool {
 			continue
 		}
 		switch p.Field[strings.LastIndexByte(p.Field, '.')+1:] {
-		case "secret", "password", "password_sha256", "value":
+		case "secret", "client_secret", "password", "password_sha256", "value":
 			return true
 		case "url":
 			// Anyone who knows the URL of a receiver of alarms may write there.

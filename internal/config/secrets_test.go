@@ -33,6 +33,10 @@ var secrets = map[string]struct {
 		func(c *Config) any { return c.Projects[0].Keys[0].Secret }, true,
 	},
 	"dashboard.password": {minimal + "dashboard: {%s}\n", func(c *Config) any { return c.Password }, true},
+	"dashboard.oidc.client_secret": {
+		minimal + "dashboard: {oidc: {issuer: \"https://login.example.com\", client_id: t, groups: [{group: g, role: viewer}], %s}}\n",
+		func(c *Config) any { return c.Provider.ClientSecret }, false,
+	},
 	"destinations[].url": {
 		minimal + "destinations: [{name: d, kind: postgres, %s}]\n", func(c *Config) any { return c.Destinations[0].URL }, false,
 	},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,5 +107,96 @@ func TestChangeUsers(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(filepath.Dir(path), "trackway-data", ManagedFile))
 	if err != nil || strings.Contains(string(text), "users:") {
 		t.Errorf("without users, an older version has to be able to read the file: %s", text)
+	}
+}
+
+const (
+	oidcHead = `issuer: "https://login.example.com/realms/a", client_id: trackway`
+	oidcTail = "groups: [{group: chiefs, role: admin}]"
+)
+
+// TestProviderNeedsNoPassword checks that a provider is a way to sign in: no
+// password is needed beside it, and none is in force then.
+func TestProviderNeedsNoPassword(t *testing.T) {
+	t.Parallel()
+	cfg, said := loads(t, installUsers(t, "dashboard: {oidc: {"+oidcHead+", "+oidcTail+"}}\n", ""))
+	if said != "" || cfg == nil || cfg.Password != [32]byte{} || cfg.Provider == nil || cfg.Provider.Groups[0].Roles[0] != "admin" {
+		t.Errorf("got %q, %+v", said, cfg)
+	}
+}
+
+// TestProviderAdminsDoNotCount checks that users_only needs an admin among the
+// users, whatever the provider's groups: if the provider is down, it is the way
+// in. So no list that is empty leaves the password open.
+func TestProviderAdminsDoNotCount(t *testing.T) {
+	t.Parallel()
+	operators := "dashboard: {users_only: true, password: \"" + strong + "\", oidc: {" + oidcHead + ", " + oidcTail + "}}\n"
+	if cfg, said := loads(t, installUsers(t, operators, "")); cfg != nil || !strings.Contains(said, "must not be true while no user is an admin") {
+		t.Errorf("got %q", said)
+	}
+	admin := "  - {name: ada, password: \"" + people.Hash("a good password") + "\", roles: [admin]}\n"
+	cfg, said := loads(t, installUsers(t, operators, admin))
+	if cfg == nil || cfg.Password != [32]byte{} || !strings.Contains(said, "makes the password here have no effect") {
+		t.Errorf("with an admin: got %q", said)
+	}
+}
+
+// TestProviderProblems finds mistakes in the section of the provider.
+func TestProviderProblems(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"{" + oidcHead + ", " + oidcTail + "}":                                              "",
+		"{" + oidcTail + "}":                                                                "dashboard.oidc: needs issuer",
+		"{issuer: \"http://login.example.com\", " + oidcTail + "}":                          "dashboard.oidc.issuer",
+		"{issuer: \"http://127.0.0.1:9\", client_id: a, " + oidcTail + "}":                  "",
+		"{issuer: \"https://a:s3cr3t@b\", " + oidcTail + "}":                                "dashboard.oidc.issuer: must be the URL of the provider",
+		"{issuer: \"https://a?s3cr3t@b\", " + oidcTail + "}":                                "dashboard.oidc.issuer: must be the URL of the provider",
+		"{issuer: \"https://a\", " + oidcTail + "}":                                         "needs client_id",
+		"{" + oidcHead + ", client_id: \"a b\", " + oidcTail + "}":                          "client_id: is given twice",
+		"{issuer: \"https://a\", client_id: \"a b\", " + oidcTail + "}":                     "client_id \"a b\": must be the id",
+		"{" + oidcHead + "}":                                                                "needs groups",
+		"{" + oidcHead + ", groups: []}":                                                    "needs groups",
+		"{" + oidcHead + ", groups: [{role: admin}]}":                                       "groups[0]: needs a group",
+		"{" + oidcHead + ", groups: [{group: \"\", role: admin}]}":                          "groups[0].group",
+		"{" + oidcHead + ", groups: [{group: a}]}":                                          "groups[0]: needs a role",
+		"{" + oidcHead + ", groups: [{group: a, role: king}]}":                              "must be viewer, analyst, operator or admin",
+		"{" + oidcHead + ", groups: [{group: a, role: admin, projects: [demo]}]}":           "must be left out for an admin",
+		"{" + oidcHead + ", groups: [{group: a, role: viewer, projects: [demo]}]}":          "",
+		"{" + oidcHead + ", groups: [{group: a, role: viewer, projects: []}]}":              "must name a project",
+		"{" + oidcHead + ", groups: [{group: a, role: viewer, projects: [x]}]}":             "groups[0].projects[0] \"x\": must be the name or the token of a project",
+		"{" + oidcHead + ", " + oidcTail + ", name: \"\"}":                                  "must be the provider's name",
+		"{" + oidcHead + ", " + oidcTail + ", scopes: [email]}":                             "must be a list of scopes with openid",
+		"{" + oidcHead + ", " + oidcTail + ", scopes: [openid, \"a b\"]}":                   "must be a list of scopes with openid",
+		"{" + oidcHead + ", " + oidcTail + ", groups_claim: a.b}":                           "",
+		"{" + oidcHead + ", " + oidcTail + ", groups_claim: []}":                            "must be the name of a claim",
+		"{" + oidcHead + ", " + oidcTail + ", groups_claim: [a, \"\"]}":                     "must be the name of a claim",
+		"{" + oidcHead + ", " + oidcTail + ", groups_claim: {a: b}}":                        "must be the name of a claim",
+		"{" + oidcHead + ", " + oidcTail + ", groups_claim: 7}":                             "must be the name of a claim",
+		"{" + oidcHead + ", " + oidcTail + ", client_secret: s3cr3t, client_secret_env: X}": "needs at most one of client_secret",
+	} {
+		_, said := loads(t, installUsers(t, "dashboard: {oidc: "+text+"}\n", ""))
+		if want == "" && said != "" || !strings.Contains(said, want) || strings.Contains(said, "s3cr3t") {
+			t.Errorf("%s:\ngot %q, want %q", text, said, want)
+		}
+	}
+	if _, said := loads(t, installUsers(t, "listen: 0.0.0.0:8080\ndashboard: {oidc: {"+oidcHead+", "+oidcTail+"}}\n", "")); !strings.Contains(said, "needs server: {url: …}") {
+		t.Errorf("without a URL: got %q", said)
+	}
+}
+
+// TestProviderPaths checks how the place of a claim is written.
+func TestProviderPaths(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][]string{
+		"groups":                       {"groups"},
+		"[realm_access, roles]":        {"realm_access", "roles"},
+		`"https://example.com/roles"`:  {"https://example.com/roles"},
+		`["https://example.com", a.b]`: {"https://example.com", "a.b"},
+		"resource_access.trackway":     {"resource_access.trackway"},
+	} {
+		cfg, said := loads(t, installUsers(t, "dashboard: {oidc: {"+oidcHead+", "+oidcTail+", groups_claim: "+text+"}}\n", ""))
+		if said != "" || cfg == nil || !slices.Equal(cfg.Provider.GroupsClaim, want) {
+			t.Errorf("%s: got %q, %v", text, said, cfg)
+		}
 	}
 }

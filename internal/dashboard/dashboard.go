@@ -19,6 +19,7 @@ import (
 
 	"trackway"
 	"trackway/internal/alarm"
+	"trackway/internal/audit"
 	"trackway/internal/catalogue"
 	"trackway/internal/control/members"
 	"trackway/internal/destination/listing"
@@ -30,6 +31,7 @@ import (
 	"trackway/internal/limit/watch"
 	"trackway/internal/live"
 	"trackway/internal/people"
+	"trackway/internal/people/openid"
 	"trackway/internal/query"
 	"trackway/internal/rates"
 	"trackway/internal/suspect"
@@ -40,7 +42,8 @@ type Eraser interface {
 	Erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (query.Erasure, error)
 }
 
-// Config is what a dashboard needs. All fields but Cluster are required.
+// Config is what a dashboard needs. All fields are required, unless they say
+// what nil means.
 type Config struct {
 	Facts   Facts
 	Store   query.Store
@@ -66,12 +69,14 @@ type Config struct {
 	Types       *catalogue.Set
 	Suspects    *suspect.Labeler
 	Alarms      func(now time.Time) alarm.Report
+	Audit       *audit.Log // nil: nothing is recorded
 }
 
 // Facts are what a reload can replace. They are immutable.
 type Facts struct {
 	Password  [32]byte // SHA-256; zero means that nobody can sign in by it
 	Users     people.List
+	Provider  *openid.Provider // nil: none
 	Projects  []trackway.Project
 	Overrides []trackway.Override
 }
@@ -108,6 +113,9 @@ func New(c Config) *Server {
 		"POST /grid/session":   {people.Nobody, false, (*request).signIn},
 		"DELETE /grid/session": {people.Nobody, false, (*request).signOut},
 
+		"GET /grid/oidc":          {people.Nobody, false, (*request).toProvider},
+		"GET /grid/oidc/callback": {people.Nobody, false, (*request).fromProvider},
+
 		"GET /grid/start":      {people.Viewer, false, (*request).start},
 		"GET /grid/overview":   {people.Viewer, false, (*request).overview},
 		"GET /grid/live":       {people.Viewer, false, (*request).live},
@@ -133,6 +141,7 @@ func New(c Config) *Server {
 		"POST /grid/users":      {people.Admin, true, (*request).addUser},
 		"PUT /grid/users":       {people.Admin, true, (*request).changeUser},
 		"DELETE /grid/users":    {people.Admin, true, (*request).removeUser},
+		"GET /grid/audit":       {people.Admin, true, (*request).listAudit},
 	}
 	s.bench.Record, s.bench.Limits = c.Traffic, s.tried
 	s.Reload(c.Facts)
@@ -141,10 +150,11 @@ func New(c Config) *Server {
 
 // Reload makes later requests use other facts. A new password of the
 // configuration ends all its sessions and their streams. A user's sessions end
-// with the user, or with another password or other roles.
+// with the user, or with another password or other roles, and those of accounts
+// with other terms of the provider.
 func (s *Server) Reload(f Facts) {
 	s.facts.Store(newFacts(f))
-	s.sessions.Keep(f.Users)
+	s.sessions.Keep(f.Users, f.Provider.Terms())
 }
 
 // Use makes later requests use other users. It must not run at the same time as
@@ -160,7 +170,8 @@ func (s *Server) Sessions() []people.Session {
 	return s.sessions.List(time.Now(), func(*people.Session) bool { return true })
 }
 
-// SignOut ends all sessions of a user, and returns how many there were.
+// SignOut ends all sessions of a user, or of the accounts of a name, and
+// returns how many there were.
 func (s *Server) SignOut(user string) int {
 	return s.sessions.End(func(o *people.Session) bool { return o.User == user })
 }
@@ -214,7 +225,9 @@ var (
 )
 
 // closed reports whether nobody can sign in.
-func (f *facts) closed() bool { return f.Password == ([32]byte{}) && len(f.Users) == 0 }
+func (f *facts) closed() bool {
+	return f.Password == ([32]byte{}) && len(f.Users) == 0 && f.Provider == nil
+}
 
 // Handler returns the handler of a route, such as "GET /grid/start", or nil if
 // there is no such route. If the handler returns an error, it has not sent an

@@ -61,6 +61,8 @@ type fixture struct {
 	eraser *fakeEraser
 	cookie string
 
+	vouched bool // actors are accounts of a provider
+
 	destinations []destination.Status
 	ringing      []alarm.Row
 }

@@ -23,6 +23,7 @@ import (
 	"trackway/internal/limit/watch"
 	"trackway/internal/live"
 	"trackway/internal/people"
+	"trackway/internal/people/openid"
 )
 
 const (
@@ -71,6 +72,9 @@ var matrix = map[string]struct {
 		who:  []string{allowed, allowed, allowed, allowed, allowed, allowed, allowed, allowed, allowed},
 	},
 	"DELETE /grid/session": {who: []string{allowed, allowed, allowed, allowed, allowed, allowed, allowed, allowed, allowed}},
+
+	"GET /grid/oidc":          {who: []string{allowed, allowed, allowed, allowed, allowed, allowed, allowed, allowed, allowed}},
+	"GET /grid/oidc/callback": {who: []string{allowed, allowed, allowed, allowed, allowed, allowed, allowed, allowed, allowed}},
 
 	"GET /grid/start":    {who: []string{signIn, allowed, allowed, allowed, allowed, allowed, allowed, allowed, allowed}},
 	"GET /grid/overview": {who: []string{signIn, allowed, allowed, allowed, allowed, allowed, allowed, allowed, allowed}},
@@ -132,6 +136,7 @@ var matrix = map[string]struct {
 		body: `{"name":"victim","roles":["admin"]}`,
 		who:  []string{signIn, mayNot, mayNot, mayNot, allowed, mayNot, mayNot, mayNot, mayNot},
 	},
+	"GET /grid/audit":    {who: []string{signIn, mayNot, mayNot, mayNot, allowed, mayNot, mayNot, mayNot, mayNot}},
 	"DELETE /grid/users": {path: "/grid/users?name=victim", who: []string{signIn, mayNot, mayNot, mayNot, allowed, mayNot, mayNot, mayNot, mayNot}},
 }
 
@@ -189,7 +194,15 @@ func (f *fixture) as(t *testing.T, actor, method, path, body string, fields ...s
 	t.Helper()
 	f.cookie = ""
 	if actor != "nobody" {
-		f.cookie, _ = f.sessions.Begin(f.facts.Load().Users.Find(actor), netip.MustParseAddr("203.0.113.9"), time.Now(), time.Hour)
+		facts := f.facts.Load()
+		user := facts.Users.Find(actor)
+		if f.vouched {
+			var err error
+			if user, err = people.Vouched(people.Account{Subject: actor, Terms: facts.Provider.Terms()}, actor, user.Roles()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.cookie, _ = f.sessions.Begin(user, netip.MustParseAddr("203.0.113.9"), time.Now(), time.Hour)
 	}
 	if strings.HasPrefix(path, "/grid/live") {
 		w = f.glance(t, path)
@@ -200,7 +213,7 @@ func (f *fixture) as(t *testing.T, actor, method, path, body string, fields ...s
 	switch text := w.Header().Get("error"); {
 	case w.Code == http.StatusOK && names:
 		return "names", w
-	case w.Code == http.StatusOK:
+	case w.Code == http.StatusOK, w.Code == http.StatusSeeOther:
 		return "yes", w
 	case text == errSignIn.Msg:
 		return signIn, w
@@ -238,33 +251,38 @@ func (w *glancing) Write(b []byte) (int, error) {
 	return w.ResponseRecorder.Write(b)
 }
 
-// TestMatrix tries every route as every actor. A route without a row fails.
+// TestMatrix tries every route as every actor: as a user of the server, and as
+// an account of a provider with the same roles, for whom each gate has to open
+// and to stay closed in the same way. A route without a row fails.
 func TestMatrix(t *testing.T) {
 	t.Parallel()
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(newFixture(t).routes)), slices.Sorted(maps.Keys(matrix))); diff != "" {
 		t.Fatal("(-routes +matrix):\n" + diff)
 	}
-	for route, row := range matrix {
-		t.Run(strings.ReplaceAll(route, "/", " "), func(t *testing.T) {
-			t.Parallel()
-			f := peopled(t)
-			method, path, _ := strings.Cut(route, " ")
-			if row.path != "" {
-				path = row.path
-			}
-			for i, a := range actors {
-				want := row.who[i]
-				switch {
-				case want == allowed && row.names:
-					want = "names"
-				case want == partly:
-					want = "yes"
+	for _, vouched := range []bool{false, true} {
+		for route, row := range matrix {
+			t.Run(strings.ReplaceAll(route, "/", " ")+map[bool]string{true: ", vouched"}[vouched], func(t *testing.T) {
+				t.Parallel()
+				f := peopled(t).with(openid.New(openid.Settings{Issuer: "http://127.0.0.1:1"}, "http://127.0.0.1:2"))
+				f.vouched = vouched
+				method, path, _ := strings.Cut(route, " ")
+				if row.path != "" {
+					path = row.path
 				}
-				if got, w := f.as(t, a.name, method, path, row.body); got != want {
-					t.Errorf("%s: got %s, want %s: %s %s", a.name, got, want, w.Header().Get("error"), w.Body)
+				for i, a := range actors {
+					want := row.who[i]
+					switch {
+					case want == allowed && row.names:
+						want = "names"
+					case want == partly:
+						want = "yes"
+					}
+					if got, w := f.as(t, a.name, method, path, row.body); got != want {
+						t.Errorf("%s: got %s, want %s: %s %s", a.name, got, want, w.Header().Get("error"), w.Body)
+					}
 				}
-			}
-		})
+			})
+		}
 	}
 }
 

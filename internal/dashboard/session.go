@@ -14,6 +14,7 @@ import (
 
 	"trackway"
 	"trackway/internal/ask"
+	"trackway/internal/audit"
 	"trackway/internal/people"
 )
 
@@ -74,7 +75,7 @@ func (s *Server) who(f *facts, r *http.Request, from netip.Addr, now time.Time) 
 	if expires := f.session(cookie.Value, now); !expires.IsZero() {
 		return people.Session{Expires: expires}, people.Everything
 	}
-	return s.sessions.Find(cookie.Value, f.Users, from, now)
+	return s.sessions.Find(cookie.Value, f.Users, f.Provider.Terms(), from, now)
 }
 
 var (
@@ -85,10 +86,16 @@ var (
 
 // ways answers with the ways to sign in.
 func (q *request) ways() error {
+	provider, refused := "", ""
+	if q.facts.Provider != nil {
+		provider, refused = q.facts.Provider.Name(), q.whyRefused()
+	}
 	return q.answer(struct {
-		Users    bool `json:"users"`
-		Password bool `json:"password"`
-	}{len(q.facts.Users) > 0, q.facts.Password != [sha256.Size]byte{}})
+		Users    bool   `json:"users"`
+		Password bool   `json:"password"`
+		Provider string `json:"provider,omitempty"` // its name; empty: none
+		Refused  string `json:"refused,omitempty"`  // why it did not get this browser in
+	}{len(q.facts.Users) > 0, q.facts.Password != [sha256.Size]byte{}, provider, refused})
 }
 
 // signIn begins a session. The rate limits bound how often a client can try.
@@ -119,7 +126,11 @@ func (q *request) signIn() error {
 	}
 	sum := sha256.Sum256([]byte(*sent.Password))
 	if subtle.ConstantTimeCompare(sum[:], q.facts.Password[:]) != 1 {
+		q.signInFailed("")
 		return errPassword
+	}
+	if err := q.Audit.Add(q.entryOf("", audit.SignIn, "")); err != nil {
+		return err
 	}
 	q.leave()
 	expires := q.now.Add(sessionTime).Truncate(time.Second)
@@ -146,6 +157,7 @@ func (q *request) signInUser(name, password string, next *string) error {
 		return err
 	}
 	if user == nil {
+		q.signInFailed(strings.ToLower(name))
 		return errUser
 	}
 	if next != nil {
@@ -153,9 +165,17 @@ func (q *request) signInUser(name, password string, next *string) error {
 			return err
 		}
 	}
+	if err := q.Audit.Add(q.entryOf(user.Name, audit.SignIn, "")); err != nil {
+		return err
+	}
+	return q.signedIn(q.begin(user))
+}
+
+// begin begins the session of a user, and ends the one that this browser has.
+func (q *request) begin(user *people.User) (token string, expires time.Time) {
 	q.leave()
 	token, session := q.sessions.Begin(user, q.from, q.now, sessionTime)
-	return q.signedIn(token, session.Expires)
+	return token, session.Expires
 }
 
 // setPassword gives a user a new password, unless the present one is no longer
@@ -166,7 +186,7 @@ func (q *request) setPassword(user *people.User, password string) (*people.User,
 	if next.Password, err = q.hashed(user.Name, password); err != nil {
 		return nil, err
 	}
-	return &next, q.ChangeUsers(q.r.Context(), func(users people.List) (people.List, error) {
+	return &next, q.changeUsers(q.entryOf(user.Name, audit.UserPassword, user.Name), func(users people.List) (people.List, error) {
 		return users.Change(user.Name, func(now people.User) (people.User, error) {
 			if now.Stamp() != user.Stamp() {
 				return now, errUser
@@ -196,6 +216,11 @@ func (q *request) signedIn(cookie string, expires time.Time) error {
 // signOut ends the session of a user; that of the one password only in this
 // browser.
 func (q *request) signOut() error {
+	if _, user := q.who(q.facts, q.r, q.from, q.now); user != nil {
+		e := q.entryOf(user.Name, audit.SignOut, "")
+		e.Outcome = audit.Done
+		defer q.Audit.Note(e)
+	}
 	q.leave()
 	http.SetCookie(q.w, q.cookie("", -1))
 	return q.answer(done{true})
@@ -215,8 +240,12 @@ func (q *request) leave() {
 func (q *request) cookie(value string, maxAge int) *http.Cookie {
 	return &http.Cookie{ //nolint:gosec // G124: Secure is set whenever possible
 		Name: cookieName, Value: value, Path: "/grid", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteStrictMode,
-		Secure: q.r.TLS != nil || strings.EqualFold(q.r.Header.Get("X-Forwarded-Proto"), "https"),
+		Secure: q.secure(),
 	}
+}
+
+func (q *request) secure() bool {
+	return q.r.TLS != nil || strings.EqualFold(q.r.Header.Get("X-Forwarded-Proto"), "https")
 }
 
 // done is the answer to a request that changes something.

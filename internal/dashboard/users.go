@@ -6,6 +6,7 @@ import (
 
 	"trackway"
 	"trackway/internal/ask"
+	"trackway/internal/audit"
 	"trackway/internal/people"
 )
 
@@ -82,7 +83,7 @@ func (q *request) addUser() error {
 	if user.Password, err = q.hashed(c.name, *c.password); err != nil {
 		return err
 	}
-	return q.changed(func(users people.List) (people.List, error) { return users.Add(user) })
+	return q.changed(q.changeOf(audit.UserAdd, user.Name, user.Roles()), func(users people.List) (people.List, error) { return users.Add(user) })
 }
 
 // changeUser gives a user other roles, another password, or both.
@@ -101,7 +102,14 @@ func (q *request) changeUser() error {
 			return err
 		}
 	}
-	return q.changed(func(users people.List) (people.List, error) {
+	e := q.changeOf(audit.UserChange, c.name, c.roles)
+	switch {
+	case c.roles == nil:
+		e.Action = audit.UserPassword
+	case hash != "":
+		e.Detail += "; and another password"
+	}
+	return q.changed(e, func(users people.List) (people.List, error) {
 		return users.Change(c.name, func(u people.User) (people.User, error) {
 			if hash != "" {
 				u.Password = hash
@@ -116,14 +124,48 @@ func (q *request) changeUser() error {
 
 // removeUser removes a user.
 func (q *request) removeUser() error {
-	return q.changed(func(users people.List) (people.List, error) { return users.Remove(q.param("name")) })
+	name := q.param("name")
+	return q.changed(q.entry(audit.UserRemove, name), func(users people.List) (people.List, error) { return users.Remove(name) })
+}
+
+// changeOf returns an entry about a user who gets roles.
+func (q *request) changeOf(action audit.Action, name string, roles []string) *audit.Entry {
+	e := q.entry(action, name)
+	var list []string
+	for _, text := range roles {
+		role, token, in := strings.Cut(text, ":")
+		if p := q.facts.byToken[token]; in && p != nil {
+			role += ":" + p.Name
+		}
+		list = append(list, role)
+	}
+	e.Detail = strings.Join(list, " ")
+	return e
+}
+
+// changeUsers changes the users, if that can be recorded. It does not record a
+// change that is refused.
+func (q *request) changeUsers(e *audit.Entry, change func(people.List) (people.List, error)) error {
+	recorded := false
+	err := q.ChangeUsers(q.r.Context(), func(users people.List) (people.List, error) {
+		next, err := change(users)
+		if err == nil {
+			err = q.Audit.Add(e)
+			recorded = err == nil
+		}
+		return next, err
+	})
+	if recorded {
+		return q.Audit.Failed(e, err)
+	}
+	return err
 }
 
 // changed changes the users, if the one who asks is still an admin: others may
 // have changed that while this request waited for its turn.
-func (q *request) changed(change func(people.List) (people.List, error)) error {
-	err := q.ChangeUsers(q.r.Context(), func(users people.List) (people.List, error) {
-		if now := users.Find(q.user.Name); q.user != people.Everything && (now == nil || now.Stamp() != q.user.Stamp()) {
+func (q *request) changed(e *audit.Entry, change func(people.List) (people.List, error)) error {
+	err := q.changeUsers(e, func(users people.List) (people.List, error) {
+		if !q.stillIn(users) {
 			return nil, errSignIn
 		}
 		return change(users)
@@ -132,6 +174,21 @@ func (q *request) changed(change func(people.List) (people.List, error)) error {
 		return err
 	}
 	return q.answer(done{true})
+}
+
+// stillIn reports whether the one who asks is still the same among other users.
+// A session of an account ends with its terms, and no change of them is under
+// way while users change.
+func (q *request) stillIn(users people.List) bool {
+	switch {
+	case q.user == people.Everything:
+		return true
+	case q.user.Account != nil:
+		_, now := q.Server.who(q.Server.facts.Load(), q.r, q.from, q.now)
+		return now == q.user
+	}
+	now := users.Find(q.user.Name)
+	return now != nil && now.Stamp() == q.user.Stamp()
 }
 
 // sessionRow is a session in the list.
@@ -148,8 +205,10 @@ type sessionRow struct {
 // mine reports whether the user may see and end a session: an admin may with
 // all of them, and others with their own.
 func (q *request) mine(o *people.Session) bool {
-	return q.user.All == people.Admin || o.User == q.user.Name
+	return q.user.All == people.Admin || q.own(o)
 }
+
+func (q *request) own(o *people.Session) bool { return o.Key == q.user.Key() }
 
 // listSessions answers with the user's sessions, and an admin with all.
 func (q *request) listSessions() error {
@@ -169,21 +228,38 @@ func (q *request) listSessions() error {
 func (q *request) endSession() error {
 	id, name := q.param("id"), q.param("user")
 	if id != "" {
-		if q.sessions.End(func(o *people.Session) bool { return o.ID == id && q.mine(o) }) == 0 {
+		of := ""
+		if q.sessions.End(func(o *people.Session) bool {
+			mine := o.ID == id && q.mine(o)
+			if mine {
+				of = o.User
+			}
+			return mine
+		}) == 0 {
 			return &trackway.Error{Code: trackway.NotFound, Field: "id", Msg: "There is no such session."}
 		}
-		return q.answer(done{true})
+		return q.sessionsEnded(of, 1)
 	}
-	if name == "" {
-		name = q.user.Name
-	}
-	if name != q.user.Name && q.user.All != people.Admin {
+	switch {
+	case name == "" || name == q.user.Name: // others may have an account of the same name
+		return q.sessionsEnded(q.user.Name, q.sessions.End(q.own))
+	case q.user.All != people.Admin:
 		return &trackway.Error{Code: trackway.Forbidden, Msg: "This needs the role admin for all projects."}
 	}
-	if name != "" && q.facts.Users.Find(name) == nil {
+	ended := q.SignOut(name)
+	if ended == 0 && q.facts.Users.Find(name) == nil {
 		_, err := q.facts.Users.Remove(name)
 		return err
 	}
-	q.SignOut(name)
+	return q.sessionsEnded(name, ended)
+}
+
+// sessionsEnded records it, and answers.
+func (q *request) sessionsEnded(user string, count int) error {
+	if count > 0 {
+		e := q.entry(audit.SessionEnd, user)
+		e.Outcome, e.Count = audit.Done, uint64(count)
+		q.Audit.Note(e)
+	}
 	return q.answer(done{true})
 }

@@ -32,8 +32,8 @@ type Finding struct {
 	Advice string `json:"advice,omitempty"` // what to do; empty if all is fine
 }
 
-// Env is what to examine. All fields except Warnings and Destinations are
-// required.
+// Env is what to examine. All fields except Warnings, Partly and Destinations
+// are required.
 type Env struct {
 	Config   *config.Config
 	Warnings []config.Problem // of the configuration
@@ -43,6 +43,7 @@ type Env struct {
 	OpsURL   string
 	Web      *http.Client // reaches servers as other clients do
 	Host     Host
+	Partly   bool // other texts stand in for secrets in Config that only the server can read
 
 	Destinations *Destinations // nil: the configuration has none
 }
@@ -69,6 +70,8 @@ func Examine(ctx context.Context, e Env) []Finding {
 	x.ownURL(ctx)
 	x.servers(ctx)
 	x.destinations(ctx)
+	x.users()
+	x.provider(ctx)
 	x.clock()
 	return x.findings
 }

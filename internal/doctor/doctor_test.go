@@ -114,8 +114,8 @@ func TestWell(t *testing.T) {
 			t.Errorf("got %+v, want nothing to be said", f)
 		}
 	}
-	if len(findings) != 11 || Worst(findings) != OK {
-		t.Errorf("got %d findings, worst %s, want 11 that are fine", len(findings), Worst(findings))
+	if len(findings) != 12 || Worst(findings) != OK {
+		t.Errorf("got %d findings, worst %s, want 12 that are fine", len(findings), Worst(findings))
 	}
 }
 
@@ -321,7 +321,7 @@ func TestServersWell(t *testing.T) {
 	e.Config.Servers = []config.Server{{Name: "ts2", URL: serve(t, &tracker{name: "ts2"})}, {Name: "ts3", URL: serve(t,
 		&tracker{name: "ts3", status: 429})}}
 	findings := Examine(t.Context(), e)
-	if Worst(findings) != OK || len(findings) != 14 || !strings.Contains(findings[13].Found, "agrees with 2 other") {
+	if Worst(findings) != OK || len(findings) != 15 || !strings.Contains(findings[14].Found, "agrees with 2 other") {
 		t.Errorf("got %+v", findings)
 	}
 }

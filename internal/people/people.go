@@ -40,12 +40,14 @@ func greater(a, b Role) Role {
 	return b
 }
 
-// User is somebody who signs in with a name and a password.
+// User is somebody who signs in: with a name and a password, or as an account
+// of a provider.
 type User struct {
-	Name     string
-	Password string          // as [Hash] returns it; empty for somebody who needs none here
+	Name     string          // that of an account has a colon, and is the name of no user
+	Password string          // as [Hash] returns it; empty for an account
 	All      Role            // for all projects
 	In       map[string]Role // in some projects, by their token; never changed
+	Account  *Account        // nil: no provider vouches for this user
 }
 
 // Everything is the user that the one password of the configuration stands for.
@@ -79,6 +81,9 @@ func (u *User) Roles() []string {
 // Stamp is a text that changes with the user's password and roles. A session
 // holds as long as it stays the same.
 func (u *User) Stamp() string {
+	if u.Account != nil {
+		return u.Key() + "\n" + u.Account.Terms + "\n" + strings.Join(u.Roles(), "\n")
+	}
 	return u.Name + "\n" + u.Password + "\n" + strings.Join(u.Roles(), "\n")
 }
 
@@ -96,6 +101,16 @@ func (u *User) WithRoles(roles []string) (User, error) {
 }
 
 func (u *User) give(roles []string) error {
+	if err := u.add(roles); err != nil {
+		return err
+	}
+	if len(roles) == 0 || len(roles) > mostRoles {
+		return refuse("roles", fmt.Sprintf("1 to %d roles", mostRoles))
+	}
+	return nil
+}
+
+func (u *User) add(roles []string) error {
 	for _, text := range roles {
 		word, token, in := strings.Cut(text, ":")
 		role := Role(word)
@@ -111,9 +126,6 @@ func (u *User) give(roles []string) error {
 		default:
 			u.All = greater(u.All, role)
 		}
-	}
-	if len(roles) == 0 || len(roles) > mostRoles {
-		return refuse("roles", fmt.Sprintf("1 to %d roles", mostRoles))
 	}
 	return nil
 }

@@ -248,14 +248,14 @@ func TestSessions(t *testing.T) {
 	var s Sessions
 	token, first := s.Begin(&ada, from, now, time.Hour)
 	later := now.Add(time.Minute)
-	if got, u := s.Find(token, users, netip.MustParseAddr("192.0.2.2"), later); u != &users[0] || got.ID != first.ID || !got.Since.Equal(now) || !got.Seen.Equal(later) ||
+	if got, u := s.Find(token, users, "", netip.MustParseAddr("192.0.2.2"), later); u != &users[0] || got.ID != first.ID || !got.Since.Equal(now) || !got.Seen.Equal(later) ||
 		got.Address.String() != "192.0.2.2" {
 		t.Errorf("got %+v %v", got, u)
 	}
-	if _, u := s.Find(first.ID, users, from, now); u != nil {
+	if _, u := s.Find(first.ID, users, "", from, now); u != nil {
 		t.Error("its name lets somebody in")
 	}
-	if _, u := s.Find(token, users, from, now.Add(time.Hour)); u != nil {
+	if _, u := s.Find(token, users, "", from, now.Add(time.Hour)); u != nil {
 		t.Error("it holds when it is over")
 	}
 	token, _ = s.Begin(&eve, from, now, time.Hour)
@@ -263,10 +263,10 @@ func TestSessions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, u := s.Find(token, List{ada, changed}, from, now); u != nil {
+	if _, u := s.Find(token, List{ada, changed}, "", from, now); u != nil {
 		t.Error("it outlives its user's roles")
 	}
-	if _, u := s.Find(token, users, from, now); u != nil {
+	if _, u := s.Find(token, users, "", from, now); u != nil {
 		t.Error("it comes back with them")
 	}
 	for i := range 2 * mostOfUser {
@@ -283,7 +283,7 @@ func TestSessions(t *testing.T) {
 	if n := len(s.List(now, all)); n > mostSessions {
 		t.Errorf("there are %d sessions", n)
 	}
-	s.Keep(List{eve})
+	s.Keep(List{eve}, "")
 	if list := s.List(now, func(o *Session) bool { return o.User != "eve" }); len(list) > 0 {
 		t.Errorf("%v outlive their users", list)
 	}

@@ -19,7 +19,8 @@ const (
 // Session is a user who is signed in.
 type Session struct {
 	ID      string // names the session in lists; it lets nobody in
-	User    string
+	User    string // the user's name
+	Key     string // the user's key
 	Since   time.Time
 	Expires time.Time
 	Seen    time.Time  // when it was last used
@@ -38,8 +39,9 @@ type Sessions struct {
 type session struct {
 	Session
 
-	stamp string // of the user
-	end   chan struct{}
+	stamp   string // of the user
+	vouched *User  // the user, if a provider vouches for it
+	end     chan struct{}
 }
 
 // Begin begins a session of a user, which lasts for a given time, and returns
@@ -48,8 +50,11 @@ func (s *Sessions) Begin(u *User, from netip.Addr, now time.Time, lasts time.Dur
 	token = rand.Text()
 	end := make(chan struct{})
 	made := &session{Session{
-		ID: rand.Text()[:10], User: u.Name, Since: now, Expires: now.Add(lasts).Truncate(time.Second), Seen: now, Address: from, Ended: end,
-	}, u.Stamp(), end}
+		ID: rand.Text()[:10], User: u.Name, Key: u.Key(), Since: now, Expires: now.Add(lasts).Truncate(time.Second), Seen: now, Address: from, Ended: end,
+	}, u.Stamp(), nil, end}
+	if u.Account != nil {
+		made.vouched = u
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.all == nil {
@@ -57,7 +62,7 @@ func (s *Sessions) Begin(u *User, from netip.Addr, now time.Time, lasts time.Dur
 	}
 	s.endLocked(func(o *session) bool { return !now.Before(o.Expires) })
 	s.makeRoomLocked(mostSessions, func(*session) bool { return true })
-	s.makeRoomLocked(mostOfUser, func(o *session) bool { return o.User == u.Name })
+	s.makeRoomLocked(mostOfUser, func(o *session) bool { return o.Key == made.Key })
 	s.all[sha256.Sum256([]byte(token))] = made
 	return token, made.Session
 }
@@ -79,35 +84,45 @@ func (s *Sessions) makeRoomLocked(most int, some func(*session) bool) {
 	}
 }
 
-// Find returns the session with a token and its user, who is one of users. It
-// notes when and from where the session was used. A session ends if the
-// password or the roles of its user are no longer the same, or if there is no
-// such user.
-func (s *Sessions) Find(token string, users List, from netip.Addr, now time.Time) (found Session, user *User) {
+// Find returns the session with a token and its user: one of users, or an
+// account under the terms. It notes when and from where the session was used. A
+// session ends if the password or the roles of its user are no longer the same,
+// if there is no such user, or if an account's terms are others. Terms are
+// empty if there is no provider.
+func (s *Sessions) Find(token string, users List, terms string, from netip.Addr, now time.Time) (found Session, user *User) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	o := s.all[sha256.Sum256([]byte(token))]
 	if o == nil {
 		return Session{}, nil
 	}
-	if !now.Before(o.Expires) || !o.holds(users) {
+	if user = o.user(users, terms); user == nil || !now.Before(o.Expires) {
 		s.endLocked(func(other *session) bool { return other == o })
 		return Session{}, nil
 	}
 	o.Seen, o.Address = now, from
-	return o.Session, users.Find(o.User)
+	return o.Session, user
 }
 
-func (o *session) holds(users List) bool {
-	u := users.Find(o.User)
-	return u != nil && u.Stamp() == o.stamp
+// user returns the user of a session, or nil if the session no longer holds.
+func (o *session) user(users List, terms string) *User {
+	u := o.vouched
+	if u == nil {
+		u = users.Find(o.User)
+	} else if u.Account.Terms != terms {
+		return nil
+	}
+	if u == nil || u.Stamp() != o.stamp {
+		return nil
+	}
+	return u
 }
 
-// Keep ends the sessions that no longer hold with these users.
-func (s *Sessions) Keep(users List) {
+// Keep ends the sessions that no longer hold with these users and terms.
+func (s *Sessions) Keep(users List, terms string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.endLocked(func(o *session) bool { return !o.holds(users) })
+	s.endLocked(func(o *session) bool { return o.user(users, terms) == nil })
 }
 
 // End ends the sessions that a function chooses, and returns how many.

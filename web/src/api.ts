@@ -18,6 +18,10 @@ export interface Ways {
   users: boolean;
   /** There is a password without a name. */
   password: boolean;
+  /** The name of a provider. */
+  provider?: string;
+  /** Why the provider did not get this browser in. It is said once. */
+  refused?: string;
 }
 
 /** GET /grid/users. */

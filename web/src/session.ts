@@ -4,6 +4,7 @@ import { batch, effect } from "@preact/signals";
 import type { Start, Ways } from "./api.ts";
 import { forget, get, pacer, post, Refusal, sleep, Unreachable } from "./net/client.ts";
 import type { Urgency } from "./net/pacer.ts";
+import { go } from "./route.ts";
 import { closed, link, session, start, trouble, updated, visible } from "./state.ts";
 
 /** When load last got an answer, in milliseconds since 1970. */
@@ -34,6 +35,7 @@ export async function boot(): Promise<void> {
   while (session.value === "unknown") {
     try {
       await load("person");
+      comeBack();
     } catch (error) {
       if (error instanceof Refusal && error.status === 401) closed.value = /^Sign in/.test(error.message) ? "" : error.message;
       if (session.value !== "unknown") return; // 401: the form is shown
@@ -59,6 +61,21 @@ export async function signIn(name: string, password: string, next?: string): Pro
   await post("/grid/session", { ...(name && { name }), password, ...(next && { new_password: next }) });
   forget();
   await load("person");
+  comeBack();
+}
+
+/** The place before the user went to the provider. No server knows it. */
+const place = "trackway-place";
+
+/** leave notes the place, for comeBack. */
+export function leave(): void {
+  if (location.hash) sessionStorage.setItem(place, location.hash);
+}
+
+function comeBack(): void {
+  const to = sessionStorage.getItem(place);
+  sessionStorage.removeItem(place);
+  if (to?.startsWith("#/") && location.hash.length < 2) go(to, true);
 }
 
 /** ways asks how one can sign in. Without an answer, both ways are offered. */

@@ -39,13 +39,17 @@ export interface Limit {
   alarms?: string;
   /** More of the project. */
   project?: string;
+  /** The section dashboard.oidc. */
+  oidc?: string;
+  /** Whether there is no password of the configuration. */
+  onlyOidc?: boolean;
 }
 
 /**
  * config writes a configuration. Limits are wide if the test is about something
  * else.
  */
-function config({ track = 4_000_000, grid = 100_000, shop = false, destinations = "[]", cluster = "{}", usersOnly = false, alarms = "{}", project: more = "" }: Limit): string {
+function config({ track = 4_000_000, grid = 100_000, shop = false, destinations = "[]", cluster = "{}", usersOnly = false, alarms = "{}", oidc = "", onlyOidc = false, project: more = "" }: Limit): string {
   return `
 server: {name: ts1.test, region: test}
 projects:
@@ -64,8 +68,52 @@ ${shop ? second : ""}limits:
 destinations: ${destinations}
 cluster: ${cluster}
 alarms: ${alarms}
-dashboard: {password_sha256: "${createHash("sha256").update(password).digest("hex")}", users_only: ${usersOnly}}
+dashboard: {${[onlyOidc ? "" : `password_sha256: "${createHash("sha256").update(password).digest("hex")}", users_only: ${usersOnly}`, oidc && `oidc: ${oidc}`].filter(Boolean).join(", ")}}
 `;
+}
+
+/** Provider is a provider of OpenID Connect, in a process of its own. */
+export class Provider {
+  issuer = "";
+  private id = "";
+  private secret = "";
+  private process: ChildProcess | undefined;
+
+  static async start(): Promise<Provider> {
+    const one = new Provider();
+    const started = spawn("go", ["run", "./internal/people/openid/openidtest/providertest"], { cwd: root, stdio: ["pipe", "pipe", "inherit"] });
+    one.process = started;
+    let text = "";
+    started.stdout.setEncoding("utf8").on("data", (more) => (text += more));
+    while (!text.includes("\n")) await Promise.race([once(started.stdout, "data"), once(started, "exit").then(() => Promise.reject(new Error("the provider ended")))]);
+    [one.issuer = "", one.id = "", one.secret = ""] = text.trim().split(" ");
+    return one;
+  }
+
+  /** section is the section of the configuration for it. */
+  section(groups: string): string {
+    return `{issuer: "${this.issuer}", client_id: "${this.id}", client_secret: "${this.secret}", name: Example Login, groups: ${groups}}`;
+  }
+
+  /** next says who signs in next. */
+  async next(claims: { [name: string]: unknown }): Promise<void> {
+    await this.say({ next: claims });
+  }
+
+  /** down makes it answer with an error, or no longer. */
+  async down(down: boolean): Promise<void> {
+    await this.say({ down });
+  }
+
+  private async say(what: object): Promise<void> {
+    this.process!.stdin!.write(`${JSON.stringify(what)}\n`);
+    await once(this.process!.stdout!, "data"); // it has understood
+  }
+
+  async stop(): Promise<void> {
+    this.process!.stdin!.end(); // it ends then
+    if (this.process!.exitCode === null) await once(this.process!, "exit");
+  }
 }
 
 export interface Command {

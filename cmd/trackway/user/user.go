@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -18,6 +19,7 @@ import (
 
 	"trackway"
 	"trackway/cmd/trackway/command"
+	"trackway/internal/audit"
 	"trackway/internal/config"
 	"trackway/internal/control"
 	"trackway/internal/people"
@@ -26,12 +28,12 @@ import (
 
 // Command is the commands, for the parser of the command line.
 type Command struct {
-	List     listCommand     `cmd:"" help:"List the users with their roles and sessions."`
+	List     listCommand     `cmd:"" help:"List the users with their roles and sessions, and the accounts of the provider that are signed in."`
 	Add      addCommand      `cmd:"" help:"Add a user. The password comes from a prompt, or from the first line of the standard input."`
-	Set      setCommand      `cmd:"" help:"Give a user other roles. The user's sessions end."`
+	Set      setCommand      `cmd:"" aliases:"role" help:"Give a user other roles. The user's sessions end."`
 	Remove   removeCommand   `cmd:"" help:"Remove a user. The user's sessions end."`
 	Password passwordCommand `cmd:"" help:"Give a user another password, from a prompt or the standard input. The user's sessions end."`
-	SignOut  signOutCommand  `cmd:"" help:"End all sessions of a user."`
+	SignOut  signOutCommand  `cmd:"" help:"End all sessions of a user, or of the accounts of a name (oidc:NAME)."`
 }
 
 // flags are the flags of each command.
@@ -51,10 +53,10 @@ func (f *flags) read() (*config.Config, error) {
 
 // change changes the users in the managed file, and makes the running server
 // use them.
-func (f *flags) change(t command.Tools, done string, do func(people.List) (people.List, error)) error {
+func (f *flags) change(t command.Tools, e *audit.Entry, done string, do func(people.List) (people.List, error)) error {
 	ctx, stop := t.Until()
 	defer stop()
-	cfg, err := config.ChangeKeys(f.Config, config.Flags{DataDir: f.DataDir}, func(k *config.Keys) error { return k.ChangeUsers(do) })
+	cfg, err := command.Change(f.Config, f.DataDir, t.Stderr, e, func(k *config.Keys) error { return k.ChangeUsers(do) })
 	if err != nil {
 		return err
 	}
@@ -102,6 +104,15 @@ func (c *listCommand) Run(t command.Tools) error {
 			sessions = strconv.Itoa(n)
 		}
 		columns.Row(u.Name, strings.Join(shown(cfg, u), " "), sessions)
+	}
+	accounts := make(map[string]int)
+	for _, s := range open.Sessions {
+		if people.IsAccount(s.User) {
+			accounts[s.User]++
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(accounts)) {
+		columns.Row(name, "by its groups", strconv.Itoa(accounts[name]))
 	}
 	return columns.Flush()
 }
@@ -169,7 +180,9 @@ func (c *addCommand) Run(t command.Tools) error {
 	if user.Password, err = password(t, user.Name); err != nil {
 		return err
 	}
-	return c.change(t, "User "+user.Name+" is", func(users people.List) (people.List, error) { return users.Add(user) })
+	e := command.Entry(audit.UserAdd, user.Name)
+	e.Detail = strings.Join(shown(cfg, &user), " ")
+	return c.change(t, e, "User "+user.Name+" is", func(users people.List) (people.List, error) { return users.Add(user) })
 }
 
 type setCommand struct {
@@ -189,7 +202,9 @@ func (c *setCommand) Run(t command.Tools) error {
 		return err
 	}
 	name := strings.ToLower(c.Name)
-	return c.change(t, "The roles of "+name+" are", func(users people.List) (people.List, error) {
+	e := command.Entry(audit.UserChange, name)
+	e.Detail = strings.Join(c.Role, " ")
+	return c.change(t, e, "The roles of "+name+" are", func(users people.List) (people.List, error) {
 		return users.Change(name, func(u people.User) (people.User, error) { return u.WithRoles(list) })
 	})
 }
@@ -202,7 +217,7 @@ type removeCommand struct {
 // Run removes a user.
 func (c *removeCommand) Run(t command.Tools) error {
 	name := strings.ToLower(c.Name)
-	return c.change(t, "User "+name+" is no longer", func(users people.List) (people.List, error) { return users.Remove(name) })
+	return c.change(t, command.Entry(audit.UserRemove, name), "User "+name+" is no longer", func(users people.List) (people.List, error) { return users.Remove(name) })
 }
 
 type passwordCommand struct {
@@ -224,7 +239,7 @@ func (c *passwordCommand) Run(t command.Tools) error {
 	if err != nil {
 		return err
 	}
-	return c.change(t, "The password of "+name+" is", func(users people.List) (people.List, error) {
+	return c.change(t, command.Entry(audit.UserPassword, name), "The password of "+name+" is", func(users people.List) (people.List, error) {
 		return users.Change(name, func(u people.User) (people.User, error) {
 			u.Password = hash
 			return u, nil
@@ -245,9 +260,12 @@ func (c *signOutCommand) Run(t command.Tools) error {
 	if err != nil {
 		return err
 	}
-	name := strings.ToLower(c.Name)
-	if _, err := cfg.Users.Remove(name); err != nil {
-		return err
+	name := c.Name
+	if !people.IsAccount(name) {
+		name = strings.ToLower(name)
+		if _, err := cfg.Users.Remove(name); err != nil {
+			return err
+		}
 	}
 	var done struct{ Ended int }
 	err = c.Ask(ctx, t, http.MethodPost, "/users/sign-out", url.Values{"name": {name}}, &done)

@@ -1,5 +1,6 @@
 // Package covered adds to limits the paths that they cover without listing
-// them: those on which other products' clients send commands.
+// them: those on which other products' clients send commands, and the other way
+// to sign in.
 package covered
 
 import (
@@ -41,6 +42,18 @@ func Dialects(policies []trackway.Policy) {
 		}
 		for _, path := range dialectPaths {
 			t.add(&policies[i], path)
+		}
+	}
+}
+
+// SignIn adds the path at which browsers come back from a provider of identity
+// to limits that list the one for signing in with a password.
+func SignIn(policies []trackway.Policy) {
+	const password, provider = "POST /grid/session", "GET /grid/oidc/callback"
+	t := taken(policies)
+	for i := range policies {
+		if slices.Contains(policies[i].Paths, password) {
+			t.add(&policies[i], provider)
 		}
 	}
 }

@@ -2,7 +2,7 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import type { Ways } from "../api.ts";
 import { Refusal } from "../net/client.ts";
-import { signIn, ways } from "../session.ts";
+import { leave, signIn, ways } from "../session.ts";
 import { closed, start } from "../state.ts";
 import { Logo } from "../ui/icons.tsx";
 import { Trouble } from "../ui/parts.tsx";
@@ -13,6 +13,7 @@ export function SignIn() {
   const field = useRef<HTMLInputElement>(null);
   const name = useRef<HTMLInputElement>(null);
   const next = useRef<HTMLInputElement>(null);
+  const away = useRef<HTMLAnchorElement>(null);
   const busy = useSignal(false);
   const error = useSignal("");
   const changing = useSignal(false);
@@ -23,10 +24,11 @@ export function SignIn() {
     void ways().then((found) => {
       const untouched = document.activeElement === field.current && field.current?.value === "";
       known.value = found;
-      if (found.users && untouched) queueMicrotask(() => name.current?.focus());
+      if (untouched && (found.users || !found.password)) queueMicrotask(() => (name.current ?? field.current ?? away.current)?.focus());
     });
   }, []);
-  const { users, password: alone } = known.value;
+  const { users, password: alone, provider, refused } = known.value;
+  const words = users || alone || !provider; // whether any password signs in
   const submit = async (event: Event) => {
     event.preventDefault();
     const password = field.current?.value ?? "";
@@ -51,10 +53,17 @@ export function SignIn() {
         </div>
         <h1>Sign in</h1>
         {start.value && <p>Your session has ended. Sign in again to continue where you were.</p>}
+        {refused && <Trouble text={refused} />}
+        {provider && (
+          <a ref={away} class="button main" href="/grid/oidc" onClick={leave}>
+            Sign in with {provider}
+          </a>
+        )}
+        {provider && words && <p class="or">or</p>}
         {closed.value ? (
           <Trouble text={closed.value} again={() => location.reload()} />
         ) : (
-          !users && <p class="faint">
+          !users && alone && <p class="faint">
             The password is the one that <code>trackway serve</code> printed when it started first; the configuration holds its SHA-256 under{" "}
             <code>dashboard</code>.
           </p>
@@ -79,26 +88,30 @@ export function SignIn() {
             )}
           </>
         )}
-        <label for="password">Password</label>
-        <input ref={field} id="password" type="password" name="password" autocomplete="current-password" required aria-describedby={error.value ? "wrong" : undefined} />
-        {users && (
+        {words && (
           <>
-            <label class="check">
-              <input type="checkbox" checked={changing.value} onChange={(event) => (changing.value = event.currentTarget.checked)} />
-              Choose a new password
-            </label>
-            {changing.value && (
+            <label for="password">Password</label>
+            <input ref={field} id="password" type="password" name="password" autocomplete="current-password" required aria-describedby={error.value ? "wrong" : undefined} />
+            {users && (
               <>
-                <label for="next">New password</label>
-                <input ref={next} id="next" type="password" name="new-password" autocomplete="new-password" required minLength={10} maxLength={256} />
+                <label class="check">
+                  <input type="checkbox" checked={changing.value} onChange={(event) => (changing.value = event.currentTarget.checked)} />
+                  Choose a new password
+                </label>
+                {changing.value && (
+                  <>
+                    <label for="next">New password</label>
+                    <input ref={next} id="next" type="password" name="new-password" autocomplete="new-password" required minLength={10} maxLength={256} />
+                  </>
+                )}
               </>
             )}
+            <div id="wrong">{error.value && <Trouble text={error.value} />}</div>
+            <button type="submit" class="main" aria-busy={busy.value}>
+              {busy.value ? "Signing in…" : "Sign in"}
+            </button>
           </>
         )}
-        <div id="wrong">{error.value && <Trouble text={error.value} />}</div>
-        <button type="submit" class="main" aria-busy={busy.value}>
-          {busy.value ? "Signing in…" : "Sign in"}
-        </button>
       </form>
       <p class="below">
         <a href="/about/api">Guide to this server</a>

@@ -54,7 +54,8 @@ function Own() {
         <h1>Sessions</h1>
       </div>
       <p>
-        You are signed in as <strong>{user?.name}</strong>. {rolesText()} To choose another password, sign out, and sign in again with “Choose a new password”.
+        You are signed in as <strong>{user?.name}</strong>. {rolesText()}
+        {!vouched(user?.name) && " To choose another password, sign out, and sign in again with “Choose a new password”."}
       </p>
       <Open
         title="Your sessions"
@@ -67,6 +68,11 @@ function Own() {
       />
     </>
   );
+}
+
+/** vouched tells whether a name is that of an account of the provider. */
+function vouched(name = ""): boolean {
+  return name.startsWith("oidc:");
 }
 
 /** rolesText says what roles the user has. */
@@ -101,7 +107,7 @@ function List({ data, changed }: { data: Body; changed: () => void }) {
   return (
     <Panel title="All users" id="all-users" aside={add}>
       {data.users.length === 0 ? (
-        <p class="faint">There are none yet. Everybody who signs in uses the password of the configuration.</p>
+        <p class="faint">There are none yet. Everybody who signs in uses the password of the configuration, or an account of a provider.</p>
       ) : (
         <div class="wide" tabIndex={0} role="group" aria-label="Users">
           <table class="cards">
@@ -284,6 +290,11 @@ function Open({ title, answer, error, ended }: { title: string; answer: Sessions
     <Panel title={title} id="open-sessions" aside={<span class="faint small">{count(rows.length, "session")}</span>}>
       {error !== null && <Trouble text={error} />}
       {failed.value && <Trouble text={failed.value} />}
+      {rows.some((one) => vouched(one.user)) && (
+        <p class="small faint">
+          A name that begins with <code>oidc:</code> is that of an account of the provider.
+        </p>
+      )}
       {rows.length === 0 ? (
         <p class="faint">No user is signed in. Sessions of the password of the configuration are not listed.</p>
       ) : (

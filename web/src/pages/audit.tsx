@@ -1,7 +1,7 @@
 // Who did what to the server, the newest first.
 
 import type { Audit as Body, AuditEntry } from "../api.ts";
-import { exact } from "../format.ts";
+import { count } from "../format.ts";
 import { useAnswer } from "../net/answer.ts";
 import { go, href, route } from "../route.ts";
 import { may } from "../state.ts";
@@ -105,11 +105,11 @@ function Filter({ now }: { now: Asked }) {
           onChange={(event) => set({ actor: event.currentTarget.value.trim() })}
         />
       </label>
-      <label>
+      <label class="date">
         From
         <input type="date" value={now.from} max={now.to || undefined} onChange={(event) => set({ from: event.currentTarget.value })} />
       </label>
-      <label>
+      <label class="date">
         To
         <input type="date" value={now.to} min={now.from || undefined} onChange={(event) => set({ to: event.currentTarget.value })} />
       </label>
@@ -120,7 +120,7 @@ function Filter({ now }: { now: Asked }) {
 function Entries({ data, now }: { data: Body; now: Asked }) {
   return (
     <Panel title="Entries" id="audit-entries">
-      {data.unreadable > 0 && <Trouble text={`${exact(data.unreadable)} damaged lines are left out. See: trackway audit verify`} />}
+      {data.unreadable > 0 && <Trouble text={`${count(data.unreadable, "damaged line")} left out. See: trackway audit verify`} />}
       {data.entries.length === 0 ? (
         <p class="faint">{data.next === null ? "There are no such entries." : "None so far. Older ones were not looked at yet."}</p>
       ) : (
@@ -145,13 +145,15 @@ function Entries({ data, now }: { data: Body; now: Asked }) {
                     <Time at={Date.parse(entry.at) / 1000} />
                   </td>
                   <td data-label="Who">
-                    {who(entry)} <span class="faint">{ways[entry.via] ?? entry.via}</span>
+                    <span>
+                      {who(entry)} <span class="faint">{ways[entry.via] ?? entry.via}</span>
+                    </span>
                   </td>
                   <td data-label="From">{entry.address ? <code>{entry.address}</code> : <span class="faint">–</span>}</td>
                   <td data-label="Outcome">
                     <span class={`badge ${tones[entry.outcome] ?? ""}`}>{entry.outcome}</span>
                   </td>
-                  <td data-label="What">{what(entry)}</td>
+                  <td data-label="What">{what(entry) || <span class="faint">–</span>}</td>
                 </tr>
               ))}
             </tbody>
@@ -187,6 +189,6 @@ function who({ actor, via, action }: AuditEntry): string {
   return via === "page" ? "the one password" : via === "server" ? "the server" : "";
 }
 
-function what({ target, project, count, detail }: AuditEntry): string {
-  return [target, project && `in ${project}`, count !== undefined && `${exact(count)} times`, detail].filter(Boolean).join(", ");
+function what({ target, project, count: times, detail }: AuditEntry): string {
+  return [target, project && `in ${project}`, times !== undefined && count(times, "time"), detail].filter(Boolean).join(", ");
 }

@@ -42,7 +42,7 @@ for (const look of ["light", "dark", "phone"] as Look[]) {
       await ada.heading("Audit").waitFor();
       const row = (...parts: (string | RegExp)[]) => parts.reduce((rows, hasText) => rows.filter({ hasText }), page.locator("tbody tr"));
       await row("session.sign-in", /ada\s*127\.0\.0\.1\s*allowed/).waitFor();
-      await row("session.refused", "strangers", /127\.0\.0\.1\s*refused\s*ada, 1 times/).waitFor();
+      await row("session.refused", "strangers", /127\.0\.0\.1\s*refused\s*ada, 1 time/).waitFor();
       await row("data.export", /ana\s*127\.0\.0\.1\s*allowed\s*customer 1, in demo/).waitFor();
       await row("user.add", /by command\s*–\s*allowed\s*ana, operator/).waitFor();
       await row("server.start", /the server\s*–\s*done/).waitFor();

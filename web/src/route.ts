@@ -3,7 +3,7 @@
 
 import { computed, signal } from "@preact/signals";
 
-export const pages = ["overview", "live", "customers", "customer", "limits", "destinations", "catalogue", "users", "alarms", "bots"] as const;
+export const pages = ["overview", "live", "customers", "customer", "limits", "destinations", "catalogue", "users", "alarms", "audit", "bots"] as const;
 export type Page = (typeof pages)[number];
 
 export interface Route {

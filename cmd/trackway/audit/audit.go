@@ -133,7 +133,7 @@ func what(e *audit.Entry) string {
 		}
 	}
 	if e.Count > 0 {
-		list = append(list, fmt.Sprintf("%d times", e.Count))
+		list = append(list, terminal.Plural(e.Count, "time"))
 	}
 	if e.Detail != "" {
 		list = append(list, e.Detail)

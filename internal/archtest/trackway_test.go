@@ -42,6 +42,7 @@ var trackway = Rules{
 		"internal/systemd":     0,
 		"internal/terminal":    0,
 
+		"internal/audit":        1,
 		"internal/alarm":        3,
 		"internal/alarm/notify": 4,
 

@@ -5,6 +5,7 @@ import (
 
 	"trackway"
 	"trackway/internal/config/alarming"
+	"trackway/internal/config/mapping"
 	"trackway/internal/config/scalar"
 	"trackway/internal/config/traces"
 )
@@ -55,8 +56,8 @@ type attributes struct {
 }
 
 type retention struct {
-	Default scalar.Age `yaml:"default"`
-	Events  byAge      `yaml:"events"`
+	Default scalar.Age    `yaml:"default"`
+	Events  mapping.ByAge `yaml:"events"`
 }
 
 type identifiers struct {

@@ -18,6 +18,7 @@ import (
 	"trackway/internal/config/dirlock"
 	"trackway/internal/config/owned"
 	"trackway/internal/durable"
+	"trackway/internal/people"
 )
 
 // Keys are the keys of an installation, from both files, while they are listed
@@ -26,6 +27,12 @@ type Keys struct{ doc *doc }
 
 // DataDir returns the data directory that holds the managed file.
 func (k *Keys) DataDir() string { return k.doc.file.DataDir }
+
+// ManagedPath returns the path of the managed file.
+func (k *Keys) ManagedPath() string { return k.doc.file.ManagedPath() }
+
+// Users returns the users of the server's pages.
+func (k *Keys) Users() people.List { return k.doc.file.Config.Users }
 
 // PlacedKey is a key with the name of its project and the place where it is
 // written.
@@ -51,11 +58,12 @@ func ReadKeys(path string, flags Flags) (*Keys, error) {
 // ChangeKeys is [Change] for commands, which do not know what other packages
 // check, and put nothing in force.
 func ChangeKeys(path string, flags Flags, change func(*Keys) error) (*Config, error) {
-	return Change(path, flags, change, func() error { return nil })
+	return Change(path, flags, change, nil)
 }
 
 // Change lets a function change what the managed file of the configuration at
-// path has, and writes the file, atomically and durably. Then it calls use. If
+// path has, and writes the file, atomically and durably. Then it calls use,
+// which may be nil. If
 // that fails, Change puts the old file back. Concurrent changes wait for each
 // other. A change that would make the configuration wrong is refused. Change
 // returns the configuration after the change.
@@ -102,6 +110,9 @@ func Change(path string, flags Flags, change func(*Keys) error, use func() error
 		if err := write(text); err != nil {
 			return nil, err
 		}
+	}
+	if use == nil {
+		return cfg, nil
 	}
 	if err := use(); err != nil {
 		if old == nil {

@@ -15,6 +15,7 @@ import (
 	"trackway"
 	"trackway/internal/config/owned"
 	"trackway/internal/config/setting"
+	"trackway/internal/config/things"
 )
 
 // ManagedFile is the name of the file in the data directory with the program's
@@ -84,7 +85,7 @@ func (m *managed) encode() []byte {
 	if len(m.Users) > 0 { // versions before users refuse the setting
 		b = append(appendList(append(b, "users:"...), m.Users), '\n')
 	}
-	for _, kind := range Kinds() { // versions before the admin API refuse them
+	for _, kind := range things.Kinds() { // versions before the admin API refuse them
 		if list := m.things[kind]; len(list) > 0 {
 			b = append(append(b, kind...), ':')
 			for _, t := range list {

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"trackway"
+	"trackway/internal/config/things"
 )
 
 // settingsOf returns settings as the admin API receives them.
@@ -29,7 +30,10 @@ func settingsOf(t *testing.T, text string) (m map[string]any) {
 // put puts a thing of a file in dir.
 func put(t *testing.T, path, kind, name, text string) (*Config, error) {
 	t.Helper()
-	return ChangeKeys(path, Flags{}, func(k *Keys) error { return k.Put(kind, name, settingsOf(t, text)) })
+	return ChangeKeys(path, Flags{}, func(k *Keys) error {
+		_, err := k.Put(kind, name, settingsOf(t, text))
+		return err
+	})
 }
 
 const operated = minimal + `limits:
@@ -46,10 +50,10 @@ func TestThings(t *testing.T) {
 	path := filepath.Join(dir, "t.yaml")
 	write(t, path, operated, 0o600)
 	for _, c := range []struct{ kind, name, text string }{
-		{Projects, "shop", `{"token": "22345678-1234-1234-1234-123456789ABC", "personal": ["email"]}`},
-		{Limits, "reports", `{"paths": ["/data/"], "limit": 5, "window": "60s", "per": "key"}`},
-		{Overrides, "partner", `{"policy": "reports", "project": "shop", "limit": 50, "until": "2099-01-01"}`},
-		{Destinations, "hook", `{"kind": "webhook", "url": "https://user:hidden-1@example.com/", "secret": "hidden-2", "rename": {"a: b": "c"}, "projects": ["shop"], "batch": {"rows": 7}}`},
+		{things.Projects, "shop", `{"token": "22345678-1234-1234-1234-123456789ABC", "personal": ["email"]}`},
+		{things.Limits, "reports", `{"paths": ["/data/"], "limit": 5, "window": "60s", "per": "key"}`},
+		{things.Overrides, "partner", `{"policy": "reports", "project": "shop", "limit": 50, "until": "2099-01-01"}`},
+		{things.Destinations, "hook", `{"kind": "webhook", "url": "https://user:hidden-1@example.com/", "secret": "hidden-2", "rename": {"a: b": "c"}, "projects": ["shop"], "batch": {"rows": 7}}`},
 	} {
 		cfg, err := put(t, path, c.kind, c.name, c.text)
 		if err != nil {
@@ -74,15 +78,15 @@ func TestThings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []Thing
-	for _, kind := range Kinds() {
+	var all []things.Thing
+	for _, kind := range things.Kinds() {
 		all = append(all, keys.Things(kind)...)
 	}
 	for i := range all {
 		all[i].Whole = ""
 		all[i].Place = strings.ReplaceAll(all[i].Place, dir, "")
 	}
-	want := []Thing{
+	want := []things.Thing{
 		{Name: "demo", Place: "/t.yaml:1", Settings: map[string]any{"token": "12345678-1234-1234-1234-123456789abc"}},
 		{Name: "shop", Managed: true, Settings: map[string]any{"token": "22345678-1234-1234-1234-123456789ABC", "personal": []any{"email"}}},
 		{Name: "track", Place: "/t.yaml:3", Settings: map[string]any{"paths": []any{"/track/"}, "limit": json.Number("7000"), "window": "60s"}},
@@ -108,7 +112,7 @@ func TestThings(t *testing.T) {
 	if _, err := ChangeKeys(path, Flags{}, func(k *Keys) error { _, _, err := k.Add("shop", "web", trackway.PublicKey, nil); return err }); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{Destinations + "/hook", Overrides + "/partner", Limits + "/reports", Projects + "/shop"} {
+	for _, name := range []string{things.Destinations + "/hook", things.Overrides + "/partner", things.Limits + "/reports", things.Projects + "/shop"} {
 		kind, name, _ := strings.Cut(name, "/")
 		if _, err := ChangeKeys(path, Flags{}, func(k *Keys) error { return k.Delete(kind, name) }); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -124,20 +128,20 @@ func TestThings(t *testing.T) {
 func TestThingsRefused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ kind, name, text, want string }{
-		"the operator's":     {Limits, "track", `{"paths": ["/x/"], "limit": 1, "window": "1s"}`, "track is in /t.yaml:3, which the program never changes. Remove it there first."},
-		"no settings":        {Limits, "a", `{}`, "limits.a: needs paths"},
-		"another name":       {Limits, "a", `{"name": "b"}`, "name: must be the name in the path"},
-		"unknown setting":    {Limits, "a", `{"paths": ["/x/"], "limit": 1, "window": "1s", "x": 1}`, "limits.a.x: unknown key"},
-		"wrong value":        {Limits, "a", `{"paths": ["/x/"], "limit": -1, "window": "1s"}`, "limits.a.limit -1: must be a whole number"},
-		"a bad name":         {Limits, "a b", `{"paths": ["/x/"], "limit": 1, "window": "1s"}`, `name: must have 1 to 64`},
-		"null":               {Limits, "a", `{"paths": null, "limit": 1, "window": "1s"}`, "limits.a.paths: has no value"},
-		"unknown project":    {Overrides, "a", `{"policy": "track", "project": "nobody", "limit": 1}`, `overrides.a.project "nobody": is not the name of a project`},
-		"a file":             {Destinations, "a", `{"kind": "webhook", "url_file": "/etc/shadow", "secret": "x"}`, "url_file: names a file"},
-		"a variable":         {Destinations, "a", `{"kind": "webhook", "url": "https://a.example", "secret_env": "HOME"}`, "secret_env: names a file"},
-		"to the disk":        {Destinations, "a", `{"kind": "file", "path": "/etc"}`, "kind: must not be file"},
-		"keys of a project":  {Projects, "a", `{"keys": [{"name": "a", "kind": "public", "token": "t"}]}`, "projects.a.keys: must not be here"},
-		"a token that is it": {Projects, "a", `{"token": "12345678-1234-1234-1234-123456789abc"}`, `is projects[0].token`},
-		"nested":             {Projects, "a", `{"retention": {"default": {"x": {}}}}`, "projects.a.retention.default: must be"},
+		"the operator's":     {things.Limits, "track", `{"paths": ["/x/"], "limit": 1, "window": "1s"}`, "track is in /t.yaml:3, which the program never changes. Remove it there first."},
+		"no settings":        {things.Limits, "a", `{}`, "limits.a: needs paths"},
+		"another name":       {things.Limits, "a", `{"name": "b"}`, "name: must be the name in the path"},
+		"unknown setting":    {things.Limits, "a", `{"paths": ["/x/"], "limit": 1, "window": "1s", "x": 1}`, "limits.a.x: unknown key"},
+		"wrong value":        {things.Limits, "a", `{"paths": ["/x/"], "limit": -1, "window": "1s"}`, "limits.a.limit -1: must be a whole number"},
+		"a bad name":         {things.Limits, "a b", `{"paths": ["/x/"], "limit": 1, "window": "1s"}`, `name: must have 1 to 64`},
+		"null":               {things.Limits, "a", `{"paths": null, "limit": 1, "window": "1s"}`, "limits.a.paths: has no value"},
+		"unknown project":    {things.Overrides, "a", `{"policy": "track", "project": "nobody", "limit": 1}`, `overrides.a.project "nobody": is not the name of a project`},
+		"a file":             {things.Destinations, "a", `{"kind": "webhook", "url_file": "/etc/shadow", "secret": "x"}`, "url_file: names a file"},
+		"a variable":         {things.Destinations, "a", `{"kind": "webhook", "url": "https://a.example", "secret_env": "HOME"}`, "secret_env: names a file"},
+		"to the disk":        {things.Destinations, "a", `{"kind": "file", "path": "/etc"}`, "kind: must not be file"},
+		"keys of a project":  {things.Projects, "a", `{"keys": [{"name": "a", "kind": "public", "token": "t"}]}`, "projects.a.keys: must not be here"},
+		"a token that is it": {things.Projects, "a", `{"token": "12345678-1234-1234-1234-123456789abc"}`, `is projects[0].token`},
+		"nested":             {things.Projects, "a", `{"retention": {"default": {"x": {}}}}`, "projects.a.retention.default: must be"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -160,7 +164,7 @@ func TestDefaultLimits(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "t.yaml")
 	write(t, path, minimal, 0o600)
-	cfg, err := put(t, path, Limits, "api", `{"paths": ["/api/"], "limit": 7, "window": "60s"}`)
+	cfg, err := put(t, path, things.Limits, "api", `{"paths": ["/api/"], "limit": 7, "window": "60s"}`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +172,7 @@ func TestDefaultLimits(t *testing.T) {
 		t.Errorf("got %+v", cfg.Policies)
 	}
 	broken := errors.New("broken")
-	_, err = Change(path, Flags{}, func(k *Keys) error { return k.Delete(Limits, "api") }, func() error { return broken })
+	_, err = Change(path, Flags{}, func(k *Keys) error { return k.Delete(things.Limits, "api") }, func() error { return broken })
 	after, readErr := LoadElsewhere(path, Flags{})
 	if !errors.Is(err, broken) || readErr != nil || len(after.Policies) != 4 || !slices.ContainsFunc(after.Policies, func(p trackway.Policy) bool { return p.Limit == 7 }) {
 		t.Errorf("got %v, %v, %+v", err, readErr, after)
@@ -177,7 +181,7 @@ func TestDefaultLimits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := keys.Thing(Limits, "signin"); got == nil || got.Place != "" || got.Settings["window"] != "1m0s" || got.Settings["limit"] != json.Number("5") {
+	if got := keys.Thing(things.Limits, "signin"); got == nil || got.Place != "" || got.Settings["window"] != "1m0s" || got.Settings["limit"] != json.Number("5") {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -48,7 +48,7 @@ func (s *server) change(do func(*config.Keys) error) error {
 			s.Log.Info("the admin API has changed the configuration")
 			return nil
 		}
-		s.Log.Error("a change by the admin API was refused: the configuration stays as it was", "err", err)
+		s.Log.Warn("a change by the admin API was refused: the configuration stays as it was", "err", err)
 		if wrong, ok := errors.AsType[config.InvalidError](err); ok {
 			return wrong
 		}

@@ -37,7 +37,6 @@ type fixture struct {
 	mux  *http.ServeMux
 	path string
 	use  func() error // puts a change in force
-
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -243,7 +242,7 @@ func TestConcurrent(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range many {
 		all.Go(func() {
-			r := httptest.NewRequest("PUT", administered.Path+"limits/a", strings.NewReader(limit(i+1)))
+			r := httptest.NewRequest(http.MethodPut, administered.Path+"limits/a", strings.NewReader(limit(i+1)))
 			r.Header.Set("If-Match", tag)
 			w := httptest.NewRecorder()
 			f.mux.ServeHTTP(w, r)

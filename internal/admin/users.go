@@ -67,17 +67,21 @@ func (c *call) nobody() error {
 // hashTime limits how long a new password waits for its turn.
 const hashTime = 5 * time.Second
 
+// sentUser is what a caller says about a user.
+type sentUser struct {
+	Roles    []string `json:"roles"`
+	Password *string  `json:"password"`
+
+	hash string // of the password; empty: the present one
+}
+
 // putUser makes a user, or gives one other roles. Without a password, a user
 // keeps the present one.
 func (c *call) putUser() error {
-	var sent struct {
-		Roles    []string `json:"roles"`
-		Password *string  `json:"password"`
-	}
+	var sent sentUser
 	if err := c.into(&sent, false); err != nil {
 		return err
 	}
-	hash := ""
 	if sent.Password != nil {
 		if err := people.CheckPassword(c.name, *sent.Password); err != nil {
 			return err
@@ -85,52 +89,57 @@ func (c *call) putUser() error {
 		ctx, cancel := context.WithTimeout(c.r.Context(), hashTime)
 		defer cancel()
 		var err error
-		if hash, err = c.passwords.Hash(ctx, *sent.Password); err != nil {
+		if sent.hash, err = c.passwords.Hash(ctx, *sent.Password); err != nil {
 			return err
 		}
 	}
 	status := http.StatusOK
-	err := c.changed(func(k *config.Keys) (entry *audit.Entry, err error) {
-		old, whole := k.Users().Find(c.name), ""
-		if old != nil {
-			whole = old.Stamp()
+	err := c.changed(func(k *config.Keys) (*audit.Entry, error) {
+		old := k.Users().Find(c.name)
+		if old == nil {
+			status = http.StatusCreated
 		}
-		if err := c.may(whole); err != nil {
-			return nil, err
-		}
-		roles, err := tokens(k, sent.Roles)
-		if err != nil {
-			return nil, err
-		}
-		next, err := people.NewUser(c.name, hash, roles)
-		if err != nil {
-			return nil, err
-		}
-		entry = &audit.Entry{Action: audit.UserChange, Target: c.name}
-		switch {
-		case old == nil && hash == "":
-			return nil, refuse(http.StatusUnprocessableEntity, "password", "must be given: the user is new")
-		case old == nil:
-			status, entry.Action = http.StatusCreated, audit.UserAdd
-		case hash == "":
-			next.Password = old.Password
-		default:
-			entry.Action = audit.UserPassword
-		}
-		if next.Stamp() == whole {
-			return nil, nil //nolint:nilnil // as changed says
-		}
-		return entry, k.ChangeUsers(func(users people.List) (people.List, error) {
-			if old == nil {
-				return users.Add(next)
-			}
-			return users.Change(c.name, func(people.User) (people.User, error) { return next, nil })
-		})
+		return c.putUserIn(k, &sent, old)
 	})
 	if err != nil {
 		return err
 	}
 	return c.userNow(status)
+}
+
+// putUserIn changes a user in the configuration. old is the user as it is; nil:
+// it is new.
+func (c *call) putUserIn(k *config.Keys, sent *sentUser, old *people.User) (*audit.Entry, error) {
+	entry, present := &audit.Entry{Action: audit.UserAdd, Target: c.name}, ""
+	if old != nil {
+		entry.Action, present = audit.UserChange, old.Stamp()
+	}
+	if err := c.may(present); err != nil {
+		return nil, err
+	}
+	roles, err := tokens(k, sent.Roles)
+	if err != nil {
+		return nil, err
+	}
+	next, err := people.NewUser(c.name, sent.hash, roles)
+	switch {
+	case err != nil:
+		return nil, err
+	case old == nil && sent.hash == "":
+		return nil, refuse(http.StatusUnprocessableEntity, "password", "must be given: the user is new")
+	case old == nil:
+		return entry, k.ChangeUsers(func(users people.List) (people.List, error) { return users.Add(next) })
+	case sent.hash == "":
+		next.Password = old.Password
+	default:
+		entry.Action = audit.UserPassword
+	}
+	if next.Stamp() == present {
+		return nil, nil //nolint:nilnil // as changed says
+	}
+	return entry, k.ChangeUsers(func(users people.List) (people.List, error) {
+		return users.Change(c.name, func(people.User) (people.User, error) { return next, nil })
+	})
 }
 
 // tokens returns roles with the tokens of projects that they may name by their

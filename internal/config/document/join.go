@@ -2,6 +2,7 @@ package document
 
 import (
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,7 +18,7 @@ func Join[T any](d *Doc, list *[]T, more []T, file, field string) {
 		all = append(all, (*list)[i])
 		d.move(reflect.ValueOf(&(*list)[i]).Elem(), reflect.ValueOf(&all[i]).Elem())
 	}
-	for i := len(more) - 1; i >= 0; i-- { // from the end, or an index would be taken for one that was moved
+	for i := range slices.Backward(more) { // from the end, or an index would be taken for one that was moved
 		d.rename(file, field+"["+strconv.Itoa(i)+"]", field+"["+strconv.Itoa(len(all)+i)+"]")
 	}
 	for i := range more {

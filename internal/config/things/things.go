@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -84,7 +85,7 @@ func Of(d *document.Doc, section reflect.Value, managed string) Thing {
 // names of the secrets in it to a list.
 func shown(d *document.Doc, v reflect.Value, all bool, secrets *[]string) any {
 	p, given := d.Places[v.Addr().Interface()]
-	_, own := v.Addr().Interface().(document.Decoder)
+	_, own := reflect.TypeAssert[document.Decoder](v.Addr())
 	switch {
 	case given && (own || scalar.Is(v.Type())):
 		return owned.Plain(p.Node)
@@ -119,7 +120,7 @@ func plain(v reflect.Value) any {
 	case bool:
 		return x
 	case uint32:
-		return json.Number(fmt.Sprint(x))
+		return json.Number(strconv.FormatUint(uint64(x), 10))
 	case time.Duration:
 		return x.String()
 	}

@@ -16,6 +16,7 @@ import (
 	"trackway/internal/api/request"
 	"trackway/internal/api/room"
 	"trackway/internal/api/traced"
+	"trackway/internal/audit"
 	"trackway/internal/auth"
 	"trackway/internal/format"
 	"trackway/internal/limit"
@@ -37,6 +38,7 @@ type front struct {
 	log       *slog.Logger
 	shared    position.Log  // nil: the server stands alone
 	traces    *trace.Tracer // nil: no request is traced
+	audit     *audit.Log    // nil: nothing is recorded
 
 	warnedForwarded atomic.Bool // an untrusted peer sent a forwarded address; said once
 }

@@ -74,9 +74,12 @@ func (c *erasing) erase(ids []trackway.Identifier) (done []byte, err error) {
 			return err
 		}
 		span := c.span.Child("erase")
-		erasure, err := c.eraser.Erase(c.grant.Project.Number, customer, c.grant.Project.Personal, trackway.MicrosOf(c.received))
+		err = c.audit.Do(c.erasesCustomer(customer), func() error {
+			erasure, err := c.eraser.Erase(c.grant.Project.Number, customer, c.grant.Project.Personal, trackway.MicrosOf(c.received))
+			done = tracking.AppendErased(nil, erasure.ID)
+			return err
+		})
 		span.End(err != nil)
-		done = tracking.AppendErased(nil, erasure.ID)
 		return err
 	})
 	return done, err

@@ -8,6 +8,7 @@ import (
 	"trackway"
 	"trackway/internal/api/permit"
 	"trackway/internal/api/table"
+	"trackway/internal/audit"
 	"trackway/internal/format/tracking"
 	"trackway/internal/query"
 )
@@ -18,6 +19,9 @@ func (c *reading) export() error {
 	format, raw, asked, refused := tracking.DecodeExport(c.body)
 	if refused != nil {
 		return refused
+	}
+	if err := c.audit.Add(c.entry(audit.DataExport)); err != nil {
+		return err
 	}
 	return c.streamed(table.Media(format), func(s query.Snapshot, out *stream) (err error) {
 		columns := asked

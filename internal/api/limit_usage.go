@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"trackway/internal/ask"
+	"trackway/internal/audit"
 	"trackway/internal/limit/trial"
 	"trackway/internal/limit/watch"
 )
@@ -53,7 +54,11 @@ func (c *limiting) policy() (string, error) {
 // record answers with what the record of calls holds. If the call has a body,
 // that switches it on or off before.
 func (c *limiting) record() error {
-	body, err := trial.Record(c.traffic, c.body, c.route.maxBody > 0)
+	var e *audit.Entry // nil: nothing is changed
+	if c.route.maxBody > 0 {
+		e = c.entry(audit.RecordSwitch)
+	}
+	body, err := trial.Record(c.traffic, c.audit, e, c.body)
 	if err != nil {
 		return err
 	}

@@ -80,6 +80,7 @@ func (s *Server) ownRoutes() []route {
 		{method: "GET", path: "/api/limits/record", server: true, needs: trackway.Admin, format: tracking.Own, do: s.aboutLimits((*limiting).record)},
 		{method: "POST", path: "/api/limits/record", server: true, needs: trackway.Admin, format: tracking.Own, maxBody: maxSmallBody, do: s.aboutLimits((*limiting).record)},
 		{method: "GET", path: "/api/alarms", server: true, needs: trackway.Admin, format: tracking.Own, do: func(c *call) error { return c.encoded(s.alarms(c.received)) }},
+		{method: "GET", path: "/api/audit", server: true, needs: trackway.Admin, format: tracking.Own, do: (*call).listAudit},
 
 		{method: "GET", path: projectPath + "customers", needs: trackway.GetCustomers, format: tracking.Own, current: true, do: s.reads((*reading).customers)},
 		{method: "GET", path: projectPath + "customers/{id}", needs: trackway.GetCustomers, format: tracking.Own, current: true, do: s.reads((*reading).customer)},
@@ -120,6 +121,7 @@ func (s *Server) ownRoutes() []route {
 		{method: "DELETE", path: "/grid/users", open: true, format: tracking.Own},
 		{method: "GET", path: "/grid/catalogue", open: true, format: tracking.Own, place: forQuestions},
 		{method: "GET", path: "/grid/alarms", open: true, format: tracking.Own},
+		{method: "GET", path: "/grid/audit", open: true, format: tracking.Own},
 	}
 }
 

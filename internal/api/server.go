@@ -27,6 +27,7 @@ import (
 	"trackway/internal/api/request"
 	"trackway/internal/api/rest"
 	"trackway/internal/api/room"
+	"trackway/internal/audit"
 	"trackway/internal/auth"
 	"trackway/internal/catalogue"
 	"trackway/internal/clientip"
@@ -85,6 +86,7 @@ type Config struct {
 	CPUs     int           // processors for which refusals are paced; 0: as many as may run Go code
 	Shared   position.Log  // nil: the server stands alone
 	Traces   *trace.Tracer // nil: no request is traced
+	Audit    *audit.Log    // nil: nothing is recorded
 
 	Dashboard Dashboard     // answers what the dashboard's pages ask
 	Built     web.Dashboard // its files
@@ -132,7 +134,7 @@ func New(c Config) *Server {
 		front: &front{
 			bodies: body.NewIntake(cmp.Or(c.Bodies, maxBodiesInMemory), c.Registry), limits: c.Limits, traffic: c.Traffic, pace: pace.New(now, cmp.Or(c.CPUs, runtime.GOMAXPROCS(0))),
 			observer:  &observer{limits: c.Limits, live: c.Live, rates: c.Rates, watch: c.Watch, metrics: newMetrics(c.Registry)},
-			lingering: places.lingering, rest: rest.Time, log: c.Log, shared: c.Shared, traces: c.Traces,
+			lingering: places.lingering, rest: rest.Time, log: c.Log, shared: c.Shared, traces: c.Traces, audit: c.Audit,
 		},
 		mux: http.NewServeMux(), ids: request.NewIDs(), ingest: c.Ingest, eraser: c.Eraser, dashboard: c.Dashboard, built: &c.Built, alarms: c.Alarms,
 		reader:   &reader{store: c.Store, places: places, answers: answers, process: []byte(rand.Text()), patience: queryTime, types: c.Types},

@@ -7,6 +7,7 @@ import (
 	"trackway/internal/admin"
 	"trackway/internal/api"
 	"trackway/internal/api/administered"
+	"trackway/internal/audit"
 	"trackway/internal/config"
 )
 
@@ -26,7 +27,7 @@ func (p pages) Handler(route string) api.DashboardHandler {
 
 func (s *server) pages() pages {
 	return pages{s.dashboard, admin.New(admin.Config{
-		Read: s.Keys, Change: s.change, Sessions: s.dashboard.Sessions, SignOut: s.dashboard.SignOut, Caller: administered.Caller,
+		Read: s.Keys, Change: s.change, Sessions: s.dashboard.Sessions, SignOut: s.dashboard.SignOut, Caller: administered.Caller, Audit: s.audit,
 	})}
 }
 
@@ -43,8 +44,10 @@ func (s *server) change(do func(*config.Keys) error) error {
 	}, func() error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		before := s.Config
 		err := s.reloadLocked()
 		if err == nil {
+			s.reloaded(audit.API, before, nil) // what the operator has changed since comes into force, too
 			s.Log.Info("the admin API has changed the configuration")
 			return nil
 		}

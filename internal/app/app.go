@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"trackway/internal/api"
+	"trackway/internal/audit"
 	"trackway/internal/budget"
 	"trackway/internal/config"
 	"trackway/internal/datadir"
@@ -62,7 +63,7 @@ func Run(ctx context.Context, setup Setup) error {
 
 func run(ctx context.Context, setup *Setup) (err error) {
 	cfg, log, reg := setup.Config, setup.Log, newRegistry()
-	s := &server{Setup: *setup}
+	s := &server{Setup: *setup, audit: newAudit(cfg, log)}
 	defer func() { setup.Config = s.Config }() // a reload may have replaced it
 	closing := func(f func() error) { err = errors.Join(err, f()) }
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -113,7 +114,7 @@ func run(ctx context.Context, setup *Setup) (err error) {
 		return err
 	}
 	defer closing(private.Close)
-	private.Handle(ops.Handler(ops.Config{Gatherer: reg, Reload: s.reload, Ready: s.ready, Listen: cfg.OpsListen, Cluster: s.clusterStatus()}))
+	private.Handle(ops.Handler(ops.Config{Gatherer: reg, Reload: func() error { return s.reload(audit.Ops) }, Ready: s.ready, Listen: cfg.OpsListen, Cluster: s.clusterStatus()}))
 	if cfg.ProxyProtocol {
 		s.public.BehindProxies(s.api.Clients)
 	}
@@ -128,6 +129,8 @@ func run(ctx context.Context, setup *Setup) (err error) {
 		return err
 	}
 	defer closing(socket.Close)
+	s.started()
+	defer func() { s.ended(err) }()
 	setup.Ready(s.public.Addr(), private.Addr())
 	return s.serve(ctx, private, socket)
 }
@@ -175,7 +178,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 		Access: p.access, Limits: s.limits, Ingest: s.ingest, Store: s.store, Eraser: eraser{s.store, s.live, s.catalogue}, Types: s.catalogue,
 		Fleet: s.fleet, History: s.history, Watch: callers, Traffic: s.traffic, Rates: meter, Live: s.live, Dashboard: s.pages(), Built: built, Alarms: s.alarms.Report,
 		Version: s.Version, Log: s.Log, Registry: reg, Bodies: s.budget.Memory.Bodies, Answers: s.budget.Memory.Answers,
-		CPUs: s.Processors, Shared: s.shared(), Traces: s.traces,
+		CPUs: s.Processors, Shared: s.shared(), Traces: s.traces, Audit: s.audit,
 	})
 	return nil
 }
@@ -197,6 +200,7 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 	g.Go(func() error { return s.upkeep.Run(ctx) })
 	g.Go(func() error { return s.traffic.Run(ctx) })
 	g.Go(func() error { return s.alarms.run(ctx) })
+	g.Go(func() error { return s.audit.Run(ctx) })
 	if s.certificate != nil {
 		g.Go(func() error { return s.certificate.Run(ctx) })
 	}
@@ -251,7 +255,7 @@ func (s *server) reloadOnHangup(ctx context.Context) {
 	for {
 		select {
 		case <-s.Hangup:
-			_ = s.reload() //nolint:contextcheck // the error has been logged; exports of spans end by themselves
+			_ = s.reload(audit.Signal) //nolint:contextcheck // the error has been logged; exports of spans end by themselves
 		case <-ctx.Done():
 			return
 		}

@@ -42,7 +42,7 @@ func (s *server) awaitCluster(ctx context.Context, reg *prometheus.Registry) err
 		return errors.Join(err, private.Close())
 	}
 	socket := listen.Patient(ctx, ln, s.operatorBounds(), s.Log)
-	socket.Handle(control.Waiting(s.member, s.Log))
+	socket.Handle(control.Waiting(s.member, s.audit, s.Log))
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(private.Serve)
 	g.Go(socket.Serve)

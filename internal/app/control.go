@@ -26,7 +26,7 @@ import (
 // [store.ErrInUse] with an explanation.
 func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready func()) (err error) {
 	reg := newRegistry()
-	s := &server{Setup: Setup{Config: cfg, Log: log}}
+	s := &server{Setup: Setup{Config: cfg, Log: log}, audit: newAudit(cfg, log)}
 	if cfg.Cluster.Member() {
 		return errMember
 	}
@@ -87,6 +87,7 @@ func (s *server) listenControl(ctx context.Context) (*listen.Listener, error) {
 		Ingest: s.ingest, Store: s.store, Name: s.store.Name(), Log: s.store, Projects: s.projects, Save: s.backup,
 		Flush: s.traffic.Flush, Logger: s.Log, Destinations: s.destinations,
 		Verify: s.verify, Suggest: s.suggest, Mirrors: s.mirrors, Alarms: s.alarms, Cluster: s.cluster(), Catalogue: s.catalogue.Types,
+		Audit: s.audit,
 	}
 	if s.dashboard != nil {
 		c.ReloadUsers, c.Sessions, c.SignOut = s.reloadUsers, s.dashboard.Sessions, s.dashboard.SignOut

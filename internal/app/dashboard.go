@@ -24,6 +24,7 @@ func (s *server) newDashboard(projects []trackway.Project, callers *watch.Watch,
 		ChangeUsers:  s.changeUsers,
 		Types:        s.catalogue,
 		Alarms:       s.alarms.Report,
+		Audit:        s.audit,
 		Destinations: s.listed, Traffic: s.traffic, Floors: api.Floors(),
 	})
 }

@@ -37,6 +37,7 @@ func (s *server) relayed(ctx context.Context, h http.Handler) http.Handler {
 		case !s.destinations.Acting():
 			relay.Refuse(w, errBegins.Error())
 		default:
+			relay.Believe(r)
 			h.ServeHTTP(w, r)
 		}
 	}))
@@ -45,6 +46,7 @@ func (s *server) relayed(ctx context.Context, h http.Handler) http.Handler {
 	forward := relay.Forward(relay.Transport(s.member.dialLeader))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if aboutDestinations(r) && !s.destinations.Acting() {
+			relay.Tell(r)
 			forward.ServeHTTP(w, r)
 			return
 		}

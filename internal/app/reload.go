@@ -3,9 +3,11 @@ package app
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"trackway"
 	"trackway/internal/api"
+	"trackway/internal/audit"
 	"trackway/internal/auth"
 	"trackway/internal/clientip"
 	"trackway/internal/config"
@@ -18,12 +20,14 @@ import (
 // contact, limits on connections, traces, the certificate files, and the log
 // level. It changes everything or nothing. Counts and requests under way are
 // not affected. If it fails, the error says why nothing was changed.
-func (s *server) reload() error {
+func (s *server) reload(via audit.Via) error {
 	s.users.Lock() // a change of users under way would put older ones in force afterwards
 	defer s.users.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	before := s.Config
 	err := s.reloadLocked()
+	s.reloaded(via, before, err)
 	if err != nil {
 		s.Log.Error("reload refused: the configuration stays as it was", "err", err)
 		return err
@@ -79,6 +83,7 @@ func (s *server) reloadLocked() error {
 	s.sent.Store(&p.projects)
 	useAlarms()
 	sendOn()
+	s.audit.KeepFor(time.Duration(next.Audit.Keep))
 	s.Level.Set(next.Log.SlogLevel())
 	s.Config = next
 	return nil

@@ -11,6 +11,7 @@ import (
 
 	"trackway"
 	"trackway/internal/api"
+	"trackway/internal/audit"
 	"trackway/internal/budget"
 	"trackway/internal/catalogue"
 	"trackway/internal/config"
@@ -60,6 +61,7 @@ type server struct {
 	limits    *limit.Limiter
 	traffic   *traffic.Recorder
 	traces    *trace.Tracer // nil in commands that run without a server
+	audit     *audit.Log
 	fleet     *fleet.Fleet
 	upkeep    *upkeep.Upkeep
 	api       *api.Server

@@ -5,7 +5,9 @@ import (
 	"errors"
 
 	"trackway"
+	"trackway/internal/audit"
 	"trackway/internal/config"
+	"trackway/internal/config/difference"
 	"trackway/internal/people"
 )
 
@@ -44,7 +46,7 @@ func (s *server) checkData(dir string) error {
 }
 
 // reloadUsers reads the users again, and puts them in force.
-func (s *server) reloadUsers() error {
+func (s *server) reloadUsers(actor string) error {
 	s.users.Lock()
 	defer s.users.Unlock()
 	s.mu.Lock()
@@ -56,7 +58,9 @@ func (s *server) reloadUsers() error {
 	if err := s.checkData(cfg.DataDir); err != nil {
 		return err
 	}
+	changed := difference.Users(s.Config.Users, cfg.Users)
 	s.useUsersLocked(cfg.Users)
+	s.audit.Note(&audit.Entry{Actor: actor, Via: audit.Command, Action: audit.UserReload, Outcome: audit.Done, Detail: told(changed)})
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"trackway/internal/audit"
 	"trackway/internal/config"
 	"trackway/internal/people"
 )
@@ -34,7 +35,7 @@ func TestOtherDataDirectory(t *testing.T) {
 	refused := func(err error) bool {
 		return err != nil && strings.Contains(err.Error(), "names another data directory")
 	}
-	if err := s.reloadUsers(); !refused(err) {
+	if err := s.reloadUsers("root"); !refused(err) {
 		t.Errorf("read again: got %v", err)
 	}
 	change := func(people.List) (people.List, error) {
@@ -57,7 +58,7 @@ func TestReloadWaits(t *testing.T) {
 		return nil, wrong
 	}}}
 	s.Change = func(func(*config.Keys) error, func() error) (*config.Config, error) {
-		go func() { _ = s.reload() }()
+		go func() { _ = s.reload(audit.Signal) }()
 		select {
 		case <-loaded:
 			t.Error("the reload overtakes the change")

@@ -52,7 +52,7 @@ func New(dataDir string, logger *slog.Logger) *Log {
 	return l
 }
 
-// KeepFor has older entries removed, from the next [Log.Trim] on.
+// KeepFor has older entries removed, from the next [Log.Trim] on. 0 keeps all.
 func (l *Log) KeepFor(keep time.Duration) {
 	if l != nil {
 		l.keep.Store(int64(keep))

@@ -17,7 +17,7 @@ import (
 // from the beginning only, up to the first entry that is young enough. The
 // first line then says what was removed, and whether that was whole.
 func (l *Log) Trim(now time.Time) (err error) {
-	if l == nil {
+	if l == nil || l.keep.Load() == 0 {
 		return nil
 	}
 	l.mu.Lock()

@@ -37,6 +37,7 @@ func (d *doc) check() {
 	d.checkClientIPHeader(&f.ClientIPHeader)
 	d.checkBounds()
 	d.checkCluster()
+	f.Audit.Check(d.Doc)
 	oneOf(d, &f.Log.Level, slices.SortedFunc(maps.Keys(logLevels), byLevel)...)
 	oneOf(d, &f.Log.Format, "text", "json")
 }

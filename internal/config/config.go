@@ -32,6 +32,7 @@ import (
 	"trackway/internal/certificate"
 	"trackway/internal/clientip"
 	"trackway/internal/config/alarming"
+	"trackway/internal/config/auditing"
 	"trackway/internal/config/membership"
 	"trackway/internal/config/owned"
 	"trackway/internal/config/secret"
@@ -57,6 +58,7 @@ type Config struct {
 	Memory         Memory             `yaml:"memory"`
 	Log            Log                `yaml:"log"`
 	Cluster        membership.Cluster `yaml:"cluster"`
+	Audit          auditing.Audit     `yaml:"audit"`
 
 	File      string            // the operator's file; empty if everything is in the environment
 	Password  [sha256.Size]byte // SHA-256 of the password for the server's pages; zero: nobody can sign in
@@ -131,6 +133,7 @@ func defaults() Config {
 		Connections:    Connections{PerAddress: 256},
 		TLS:            TLS{ACME: ACME{Directory: certificate.LetsEncrypt}},
 		Log:            Log{Level: "info", Format: "text"},
+		Audit:          auditing.Defaults(),
 	}
 }
 

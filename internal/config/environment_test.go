@@ -38,6 +38,7 @@ var values = []map[string]string{
 		"dashboard.password": strong + ": # '", "dashboard.users_only": "false", "projects": "[{name: other, token: 22345678-1234-1234-1234-123456789abc}]",
 		"limits":    "[{name: track, paths: [/track/], limit: 7000, window: 60s}]",
 		"overrides": "[{policy: track, address: 203.0.113.0/24, limit: 60000}]", "traffic.record": "true", "traffic.keep": "30d", "traffic.max_mb": "20",
+		"audit.keep":      "90d",
 		"traces.endpoint": "http://127.0.0.1:4318", "traces.sample": "0.5", "traces.follow": "[10.0.0.0/8]",
 		"traces.headers": "[{name: authorization, value: Bearer x}]",
 		"destinations":   "[{name: out, kind: file, path: /out}]", "alarms.zone": "Europe/Berlin",

@@ -2,10 +2,12 @@ package control
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"trackway/internal/alarm"
 	"trackway/internal/alarm/notify"
+	"trackway/internal/audit"
 )
 
 // alarms is what operators can do with alarms.
@@ -34,7 +36,11 @@ func (c *call) alarms() error { return c.json(c.Alarms.Report(time.Now())) }
 // tryAlarms answers with what the receivers say. If one fails, that is not an
 // error of the call.
 func (c *call) tryAlarms() error {
-	results, known := c.Alarms.Try(c.r.Context(), c.query["name"])
+	names := c.query["name"]
+	if err := c.Audit.Add(c.entry(audit.AlarmTest, strings.Join(names, ", "))); err != nil {
+		return err
+	}
+	results, known := c.Alarms.Try(c.r.Context(), names)
 	if !known {
 		return refuse("name", "There is no receiver of that name.")
 	}

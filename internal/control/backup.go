@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"trackway/internal/ask"
+	"trackway/internal/audit"
 )
 
 // Backup describes a backup that was made.
@@ -37,7 +38,11 @@ func (c *call) backup() error {
 	if err != nil || keep < 1 {
 		return ask.Invalid("keep", "a whole number of at least 1")
 	}
-	made, err := c.Save(c.r.Context(), dir, keep)
+	var made Backup
+	err = c.recorded(audit.BackupMake, dir, func() (err error) {
+		made, err = c.Save(c.r.Context(), dir, keep)
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"trackway"
+	"trackway/internal/audit"
 	"trackway/internal/control/members"
 )
 
@@ -34,20 +35,25 @@ func clusterRoutes() map[string]func(*call) error {
 			return refuse("", err.Error())
 		}
 	}
+	change := func(action audit.Action, target string, f func(*call) error) func(*call) error {
+		return do(func(c *call) error {
+			return c.recorded(action, c.query.Get(target), func() error { return f(c) })
+		})
+	}
 	return map[string]func(*call) error{
 		"GET /cluster":           do(func(c *call) error { return c.json(c.Cluster.Status()) }),
-		"POST /cluster/init":     do(func(c *call) error { return c.Cluster.Init() }),
-		"POST /cluster/join":     do(func(c *call) error { return c.Cluster.Join(c.r.Context(), c.query.Get("at")) }),
-		"POST /cluster/remove":   do(func(c *call) error { return c.Cluster.Remove(c.r.Context(), c.query.Get("id")) }),
-		"POST /cluster/transfer": do(func(c *call) error { return c.Cluster.Transfer(c.r.Context()) }),
-		"POST /cluster/recover":  do(func(c *call) error { return c.Cluster.Recover() }),
+		"POST /cluster/init":     change(audit.ClusterInit, "", func(c *call) error { return c.Cluster.Init() }),
+		"POST /cluster/join":     change(audit.ClusterJoin, "at", func(c *call) error { return c.Cluster.Join(c.r.Context(), c.query.Get("at")) }),
+		"POST /cluster/remove":   change(audit.ClusterRemove, "id", func(c *call) error { return c.Cluster.Remove(c.r.Context(), c.query.Get("id")) }),
+		"POST /cluster/transfer": change(audit.ClusterTransfer, "", func(c *call) error { return c.Cluster.Transfer(c.r.Context()) }),
+		"POST /cluster/recover":  change(audit.ClusterRecover, "", func(c *call) error { return c.Cluster.Recover() }),
 	}
 }
 
 // Waiting returns the routes of the control socket while the server waits for
 // its cluster: those of the cluster. It refuses all others.
-func Waiting(cluster members.Cluster, logger *slog.Logger) http.Handler {
-	mux, c := http.NewServeMux(), &Config{Cluster: cluster, Logger: logger}
+func Waiting(cluster members.Cluster, log *audit.Log, logger *slog.Logger) http.Handler {
+	mux, c := http.NewServeMux(), &Config{Cluster: cluster, Audit: log, Logger: logger}
 	routes := clusterRoutes()
 	routes["/"] = func(*call) error {
 		return refuse("", "This server waits for its cluster: trackway cluster status says for what.")

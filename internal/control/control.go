@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"trackway"
+	"trackway/internal/audit"
 	"trackway/internal/catalogue"
 	"trackway/internal/control/members"
 	"trackway/internal/format/tracking"
@@ -43,6 +44,7 @@ type Config struct {
 	Flush    func() error // writes the recorded calls to the disk
 	Log      Log
 	Logger   *slog.Logger
+	Audit    *audit.Log // nil: nothing is recorded
 
 	Destinations Destinations
 	Verify       Verifier
@@ -56,10 +58,10 @@ type Config struct {
 
 	// The users of the server's pages; nil if no server runs here. ReloadUsers
 	// puts those in force that the managed file has now, and ends the sessions
-	// of those that have changed. SignOut ends all sessions of a user, and
-	// returns how many there were.
+	// of those that have changed; actor has asked for it. SignOut ends all
+	// sessions of a user, and returns how many there were.
 
-	ReloadUsers func() error
+	ReloadUsers func(actor string) error
 	Sessions    func() []people.Session
 	SignOut     func(user string) int
 }
@@ -107,7 +109,17 @@ type Config struct {
 // A refused request is answered with 400 and {"error":"…"}, and a failed one
 // with 500. If an answer is cut off, the request has failed.
 func Handler(c Config) http.Handler {
-	mux, received := http.NewServeMux(), new(receipts)
+	mux, received, imports := http.NewServeMux(), new(receipts), new(imports)
+	for pattern, do := range allRoutes() {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			(&call{Config: &c, w: w, r: r, query: r.URL.Query(), receipts: received, imports: imports}).answer(do)
+		})
+	}
+	return mux
+}
+
+// allRoutes returns the routes of the control socket.
+func allRoutes() map[string]func(*call) error {
 	routes := destinationRoutes()
 	maps.Copy(routes, clusterRoutes())
 	maps.Copy(routes, userRoutes())
@@ -124,12 +136,7 @@ func Handler(c Config) http.Handler {
 
 		"POST /traffic/flush": (*call).flush,
 	})
-	for pattern, do := range routes {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			(&call{Config: &c, w: w, r: r, query: r.URL.Query(), receipts: received}).answer(do)
-		})
-	}
-	return mux
+	return routes
 }
 
 // call is one request.
@@ -140,7 +147,8 @@ type call struct {
 	r        *http.Request
 	query    url.Values
 	receipts *receipts // of all imports
-	started  bool      // the answer has begun: its status can no longer be changed
+	imports  *imports
+	started  bool // the answer has begun: its status can no longer be changed
 }
 
 // Write begins or continues the answer.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"trackway/internal/ask"
+	"trackway/internal/audit"
 	"trackway/internal/destination"
 	"trackway/internal/destination/listing"
 	"trackway/internal/destination/suggest"
@@ -137,12 +138,24 @@ func (c *call) check() error {
 	return c.json(answer)
 }
 
-func (c *call) pause() error { return asked(c.Destinations.Pause(c.query.Get("name"))) }
+func (c *call) pause() error { return c.switched(audit.DestinationPause, c.Destinations.Pause) }
 
-func (c *call) resume() error { return asked(c.Destinations.Resume(c.query.Get("name"))) }
+func (c *call) resume() error { return c.switched(audit.DestinationResume, c.Destinations.Resume) }
+
+func (c *call) switched(action audit.Action, do func(name string) error) error {
+	name := c.query.Get("name")
+	return c.recorded(action, name, func() error { return asked(do(name)) })
+}
 
 func (c *call) rewind() error {
-	number, err := c.Destinations.Rewind(c.r.Context(), c.query.Get("name"), c.query.Get("to"))
+	var number uint64
+	name, to := c.query.Get("name"), c.query.Get("to")
+	e := c.entry(audit.DestinationRewind, name)
+	e.Detail = "to " + to
+	err := c.Audit.Do(e, func() (err error) {
+		number, err = c.Destinations.Rewind(c.r.Context(), name, to)
+		return err
+	})
 	if err != nil {
 		return asked(err)
 	}
@@ -213,6 +226,11 @@ func (c *call) verify() error {
 		var err error
 		if v.From, err = strconv.ParseUint(text, 10, 64); err != nil {
 			return ask.Invalid("from", "the number of a change")
+		}
+	}
+	if v.Mend {
+		if err := c.Audit.Add(c.entry(audit.DestinationMend, v.Name)); err != nil {
+			return err
 		}
 	}
 	lines, flush := json.NewEncoder(c), http.NewResponseController(c.w)

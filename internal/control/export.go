@@ -28,6 +28,9 @@ func (c *call) export() (err error) {
 	if f.Until, err = c.micros("until"); err != nil {
 		return err
 	}
+	if err := c.takesOut(p, c.query.Get("format")); err != nil {
+		return err
+	}
 	c.as("application/octet-stream")
 	out := bufio.NewWriterSize(c, writeBuffer)
 	table, err := export.New(c.query.Get("format"), out, p, f)

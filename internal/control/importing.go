@@ -54,6 +54,9 @@ func (c *call) importing() error {
 	if err := b.read(http.MaxBytesReader(c.w, c.r.Body, MaxBatch), c.r.ContentLength); err != nil {
 		return err
 	}
+	if err := c.recordImport(p.Name); err != nil {
+		return err
+	}
 	at := c.receipts.next(trackway.MicrosOf(time.Now()), len(b.commands))
 	b.receive(at)
 	if err := b.accept(c.Ingest, p); err != nil {

@@ -66,6 +66,9 @@ func (c *call) tail() error {
 	if t.table, err = export.New(export.NDJSON, out, p, export.Filter{Events: true}); err != nil {
 		return err
 	}
+	if err := c.takesOut(p, "tail"); err != nil {
+		return err
+	}
 	c.as("application/x-ndjson")
 	_, _ = c.Write(nil) // so that the watcher sees at once that it is watching
 	control := http.NewResponseController(c.w)

@@ -3,6 +3,8 @@ package control
 import (
 	"net/http"
 	"time"
+
+	"trackway/internal/audit"
 )
 
 // userSession is a session in the answer to GET /users/sessions.
@@ -29,7 +31,7 @@ func userRoutes() map[string]func(*call) error {
 		}
 	}
 	return map[string]func(*call) error{
-		http.MethodPost + " /users/reload":   do(func(c *call) error { return c.ReloadUsers() }),
+		http.MethodPost + " /users/reload":   do(func(c *call) error { return c.ReloadUsers(c.r.RemoteAddr) }),
 		http.MethodGet + " /users/sessions":  do((*call).sessions),
 		http.MethodPost + " /users/sign-out": do((*call).signOut),
 	}
@@ -48,5 +50,10 @@ func (c *call) sessions() error {
 }
 
 func (c *call) signOut() error {
-	return c.json(map[string]int{"ended": c.SignOut(c.query.Get("name"))})
+	name := c.query.Get("name")
+	ended := c.SignOut(name)
+	e := c.entry(audit.SessionEnd, name)
+	e.Outcome, e.Count = audit.Done, uint64(ended)
+	c.Audit.Note(e)
+	return c.json(map[string]int{"ended": ended})
 }

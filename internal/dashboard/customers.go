@@ -12,6 +12,7 @@ import (
 
 	"trackway"
 	"trackway/internal/ask"
+	"trackway/internal/audit"
 	"trackway/internal/canonjson"
 	"trackway/internal/format/tracking"
 	"trackway/internal/piecewise"
@@ -325,6 +326,9 @@ func (q *request) export() error {
 		if err != nil {
 			return err
 		}
+		if err := q.Audit.Add(q.aboutCustomer(audit.DataExport, p, c)); err != nil {
+			return err
+		}
 		h := q.w.Header()
 		h.Set("Content-Type", "application/json")
 		h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="customer-%d.json"`, c))
@@ -372,7 +376,11 @@ func (q *request) anonymize() error {
 	if err != nil {
 		return err
 	}
-	if _, err := q.Eraser.Erase(p.Number, customer, p.Personal, trackway.MicrosOf(time.Now())); err != nil {
+	err = q.Audit.Do(q.aboutCustomer(audit.DataAnonymize, p, customer), func() error {
+		_, err := q.Eraser.Erase(p.Number, customer, p.Personal, trackway.MicrosOf(time.Now()))
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	return q.answer(done{true})

@@ -19,6 +19,7 @@ import (
 
 	"trackway"
 	"trackway/internal/alarm"
+	"trackway/internal/audit"
 	"trackway/internal/catalogue"
 	"trackway/internal/control/members"
 	"trackway/internal/destination/listing"
@@ -39,7 +40,8 @@ type Eraser interface {
 	Erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (query.Erasure, error)
 }
 
-// Config is what a dashboard needs. All fields but Cluster are required.
+// Config is what a dashboard needs. All fields are required, unless they say
+// what nil means.
 type Config struct {
 	Facts   Facts
 	Store   query.Store
@@ -64,6 +66,7 @@ type Config struct {
 	ChangeUsers func(ctx context.Context, change func(people.List) (people.List, error)) error
 	Types       *catalogue.Catalogue
 	Alarms      func(now time.Time) alarm.Report
+	Audit       *audit.Log // nil: nothing is recorded
 }
 
 // Facts are what a reload can replace. They are immutable.
@@ -130,6 +133,7 @@ func New(c Config) *Server {
 		"POST /grid/users":      {people.Admin, true, (*request).addUser},
 		"PUT /grid/users":       {people.Admin, true, (*request).changeUser},
 		"DELETE /grid/users":    {people.Admin, true, (*request).removeUser},
+		"GET /grid/audit":       {people.Admin, true, (*request).listAudit},
 	}
 	s.bench.Record, s.bench.Limits = c.Traffic, s.tried
 	s.Reload(c.Facts)

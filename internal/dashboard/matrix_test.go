@@ -128,6 +128,7 @@ var matrix = map[string]struct {
 		body: `{"name":"victim","roles":["admin"]}`,
 		who:  []string{signIn, mayNot, mayNot, mayNot, allowed, mayNot, mayNot, mayNot, mayNot},
 	},
+	"GET /grid/audit":    {who: []string{signIn, mayNot, mayNot, mayNot, allowed, mayNot, mayNot, mayNot, mayNot}},
 	"DELETE /grid/users": {path: "/grid/users?name=victim", who: []string{signIn, mayNot, mayNot, mayNot, allowed, mayNot, mayNot, mayNot, mayNot}},
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"trackway"
 	"trackway/internal/ask"
+	"trackway/internal/audit"
 	"trackway/internal/people"
 )
 
@@ -119,7 +120,11 @@ func (q *request) signIn() error {
 	}
 	sum := sha256.Sum256([]byte(*sent.Password))
 	if subtle.ConstantTimeCompare(sum[:], q.facts.Password[:]) != 1 {
+		q.signInFailed("")
 		return errPassword
+	}
+	if err := q.Audit.Add(q.entryOf("", audit.SignIn, "")); err != nil {
+		return err
 	}
 	q.leave()
 	expires := q.now.Add(sessionTime).Truncate(time.Second)
@@ -146,12 +151,16 @@ func (q *request) signInUser(name, password string, next *string) error {
 		return err
 	}
 	if user == nil {
+		q.signInFailed(strings.ToLower(name))
 		return errUser
 	}
 	if next != nil {
 		if user, err = q.setPassword(user, *next); err != nil {
 			return err
 		}
+	}
+	if err := q.Audit.Add(q.entryOf(user.Name, audit.SignIn, "")); err != nil {
+		return err
 	}
 	q.leave()
 	token, session := q.sessions.Begin(user, q.from, q.now, sessionTime)
@@ -166,7 +175,7 @@ func (q *request) setPassword(user *people.User, password string) (*people.User,
 	if next.Password, err = q.hashed(user.Name, password); err != nil {
 		return nil, err
 	}
-	return &next, q.ChangeUsers(q.r.Context(), func(users people.List) (people.List, error) {
+	return &next, q.changeUsers(q.entryOf(user.Name, audit.UserPassword, user.Name), func(users people.List) (people.List, error) {
 		return users.Change(user.Name, func(now people.User) (people.User, error) {
 			if now.Stamp() != user.Stamp() {
 				return now, errUser
@@ -196,6 +205,11 @@ func (q *request) signedIn(cookie string, expires time.Time) error {
 // signOut ends the session of a user; that of the one password only in this
 // browser.
 func (q *request) signOut() error {
+	if _, user := q.who(q.facts, q.r, q.from, q.now); user != nil {
+		e := q.entryOf(user.Name, audit.SignOut, "")
+		e.Outcome = audit.Done
+		defer q.Audit.Note(e)
+	}
 	q.leave()
 	http.SetCookie(q.w, q.cookie("", -1))
 	return q.answer(done{true})

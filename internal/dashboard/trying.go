@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"trackway/internal/ask"
+	"trackway/internal/audit"
 	"trackway/internal/limit"
 	"trackway/internal/limit/replay"
 	"trackway/internal/limit/table"
@@ -26,7 +27,11 @@ func (q *request) setRecord() error {
 }
 
 func (q *request) recorded(body []byte, change bool) error {
-	answer, err := trial.Record(q.Traffic, body, change)
+	var e *audit.Entry // nil: nothing is changed
+	if change {
+		e = q.entry(audit.RecordSwitch, "")
+	}
+	answer, err := trial.Record(q.Traffic, q.Audit, e, body)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"trackway"
 	"trackway/internal/ask"
+	"trackway/internal/audit"
 	"trackway/internal/people"
 )
 
@@ -82,7 +83,7 @@ func (q *request) addUser() error {
 	if user.Password, err = q.hashed(c.name, *c.password); err != nil {
 		return err
 	}
-	return q.changed(func(users people.List) (people.List, error) { return users.Add(user) })
+	return q.changed(q.changeOf(audit.UserAdd, user.Name, user.Roles()), func(users people.List) (people.List, error) { return users.Add(user) })
 }
 
 // changeUser gives a user other roles, another password, or both.
@@ -101,7 +102,14 @@ func (q *request) changeUser() error {
 			return err
 		}
 	}
-	return q.changed(func(users people.List) (people.List, error) {
+	e := q.changeOf(audit.UserChange, c.name, c.roles)
+	switch {
+	case c.roles == nil:
+		e.Action = audit.UserPassword
+	case hash != "":
+		e.Detail += "; and another password"
+	}
+	return q.changed(e, func(users people.List) (people.List, error) {
 		return users.Change(c.name, func(u people.User) (people.User, error) {
 			if hash != "" {
 				u.Password = hash
@@ -116,13 +124,47 @@ func (q *request) changeUser() error {
 
 // removeUser removes a user.
 func (q *request) removeUser() error {
-	return q.changed(func(users people.List) (people.List, error) { return users.Remove(q.param("name")) })
+	name := q.param("name")
+	return q.changed(q.entry(audit.UserRemove, name), func(users people.List) (people.List, error) { return users.Remove(name) })
+}
+
+// changeOf returns an entry about a user who gets roles.
+func (q *request) changeOf(action audit.Action, name string, roles []string) *audit.Entry {
+	e := q.entry(action, name)
+	var list []string
+	for _, text := range roles {
+		role, token, in := strings.Cut(text, ":")
+		if p := q.facts.byToken[token]; in && p != nil {
+			role += ":" + p.Name
+		}
+		list = append(list, role)
+	}
+	e.Detail = strings.Join(list, " ")
+	return e
+}
+
+// changeUsers changes the users, if that can be recorded. What cannot be
+// changed is not recorded.
+func (q *request) changeUsers(e *audit.Entry, change func(people.List) (people.List, error)) error {
+	recorded := false
+	err := q.ChangeUsers(q.r.Context(), func(users people.List) (people.List, error) {
+		next, err := change(users)
+		if err == nil {
+			err = q.Audit.Add(e)
+			recorded = err == nil
+		}
+		return next, err
+	})
+	if recorded {
+		return q.Audit.Failed(e, err)
+	}
+	return err
 }
 
 // changed changes the users, if the one who asks is still an admin: others may
 // have changed that while this request waited for its turn.
-func (q *request) changed(change func(people.List) (people.List, error)) error {
-	err := q.ChangeUsers(q.r.Context(), func(users people.List) (people.List, error) {
+func (q *request) changed(e *audit.Entry, change func(people.List) (people.List, error)) error {
+	err := q.changeUsers(e, func(users people.List) (people.List, error) {
 		if now := users.Find(q.user.Name); q.user != people.Everything && (now == nil || now.Stamp() != q.user.Stamp()) {
 			return nil, errSignIn
 		}
@@ -169,10 +211,17 @@ func (q *request) listSessions() error {
 func (q *request) endSession() error {
 	id, name := q.param("id"), q.param("user")
 	if id != "" {
-		if q.sessions.End(func(o *people.Session) bool { return o.ID == id && q.mine(o) }) == 0 {
+		of := ""
+		if q.sessions.End(func(o *people.Session) bool {
+			mine := o.ID == id && q.mine(o)
+			if mine {
+				of = o.User
+			}
+			return mine
+		}) == 0 {
 			return &trackway.Error{Code: trackway.NotFound, Field: "id", Msg: "There is no such session."}
 		}
-		return q.answer(done{true})
+		return q.sessionsEnded(of, 1)
 	}
 	if name == "" {
 		name = q.user.Name
@@ -184,6 +233,15 @@ func (q *request) endSession() error {
 		_, err := q.facts.Users.Remove(name)
 		return err
 	}
-	q.SignOut(name)
+	return q.sessionsEnded(name, q.SignOut(name))
+}
+
+// sessionsEnded records it, and answers.
+func (q *request) sessionsEnded(user string, count int) error {
+	if count > 0 {
+		e := q.entry(audit.SessionEnd, user)
+		e.Outcome, e.Count = audit.Done, uint64(count)
+		q.Audit.Note(e)
+	}
 	return q.answer(done{true})
 }

@@ -7,21 +7,24 @@ import (
 
 	"trackway"
 	"trackway/internal/ask"
+	"trackway/internal/audit"
 	"trackway/internal/limit"
 	"trackway/internal/limit/traffic"
 )
 
-// Record returns what a record holds, as JSON. If it is to be changed, the body
-// {"record":true} or {"record":false} first starts or stops recording.
-func Record(r *traffic.Recorder, body []byte, change bool) ([]byte, error) {
-	if change {
+// Record returns what a record holds, as JSON. If there is an entry for the
+// audit log, the body {"record":true} or {"record":false} first starts or stops
+// recording.
+func Record(r *traffic.Recorder, log *audit.Log, e *audit.Entry, body []byte) ([]byte, error) {
+	if e != nil {
 		var sent struct {
 			Record *bool `json:"record"`
 		}
 		if err := json.Unmarshal(body, &sent); err != nil || sent.Record == nil {
 			return nil, ask.Invalid("record", "true or false, in a JSON object")
 		}
-		if err := r.Switch(*sent.Record); err != nil {
+		e.Detail = map[bool]string{true: "on", false: "off"}[*sent.Record]
+		if err := log.Do(e, func() error { return r.Switch(*sent.Record) }); err != nil {
 			return nil, err
 		}
 	}

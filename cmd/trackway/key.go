@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/alecthomas/kong"
 
 	"trackway"
 	"trackway/cmd/trackway/command"
@@ -46,15 +49,17 @@ func listKeys(w io.Writer, keys []config.PlacedKey, now time.Time) error {
 	t.Row("PROJECT", "KEY", "KIND", "ID OR TOKEN", "PERMISSIONS", "PREVIOUS", "WRITTEN IN")
 	for i := range keys {
 		k := &keys[i]
-		t.Row(k.Project, k.Name, k.Kind, k.ID, permissionsOf(&k.Key), previousOf(&k.Key, now), fmt.Sprintf("%s:%d", k.File, k.Line))
+		t.Row(k.Project, k.Name, k.Kind, k.ID, permissionsOf(k), previousOf(&k.Key, now), fmt.Sprintf("%s:%d", k.File, k.Line))
 	}
 	return t.Flush()
 }
 
 // permissionsOf lists the permissions of a key as the configuration writes
 // them.
-func permissionsOf(k *trackway.Key) string {
+func permissionsOf(k *config.PlacedKey) string {
 	switch {
+	case k.Project == config.ServerKeys:
+		return "the admin API"
 	case k.Permissions == nil && k.Kind == trackway.PrivateKey:
 		return "all"
 	case k.Permissions == nil:
@@ -89,8 +94,17 @@ type keyChange struct {
 	keyFiles
 	serverReload
 
-	Project string `help:"Name or token of the project, if there are several." placeholder:"NAME"`
+	Project string `help:"Name or token of the project, if there are several." placeholder:"NAME" xor:"of"`
+	Admin   bool   `help:"A key of the server, which belongs to no project: whoever has it may change the configuration by the admin API." xor:"of"`
 	Name    string `arg:"" help:"Name of the key."`
+}
+
+// AfterApply chooses the keys that the command is about.
+func (c *keyChange) AfterApply(ctx *kong.Context) error {
+	if c.Admin {
+		c.Project = config.ServerKeys
+	}
+	return c.keyFiles.AfterApply(ctx)
 }
 
 // change changes the keys, and records that.
@@ -117,12 +131,26 @@ const shownOnce = "The secret is shown only now: the file holds only its digest.
 type keyAddCommand struct {
 	keyChange
 
-	Kind       string   `enum:"public,private" help:"public (may track, for browsers and apps) or private." placeholder:"KIND" required:""`
+	Kind       string   `default:"" enum:"public,private," help:"public (may track, for browsers and apps) or private." placeholder:"KIND"`
 	Permission []string `help:"Permission, such as events:get or customers:get:first_name; can be repeated. Without it: all permissions of the kind." placeholder:"WHAT" sep:"none"`
+}
+
+// Validate checks what belongs together.
+func (c *keyAddCommand) Validate() error {
+	switch {
+	case c.Admin && (c.Kind == string(trackway.PublicKey) || len(c.Permission) > 0):
+		return errors.New("--admin: a key of the server is private, and has no --permission")
+	case !c.Admin && c.Kind == "":
+		return errors.New("missing flags: --kind=KIND")
+	}
+	return nil
 }
 
 // Run adds a key.
 func (c *keyAddCommand) Run(out output) error {
+	if c.Admin {
+		c.Kind = string(trackway.PrivateKey)
+	}
 	var id, secret string
 	cfg, err := c.change(out, audit.KeyAdd, func(keys *config.Keys) (err error) {
 		id, secret, err = keys.Add(c.Project, c.Name, trackway.KeyKind(c.Kind), c.Permission)

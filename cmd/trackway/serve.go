@@ -79,8 +79,9 @@ func (c *serveCommand) serve(ctx context.Context, out output, run server) error 
 	setup := app.Setup{
 		Config: cfg, Version: name, Log: log, Level: level, Hangup: hangup,
 		Load: c.again(cfg.File, log),
-		Change: func(change func(*config.Keys) error) (*config.Config, error) {
-			return config.ChangeKeys(c.Config, config.Flags(c.settings), change)
+		Keys: func() (*config.Keys, error) { return config.ReadKeys(c.Config, config.Flags(c.settings)) },
+		Change: func(change func(*config.Keys) error, use func() error) (*config.Config, error) {
+			return config.Change(c.Config, config.Flags(c.settings), change, use, app.CheckLimits, app.CheckDestinations, app.CheckAlarms)
 		},
 		Ready: func(public, ops net.Addr) {
 			log.Info("ready", "public", public.String(), "ops", ops.String())

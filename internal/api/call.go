@@ -173,6 +173,10 @@ func (c *call) authorize(body []byte) (err *trackway.Error) {
 		c.grant, err = c.route.dialect.Admit(c.access.Keys, c.received, c.r, body)
 		return err
 	}
+	if c.route.admin {
+		c.grant, err = c.access.Keys.Administrator(c.received, c.r.Header.Get("Authorization"))
+		return err
+	}
 	if c.route.server {
 		c.grant, err = c.access.Keys.Operator(c.received, c.r.Header.Get("Authorization"))
 		return err

@@ -98,6 +98,8 @@ func TestPermissionsAreTheContract(t *testing.T) {
 		access := "privateKey"
 		public := trackway.Key{Kind: trackway.PublicKey}
 		switch {
+		case rt.admin:
+			access = "serverKey"
 		case rt.do == nil && rt.path != "/grid/session" && !strings.HasPrefix(rt.path, "/grid/oidc"):
 			access = "session"
 		case rt.open || strings.HasSuffix(rt.path, "/settings"): // the path has the key

@@ -11,9 +11,11 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/api/administered"
 )
 
-// Dashboard answers what the server's own pages ask: /grid/….
+// Dashboard answers what the server's own pages ask, /grid/…, and the admin
+// API.
 type Dashboard interface {
 	// Handler returns the handler of a route of the table, such as
 	// "GET /grid/start"; nil if the dashboard does not know it.
@@ -43,6 +45,9 @@ func (c *visiting) visit() error {
 		c.r.Body = io.NopCloser(bytes.NewReader(c.body))
 	case c.r.ContentLength != 0: // net/http would wait for it before the answer, with a place held
 		return errNoBody
+	}
+	if c.route.admin {
+		c.r = administered.By(c.r, c.grant.Key.Name)
 	}
 	w := &dashboardWriter{ResponseWriter: c.w, c: c.call, begun: func() {}}
 	if c.route.place == nil {

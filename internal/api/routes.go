@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"trackway"
+	"trackway/internal/api/administered"
 	"trackway/internal/api/dialect"
 	"trackway/internal/api/room"
 	"trackway/internal/api/traced"
@@ -30,6 +31,7 @@ type route struct {
 	open    bool                       // nobody has to say who they are
 	needs   trackway.Permission        // what the key has to have; empty: any key of the project will do
 	server  bool                       // it is about the server and no project: a key of any will do
+	admin   bool                       // it changes the configuration: only a key of the server will do
 	free    bool                       // it costs nothing
 	format  *format.Format             // how the callers speak
 	stream  bool                       // the answer goes on for as long as the caller stays
@@ -49,7 +51,9 @@ const (
 
 // routes is all that the public listener serves. Nothing else lists the routes:
 // the guide, the checks of limits and the tests receive them (published.go).
-func (s *Server) routes() []route { return append(s.ownRoutes(), s.dialects()...) }
+func (s *Server) routes() []route {
+	return slices.Concat(s.ownRoutes(), adminRoutes(), s.dialects())
+}
 
 func (s *Server) ownRoutes() []route {
 	return []route{
@@ -124,6 +128,18 @@ func (s *Server) ownRoutes() []route {
 		{method: "GET", path: "/grid/alarms", open: true, format: tracking.Own},
 		{method: "GET", path: "/grid/audit", open: true, format: tracking.Own},
 	}
+}
+
+// adminRoutes are those of the admin API.
+func adminRoutes() (routes []route) {
+	for _, r := range administered.Routes() {
+		rt := route{method: r.Method, path: r.Path, admin: true, format: tracking.Own}
+		if r.Body {
+			rt.maxBody = maxSmallBody
+		}
+		routes = append(routes, rt)
+	}
+	return routes
 }
 
 // The handlers of the table, each with the call and what it needs.

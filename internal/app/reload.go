@@ -107,6 +107,6 @@ func (s *server) prepare(cfg *config.Config) (p prepared, err error) {
 		return p, err
 	}
 	clients, err := clientip.New(clientip.Config{Trusted: cfg.TrustedProxies, Header: cfg.ClientIPHeader})
-	p.access = api.Access{Name: cfg.Server.Name, Keys: auth.New(p.projects), Clients: clients, RedirectHosts: cfg.RedirectHosts}
+	p.access = api.Access{Name: cfg.Server.Name, Keys: auth.New(p.projects, cfg.AdminKeys...), Clients: clients, RedirectHosts: cfg.RedirectHosts}
 	return p, err
 }

@@ -40,9 +40,11 @@ type Setup struct {
 	Hangup  <-chan os.Signal               // each signal asks for a reload
 	Ready   func(public, ops net.Addr)     // called once, when both listeners accept connections
 
-	// Change changes the managed file, and returns the configuration that is
-	// there afterwards.
-	Change func(change func(*config.Keys) error) (*config.Config, error)
+	// Keys reads the configuration as it is written. Change changes the managed
+	// file, calls use (if it is not nil), and returns the configuration that is
+	// there afterwards. If use fails, the file stays as it was.
+	Keys   func() (*config.Keys, error)
+	Change func(change func(*config.Keys) error, use func() error) (*config.Config, error)
 
 	Processors int // that the process may use; 0: as many as may run Go code
 }

@@ -21,7 +21,7 @@ func (s *server) changeUsers(_ context.Context, change func(people.List) (people
 			return err
 		}
 		return k.ChangeUsers(change)
-	})
+	}, nil)
 	if wrong, ok := errors.AsType[config.InvalidError](err); ok {
 		s.Log.Warn("a change of users was refused: the configuration would be wrong", "err", wrong)
 		return &trackway.Error{Code: trackway.Forbidden, Field: "users", Msg: "The configuration would be wrong after this change, or is " +

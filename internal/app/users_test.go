@@ -28,8 +28,8 @@ func TestOtherDataDirectory(t *testing.T) {
 	s := &server{Setup: Setup{
 		Config: &config.Config{DataDir: dir}, Log: slog.New(slog.DiscardHandler),
 		Load: func() (*config.Config, error) { return &config.Config{DataDir: other}, nil },
-		Change: func(do func(*config.Keys) error) (*config.Config, error) {
-			return config.ChangeKeys(path, config.Flags{}, do)
+		Change: func(do func(*config.Keys) error, use func() error) (*config.Config, error) {
+			return config.Change(path, config.Flags{}, do, use)
 		},
 	}}
 	refused := func(err error) bool {
@@ -57,7 +57,7 @@ func TestReloadWaits(t *testing.T) {
 		loaded <- true
 		return nil, wrong
 	}}}
-	s.Change = func(func(*config.Keys) error) (*config.Config, error) {
+	s.Change = func(func(*config.Keys) error, func() error) (*config.Config, error) {
 		go func() { _ = s.reload(audit.Signal) }()
 		select {
 		case <-loaded:

@@ -28,6 +28,7 @@ type Keys struct {
 	projects map[string]*project
 	public   map[string]*project // by the tokens of their public keys, former ones too
 	streams  map[string]*project // by the ids of their streams
+	server   *project            // not a project: it has the keys of the server
 }
 
 type project struct {
@@ -47,9 +48,14 @@ type entry struct {
 	until time.Time // the id stops working then; zero: never
 }
 
-// New returns the table of these projects.
-func New(projects []trackway.Project) *Keys {
+// New returns the table of these projects, and of keys that belong to the
+// server itself.
+func New(projects []trackway.Project, server ...trackway.Key) *Keys {
 	k := &Keys{projects: make(map[string]*project, len(projects)), public: make(map[string]*project), streams: make(map[string]*project)}
+	k.server = &project{Project: trackway.Project{Keys: server}, keys: make(map[keyID]entry, len(server))}
+	for i := range server {
+		k.server.keys[keyID{server[i].Kind, server[i].ID}] = entry{Key: &server[i]}
+	}
 	for _, p := range projects {
 		known := &project{Project: p, keys: make(map[keyID]entry, len(p.Keys))}
 		for i := range p.Keys {

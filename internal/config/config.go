@@ -75,6 +75,8 @@ type Config struct {
 	Destinations []Destination
 
 	Alarms alarming.Alarms
+
+	AdminKeys []trackway.Key // those of the server, for /api/admin/
 }
 
 // Server describes a tracking server.
@@ -248,6 +250,7 @@ func load(path string, flags Flags, from surroundings, managed owned.Reader, che
 	}
 	if d.readFile(src, flags) {
 		d.readManaged(managed)
+		d.adopt()
 		d.translate(checks)
 	}
 	return d, nil
@@ -271,7 +274,7 @@ func (d *doc) readFile(src []byte, flags Flags) bool {
 func (d *doc) translate(checks []Check) {
 	d.check()
 	d.file.Config.Password, d.file.Config.Users = d.password(), d.users()
-	d.file.Config.Projects = d.projects()
+	d.file.Config.Projects, d.file.Config.AdminKeys = d.projects()
 	d.file.Config.Provider = d.provider(d.file.Config.Projects)
 	d.file.Config.Policies = d.policies()
 	d.file.Config.Overrides = d.overrides()

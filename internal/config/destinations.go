@@ -5,12 +5,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml/ast"
-
 	"trackway"
-	"trackway/internal/config/document"
+	"trackway/internal/config/mapping"
 	"trackway/internal/config/scalar"
-	"trackway/internal/config/setting"
 )
 
 // The kinds of destinations.
@@ -34,22 +31,22 @@ const (
 
 // destination is a section of destinations.
 type destination struct {
-	Name      string       `yaml:"name"`
-	Kind      string       `yaml:"kind"`
-	URL       hidden       `yaml:"url"`
-	URLEnv    hidden       `yaml:"url_env"` // hidden, as all names below: someone may write a secret here by mistake
-	URLFile   hidden       `yaml:"url_file"`
-	Path      string       `yaml:"path"`
-	Projects  []string     `yaml:"projects"`
-	Events    []string     `yaml:"events"`
-	Drop      []string     `yaml:"drop"`
-	Rename    renames      `yaml:"rename"`
-	Columns   []column     `yaml:"columns"`
-	Start     scalar.Start `yaml:"start"`
-	Batch     batch        `yaml:"batch"`
-	Paused    bool         `yaml:"paused"`
-	Retention string       `yaml:"retention"`
-	Hold      scalar.Age   `yaml:"hold"`
+	Name      string          `yaml:"name"`
+	Kind      string          `yaml:"kind"`
+	URL       hidden          `yaml:"url"`
+	URLEnv    hidden          `yaml:"url_env"` // hidden, as all names below: someone may write a secret here by mistake
+	URLFile   hidden          `yaml:"url_file"`
+	Path      string          `yaml:"path"`
+	Projects  []string        `yaml:"projects"`
+	Events    []string        `yaml:"events"`
+	Drop      []string        `yaml:"drop"`
+	Rename    mapping.Renames `yaml:"rename"`
+	Columns   []column        `yaml:"columns"`
+	Start     scalar.Start    `yaml:"start"`
+	Batch     batch           `yaml:"batch"`
+	Paused    bool            `yaml:"paused"`
+	Retention string          `yaml:"retention"`
+	Hold      scalar.Age      `yaml:"hold"`
 
 	Bucket       string   `yaml:"bucket"`
 	Prefix       string   `yaml:"prefix"`
@@ -91,45 +88,6 @@ const (
 	leastEvery = 10 * time.Millisecond
 	mostEvery  = time.Hour
 )
-
-// renames maps names of properties to others. Its keys may be any text, unlike
-// those of settings.
-type renames []renamed
-
-type renamed struct{ From, To string }
-
-// DecodeYAML implements [document.Decoder].
-func (at *renames) DecodeYAML(d *document.Doc, n ast.Node, field string) {
-	m, ok := n.(*ast.MappingNode)
-	if !ok {
-		d.Report(at, "must hold names of properties, such as {old: new}")
-		return
-	}
-	*at = make(renames, len(m.Values)) // never grows, because places are addresses
-	from, to := make(map[string]any), make(map[string]any)
-	for i, pair := range m.Values {
-		r, key := &(*at)[i], pair.Key.GetToken()
-		r.From = key.Value
-		p := document.Place{File: d.Name, Line: key.Position.Line, Column: key.Position.Column, Field: setting.Join(field, scalar.Quoted(r.From))}
-		d.Places[&r.From] = p
-		d.Places[&r.To] = d.PlaceOf(pair.Value, p.Field)
-		var isText bool
-		if r.To, isText = scalar.Text(pair.Value); !isText {
-			d.Report(&r.To, "must be text")
-			continue
-		}
-		checkProperty(d, &r.From)
-		checkProperty(d, &r.To)
-		document.Unique(d, from, &r.From)
-		document.Unique(d, to, &r.To)
-	}
-}
-
-func checkProperty(d *document.Doc, name *string) {
-	if len(*name) > trackway.MaxNameBytes {
-		d.Report(name, "must be the name of a property, in at most %d bytes", trackway.MaxNameBytes)
-	}
-}
 
 func (s *destination) url() forms {
 	return forms{"url", &s.URL, nil, &s.URLEnv, &s.URLFile}
@@ -227,7 +185,7 @@ func (d *doc) checkContent(s *destination) {
 		}
 	}
 	for i := range s.Drop {
-		checkProperty(d.Doc, &s.Drop[i])
+		mapping.CheckProperty(d.Doc, &s.Drop[i])
 	}
 	for i := range s.Rename {
 		if slices.Contains(s.Drop, s.Rename[i].From) {

@@ -44,6 +44,7 @@ var values = []map[string]string{
 		"destinations":   "[{name: out, kind: file, path: /out}]", "alarms.zone": "Europe/Berlin",
 		"alarms.receivers": `[{name: ops, kind: slack, url: "https://hooks.slack.com/services/x"}]`,
 		"alarms.rules":     "[{kind: silence, percent: 5}]",
+		"admin_keys":       "[{name: ci, kind: private, id: ci-id, secret: " + strong + "}]",
 	},
 	{"projects": demo, "dashboard.password_sha256": strings.Repeat("12", 32), "tls.acme.hosts": "[ts1.example.com]", "tls.acme.email": "a@example.com", "tls.acme.directory": "https://acme.example.com/"},
 	{"projects": demo, "dashboard.password_env": "GIVEN"},

@@ -5,6 +5,7 @@ import (
 
 	"trackway"
 	"trackway/internal/config/alarming"
+	"trackway/internal/config/mapping"
 	"trackway/internal/config/oidc"
 	"trackway/internal/config/scalar"
 	"trackway/internal/config/traces"
@@ -14,16 +15,18 @@ import (
 // the sections that must be translated.
 type file struct {
 	Config    `yaml:",inline"`
-	Dashboard dashboard           `yaml:"dashboard"`
-	Projects  []project           `yaml:"projects"`
-	Limits    []policy            `yaml:"limits"`
-	Overrides []trackway.Override `yaml:"overrides"`
-	Traffic   traffic             `yaml:"traffic"`
-	Traces    traces.Section      `yaml:"traces"`
+	Dashboard dashboard      `yaml:"dashboard"`
+	Projects  []project      `yaml:"projects"`
+	Limits    []policy       `yaml:"limits"`
+	Overrides []override     `yaml:"overrides"`
+	Traffic   traffic        `yaml:"traffic"`
+	Traces    traces.Section `yaml:"traces"`
 
 	Destinations []destination `yaml:"destinations"`
 
 	Alarms alarming.Section[hidden] `yaml:"alarms"`
+
+	AdminKeys []key `yaml:"admin_keys"`
 }
 
 type dashboard struct {
@@ -57,8 +60,8 @@ type attributes struct {
 }
 
 type retention struct {
-	Default scalar.Age `yaml:"default"`
-	Events  byAge      `yaml:"events"`
+	Default scalar.Age    `yaml:"default"`
+	Events  mapping.ByAge `yaml:"events"`
 }
 
 type identifiers struct {
@@ -105,6 +108,12 @@ type consentCategory struct {
 // policy is a limit. Its defaults are set before it is read.
 type policy struct {
 	trackway.Policy `yaml:",inline"`
+}
+
+// override is an override, which may have a name.
+type override struct {
+	Name              string `yaml:"name"`
+	trackway.Override `yaml:",inline"`
 }
 
 // SetDefaults sets the defaults of the file's own sections. A list in the file

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -17,6 +18,7 @@ import (
 	"trackway/internal/config/dirlock"
 	"trackway/internal/config/owned"
 	"trackway/internal/durable"
+	"trackway/internal/people"
 )
 
 // Keys are the keys of an installation, from both files, while they are listed
@@ -25,6 +27,12 @@ type Keys struct{ doc *doc }
 
 // DataDir returns the data directory that holds the managed file.
 func (k *Keys) DataDir() string { return k.doc.file.DataDir }
+
+// ManagedPath returns the path of the managed file.
+func (k *Keys) ManagedPath() string { return k.doc.file.ManagedPath() }
+
+// Users returns the users of the server's pages.
+func (k *Keys) Users() people.List { return k.doc.file.Config.Users }
 
 // PlacedKey is a key with the name of its project and the place where it is
 // written.
@@ -47,11 +55,19 @@ func ReadKeys(path string, flags Flags) (*Keys, error) {
 	return &Keys{d}, err
 }
 
-// ChangeKeys lets a function change the keys of the configuration at path, and
-// writes the managed file, atomically and durably. Concurrent changes wait for
-// each other. A change that would make the configuration wrong is refused.
-// ChangeKeys returns the configuration after the change.
+// ChangeKeys is [Change] for commands, which do not know what other packages
+// check, and put nothing in force.
 func ChangeKeys(path string, flags Flags, change func(*Keys) error) (*Config, error) {
+	return Change(path, flags, change, nil)
+}
+
+// Change lets a function change what the managed file of the configuration at
+// path has, and writes the file, atomically and durably. Then it calls use,
+// which may be nil. If
+// that fails, Change puts the old file back. Concurrent changes wait for each
+// other. A change that would make the configuration wrong is refused. Change
+// returns the configuration after the change.
+func Change(path string, flags Flags, change func(*Keys) error, use func() error, checks ...Check) (*Config, error) {
 	k, err := ReadKeys(path, flags) // this finds the data directory
 	if err != nil {
 		return nil, err
@@ -74,29 +90,48 @@ func ChangeKeys(path string, flags Flags, change func(*Keys) error) (*Config, er
 		return nil, err
 	}
 	text := k.doc.managed.encode()
-	cfg, err := k.doc.with(text, flags)
+	cfg, err := k.doc.with(text, flags, checks)
 	if err != nil {
 		return nil, err
 	}
-	const ownerOnly = 0o600
-	if err := durable.Replace(target, text, ownerOnly); err != nil {
+	old, _, err := owned.Read(target)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	if int(owner.Uid) != os.Geteuid() {
-		err = os.Chown(target, int(owner.Uid), int(owner.Gid))
+	write := func(text []byte) error {
+		const ownerOnly = 0o600
+		err := durable.Replace(target, text, ownerOnly)
+		if err == nil && int(owner.Uid) != os.Geteuid() {
+			err = os.Chown(target, int(owner.Uid), int(owner.Gid))
+		}
+		return err
 	}
-	return cfg, err
+	if !bytes.Equal(text, old) {
+		if err := write(text); err != nil {
+			return nil, err
+		}
+	}
+	if use == nil {
+		return cfg, nil
+	}
+	if err := use(); err != nil {
+		if old == nil {
+			return nil, errors.Join(err, os.Remove(target))
+		}
+		return nil, errors.Join(err, write(old))
+	}
+	return cfg, nil
 }
 
 // with returns the configuration with the given text as its managed file.
-func (d *doc) with(text []byte, flags Flags) (*Config, error) {
-	next, err := load(d.asked, flags, elsewhere, func(string) ([]byte, fs.FileMode, error) { return text, 0, nil }, nil)
+func (d *doc) with(text []byte, flags Flags, checks []Check) (*Config, error) {
+	next, err := load(d.asked, flags, elsewhere, func(string) ([]byte, fs.FileMode, error) { return text, 0, nil }, checks)
 	if err != nil {
 		return nil, err
 	}
 	for i := range next.Problems {
 		if p := &next.Problems[i]; p.File == next.file.ManagedPath() {
-			p.File, p.Line = "", 0 // the user never sees this text
+			p.File, p.Line, p.Field = "", 0, next.named(p.Field) // the user never sees this text
 		}
 	}
 	return next.result()
@@ -141,10 +176,10 @@ func (k *Keys) Add(project, name string, kind trackway.KeyKind, permissions []st
 	return id, secret, nil
 }
 
-// configured reports whether the operator's file has a project. The projects
-// that it does not have come last.
+// configured reports whether the configuration has a project. The projects that
+// it does not have come last, after the server.
 func (d *doc) configured(h *holder) bool {
-	return slices.IndexFunc(d.holders, func(o holder) bool { return o.token == h.token }) < len(d.file.Projects)
+	return slices.IndexFunc(d.holders, func(o holder) bool { return o.token == h.token }) <= len(d.file.Projects)
 }
 
 func (k *Keys) add(h *holder, added key) {

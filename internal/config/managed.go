@@ -15,6 +15,7 @@ import (
 	"trackway"
 	"trackway/internal/config/owned"
 	"trackway/internal/config/setting"
+	"trackway/internal/config/things"
 )
 
 // ManagedFile is the name of the file in the data directory with the program's
@@ -30,7 +31,8 @@ func (c *Config) ManagedPath() string { return filepath.Join(c.DataDir, ManagedF
 const managedVersion = 1
 
 const managedHead = `# This file belongs to Trackway, which replaces it as a whole: change keys by
-# "trackway key" and users by "trackway user". It has only digests of secrets.
+# "trackway key", users by "trackway user", and the rest by the admin API. Of
+# keys and passwords it has only digests, but of destinations their secrets.
 `
 
 // managed is the managed file.
@@ -42,6 +44,14 @@ type managed struct {
 	// file back.
 	Revoked []hidden      `yaml:"revoked"`
 	Users   []managedUser `yaml:"users"`
+
+	// What the admin API has made. adopt moves it to the lists of the
+	// operator's file.
+	Projects     []project                   `yaml:"projects"`
+	Limits       []policy                    `yaml:"limits"`
+	Overrides    []override                  `yaml:"overrides"`
+	Destinations []destination               `yaml:"destinations"`
+	things       map[string][]map[string]any // the same as it is written, by its kind
 }
 
 // managedKey is a key in the managed file.
@@ -57,6 +67,14 @@ type holder struct {
 	translated  []trackway.Key
 }
 
+// ServerKeys is the name that stands for the server in place of a project: its
+// keys, with which the admin API is called, belong to no project. serverToken
+// is what the managed file has as their project. Neither can be a project's.
+const (
+	ServerKeys  = "(server)"
+	serverToken = "*"
+)
+
 // encode returns the text of the managed file. All texts are quoted: the
 // library's encoder would leave out the quotes around some that read as
 // numbers.
@@ -66,6 +84,15 @@ func (m *managed) encode() []byte {
 	b = fmt.Appendf(b, "\nrevoked: %s\n", written(reflect.ValueOf(m.Revoked)))
 	if len(m.Users) > 0 { // versions before users refuse the setting
 		b = append(appendList(append(b, "users:"...), m.Users), '\n')
+	}
+	for _, kind := range things.Kinds() { // versions before the admin API refuse them
+		if list := m.things[kind]; len(list) > 0 {
+			b = append(append(b, kind...), ':')
+			for _, t := range list {
+				b = append(append(b, "\n  - "...), owned.Flow(t)...)
+			}
+			b = append(b, '\n')
+		}
 	}
 	return owned.Seal(b)
 }
@@ -162,6 +189,16 @@ func (d *doc) mergeKeys() []holder {
 		}
 		holders = append(holders, h)
 	}
+	server := holder{name: ServerKeys, token: serverToken}
+	for i := range d.file.AdminKeys {
+		k := &d.file.AdminKeys[i]
+		if revoked[k.presented()] == nil {
+			server.keys = append(server.keys, k)
+			continue
+		}
+		d.warn(k, "has no effect: `trackway key` has revoked or rotated this key; you may remove the line")
+	}
+	holders = append(holders, server)
 	for i := range d.managed.Keys {
 		m := &d.managed.Keys[i]
 		d.Places[&m.Key] = d.Places[m]
@@ -173,7 +210,7 @@ func (d *doc) mergeKeys() []holder {
 		if at < 0 {
 			at, holders = len(holders), append(holders, holder{name: m.Project, token: m.Project})
 		}
-		if at >= len(d.file.Projects) {
+		if at > len(d.file.Projects) {
 			d.warn(&m.Project, "is the token of no project: the key lets nobody in")
 		}
 		holders[at].keys = append(holders[at].keys, &m.Key)

@@ -6,14 +6,19 @@ import "trackway"
 // translates the rest. internal/limit checks their values with a [Check].
 func (d *doc) overrides() []trackway.Override {
 	var overrides []trackway.Override
+	seen := make(map[string]any)
 	for i := range d.file.Overrides {
 		o := &d.file.Overrides[i]
+		if d.given(&o.Name) {
+			d.checkName(&o.Name, o, "override")
+			unique(d, seen, &o.Name)
+		}
 		if !d.given(&o.Policy) {
 			d.missing(o, "needs a policy: the name of a limit")
 		}
 		d.checkKeyName(&o.Key)
 		d.checkAmount(o)
-		meant := *o
+		meant := o.Override
 		meant.Project = d.tokenOf(&o.Project)
 		overrides = append(overrides, meant)
 	}
@@ -22,7 +27,7 @@ func (d *doc) overrides() []trackway.Override {
 
 // checkAmount refuses an override without a limit: a forgotten word must not
 // block anybody.
-func (d *doc) checkAmount(o *trackway.Override) {
+func (d *doc) checkAmount(o *override) {
 	switch limited := d.given(&o.Limit); {
 	case limited && o.Unlimited:
 		d.report(&o.Limit, "contradicts unlimited: true")

@@ -20,14 +20,13 @@ type keyring struct {
 	names, tokens, ids map[string]any
 }
 
-func (d *doc) projects() []trackway.Project {
+func (d *doc) projects() (projects []trackway.Project, server []trackway.Key) {
 	f := &d.file
 	if len(f.Projects) == 0 { // a file that was cut to nothing must not end all tracking on a reload
 		d.report(&f.Projects, "needs at least one project")
 	}
 	d.holders = d.mergeKeys()
 	r := keyring{d, make(map[string]any), make(map[string]any), make(map[string]any)}
-	var projects []trackway.Project
 	for i := range f.Projects {
 		projects = append(projects, r.project(&f.Projects[i]))
 	}
@@ -35,12 +34,15 @@ func (d *doc) projects() []trackway.Project {
 		h, names := &d.holders[i], make(map[string]any)
 		for _, k := range h.keys {
 			h.translated = append(h.translated, r.key(k, names))
+			if i == len(f.Projects) {
+				r.checkServerKey(k)
+			}
 		}
 	}
 	for i := range projects {
 		projects[i].Keys = d.holders[i].translated
 	}
-	return projects
+	return projects, d.holders[len(f.Projects)].translated
 }
 
 func (r keyring) project(p *project) trackway.Project {
@@ -199,6 +201,16 @@ func (r keyring) key(k *key, names map[string]any) trackway.Key {
 	r.previous(k, &domain)
 	domain.Permissions = r.permissions(k)
 	return domain
+}
+
+// checkServerKey checks a key of the server, with which the admin API is called.
+func (r keyring) checkServerKey(k *key) {
+	if k.Kind == trackway.PublicKey {
+		r.report(&k.Kind, "must be private: everybody can see a public key")
+	}
+	if r.given(&k.Permissions) {
+		r.report(&k.Permissions, "is for keys of a project; a key of the server may change the configuration, and nothing else")
+	}
 }
 
 func (r keyring) publicID(k *key) string {

@@ -32,6 +32,9 @@ var secrets = map[string]struct {
 		"projects: [{name: demo, token: 12345678-1234-1234-1234-123456789abc, keys: [{name: a, kind: private, id: a, %s}]}]\n",
 		func(c *Config) any { return c.Projects[0].Keys[0].Secret }, true,
 	},
+	"admin_keys[].secret": {
+		minimal + "admin_keys: [{name: a, kind: private, id: a, %s}]\n", func(c *Config) any { return c.AdminKeys[0].Secret }, true,
+	},
 	"dashboard.password": {minimal + "dashboard: {%s}\n", func(c *Config) any { return c.Password }, true},
 	"dashboard.oidc.client_secret": {
 		minimal + "dashboard: {oidc: {issuer: \"https://login.example.com\", client_id: t, groups: [{group: g, role: viewer}], %s}}\n",

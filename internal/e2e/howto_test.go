@@ -77,7 +77,7 @@ func TestHowto(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
 		"back-up-and-restore.md", "find-a-missing-event.md", "from-opentelemetry.md", "from-posthog.md", "from-segment.md",
-		"import-from-another-vendor.md", "move-from-bloomreach-or-segment.md",
+		"import-from-another-vendor.md", "move-from-bloomreach-or-segment.md", "../admin.md",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

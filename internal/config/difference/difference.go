@@ -89,6 +89,9 @@ func keysOf(c *config.Config) (list []namedKey) {
 			list = append(list, namedKey{c.Projects[i].Keys[j], c.Projects[i].Name})
 		}
 	}
+	for _, k := range c.AdminKeys {
+		list = append(list, namedKey{k, config.ServerKeys})
+	}
 	return list
 }
 

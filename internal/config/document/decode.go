@@ -95,6 +95,7 @@ func (d *Doc) syntaxProblem(err error) problem.Problem {
 func (d *Doc) value(v reflect.Value, n ast.Node, field string) {
 	at := v.Addr().Interface()
 	p := d.PlaceOf(n, field)
+	p.Node = n
 	if v.Type() == reflect.TypeFor[Hidden]() {
 		p.Text = ""
 	}

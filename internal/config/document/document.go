@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/goccy/go-yaml/ast"
+
 	"trackway/internal/config/problem"
 	"trackway/internal/config/scalar"
 )
@@ -32,6 +34,8 @@ type Place struct {
 	Field        string
 	Text         string // in the form that may be shown
 	Bad          bool   // a problem was reported, and further ones would only repeat it
+
+	Node ast.Node // the value as it is written; nil if a flag or a text set it
 }
 
 // New returns a document without values.
@@ -88,7 +92,8 @@ func (p Place) Problem(msg string) problem.Problem {
 // reports them. A problem with a value that is not in the document gets the
 // place of the thing that should contain it. A problem is left out if its
 // thing, or a setting of it, has another one already: it may only be a
-// consequence of that. Values in the file except have fields of their own.
+// consequence of that. A problem with a whole file is never one with the file
+// except.
 func (d *Doc) ReportAll(found []problem.Problem, except string) {
 	for _, f := range found {
 		if slices.ContainsFunc(d.Problems, func(p problem.Problem) bool { return p.Field == f.Field || isSettingOf(f.Field, p.Field) }) {
@@ -121,7 +126,7 @@ func isSettingOf(thing, field string) bool {
 // at returns the address of the value of a field, or nil if it was not given.
 func (d *Doc) at(field, except string) any {
 	for at, p := range d.Places {
-		if p.Field == field && p.File != except {
+		if p.Field == field && (field != "" || p.File != except) {
 			return at
 		}
 	}

@@ -39,7 +39,7 @@ func WriteFor(path, dataDir string) (Credentials, error) {
 	if dataDir != "" {
 		data = strconv.Quote(dataDir)
 	}
-	c := Credentials{ProjectToken: newUUID(), PublicToken: rand.Text(), KeyID: rand.Text(), Secret: rand.Text(), Password: rand.Text()}
+	c := Credentials{ProjectToken: NewUUID(), PublicToken: rand.Text(), KeyID: rand.Text(), Secret: rand.Text(), Password: rand.Text()}
 	password := sha256.Sum256([]byte(c.Password))
 	text := strings.NewReplacer(
 		"{{project_token}}", c.ProjectToken, "{{public_token}}", c.PublicToken, "{{key_id}}", c.KeyID, "{{secret}}", c.Secret,
@@ -52,8 +52,8 @@ func WriteFor(path, dataDir string) (Credentials, error) {
 	return c, nil
 }
 
-// newUUID returns a random UUID (RFC 9562 section 5.4).
-func newUUID() string {
+// NewUUID returns a random UUID (RFC 9562 section 5.4).
+func NewUUID() string {
 	var u [16]byte
 	rand.Read(u[:]) // never returns an error: it would crash the program
 	u[6] = u[6]&0x0f | 0x40

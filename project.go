@@ -32,26 +32,7 @@ type Project struct {
 	Consents []ConsentCategory
 	Keep     Retention
 	Keys     []Key
-
-	Contracts []Contract // at most one for each type
 }
-
-// Contract says what events of a type must look like.
-type Contract struct {
-	Type   string
-	Action ContractAction
-	Schema []byte // JSON Schema for the properties, in canonical form
-}
-
-// ContractAction is what becomes of an event that breaks its contract.
-type ContractAction string
-
-// The actions.
-const (
-	ReportBroken     ContractAction = "report"     // it is stored, and counted as broken
-	RefuseBroken     ContractAction = "refuse"     // it is refused
-	QuarantineBroken ContractAction = "quarantine" // it is stored with the property [Quarantined]
-)
 
 // MaxIDAttributes is how many attributes may hold ids of users, and how many
 // ids of devices.

@@ -50,7 +50,8 @@ func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready fu
 		return err
 	}
 	known() // to be paused, rewound and so on; none is started
-	s.ingest = ingest.New(s.taking(), reg)
+	s.keepContracts(reg, p.projects)
+	s.ingest = ingest.New(s.taking(), s.contracts, reg)
 	s.traffic = newTraffic(cfg, log)
 	s.catalogue = s.newCatalogue(p.projects) // as the last server left it
 	if s.alarms, err = s.newAlarms(reg, p.projects); err != nil {

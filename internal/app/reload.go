@@ -76,6 +76,7 @@ func (s *server) reloadLocked() error {
 	s.fleet.Reload(fleetOf(next, s.public.Addr()))
 	s.upkeep.Reload(p.projects)
 	s.catalogue.Reload(p.projects)
+	s.contracts.Reload(p.projects, next.Contracts)
 	s.sent.Store(&p.projects)
 	useAlarms()
 	sendOn()

@@ -14,6 +14,7 @@ import (
 	"trackway/internal/budget"
 	"trackway/internal/catalogue"
 	"trackway/internal/config"
+	"trackway/internal/contract/book"
 	"trackway/internal/dashboard"
 	"trackway/internal/destination"
 	"trackway/internal/fleet"
@@ -63,6 +64,7 @@ type server struct {
 	api       *api.Server
 	live      *live.Hub
 	catalogue *catalogue.Catalogue
+	contracts *book.Book
 	dashboard *dashboard.Server
 
 	destinations *destination.Manager

@@ -5,6 +5,7 @@ import (
 
 	"trackway"
 	"trackway/internal/config/alarming"
+	"trackway/internal/config/contracts"
 	"trackway/internal/config/scalar"
 	"trackway/internal/config/traces"
 )
@@ -44,6 +45,7 @@ type project struct {
 	Consents    []consentCategory `yaml:"consent_categories"`
 	Retention   retention         `yaml:"retention"`
 	Keys        []key             `yaml:"keys"`
+	Contracts   contracts.Section `yaml:"contracts"`
 }
 
 // attributes are the names of attributes that hold ids. Nil: the usual ones.

@@ -14,6 +14,7 @@ type Fault struct {
 	Demand int            // index in [Schema.Demands]
 	Got    canonjson.Kind // of the value at fault; 0 if there is none
 	Name   string         // of a property that the schema excludes; a part of the event
+	Raw    []byte         // the value at fault, or nil; a part of the event
 }
 
 // The work for an event, in units of about a byte that is looked at. An event
@@ -64,7 +65,7 @@ type checker struct {
 
 // breaks notes the demand that a value breaks.
 func (c *checker) breaks(demand int, v value) bool {
-	c.fault = Fault{Demand: demand, Got: v.kind}
+	c.fault = Fault{Demand: demand, Got: v.kind, Raw: v.raw}
 	return false
 }
 
@@ -250,7 +251,7 @@ func (w *walk) member(name string, v value) bool {
 	}
 	switch {
 	case w.n.closed != none:
-		w.c.fault = Fault{Demand: w.n.closed, Got: v.kind, Name: name}
+		w.c.fault = Fault{Demand: w.n.closed, Got: v.kind, Name: name, Raw: v.raw}
 		return false
 	case w.n.others != nil:
 		return w.c.node(w.n.others, v)

@@ -407,7 +407,7 @@ func (c *compiler) required(n *node, raw []byte, at place) *Problem {
 
 func (c *compiler) additional(n *node, raw []byte, at place) *Problem {
 	if raw[0] == 'f' {
-		n.closed = c.demand(at, "additionalProperties", "no property of another name")
+		n.closed = c.demand(at, "additionalProperties", "no other property")
 		return nil
 	}
 	within := at.in("additionalProperties")

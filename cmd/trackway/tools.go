@@ -18,6 +18,9 @@ func commandTools(in io.Reader, out output) command.Tools {
 				return get(ctx, client, method, route, query, into)
 			})
 		},
+		With: func(ctx context.Context, config, data string, do func(*http.Client) error) error {
+			return (&dataFlags{configFile{Config: config}, data}).with(ctx, out, false, do)
+		},
 	}
 }
 

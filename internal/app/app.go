@@ -173,7 +173,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 	s.dashboard = s.newDashboard(p.projects, callers, meter)
 	sendOn()
 	s.api = api.New(api.Config{
-		Access: p.access, Limits: s.limits, Ingest: s.ingest, Store: s.store, Eraser: eraser{s.store, s.live, s.catalogue}, Types: s.catalogue,
+		Access: p.access, Limits: s.limits, Ingest: s.ingest, Store: s.store, Eraser: eraser{s.store, s.live, s.catalogue}, Types: s.catalogue, Contracts: s.contracts,
 		Fleet: s.fleet, History: s.history, Watch: callers, Traffic: s.traffic, Rates: meter, Live: s.live, Dashboard: s.dashboard, Built: built, Alarms: s.alarms.Report,
 		Version: s.Version, Log: s.Log, Registry: reg, Bodies: s.budget.Memory.Bodies, Answers: s.budget.Memory.Answers,
 		CPUs: s.Processors, Shared: s.shared(), Traces: s.traces,

@@ -87,7 +87,7 @@ func (s *server) listenControl(ctx context.Context) (*listen.Listener, error) {
 	c := control.Config{
 		Ingest: s.ingest, Store: s.store, Name: s.store.Name(), Log: s.store, Projects: s.projects, Save: s.backup,
 		Flush: s.traffic.Flush, Logger: s.Log, Destinations: s.destinations,
-		Verify: s.verify, Suggest: s.suggest, Mirrors: s.mirrors, Alarms: s.alarms, Cluster: s.cluster(), Catalogue: s.catalogue.Types,
+		Verify: s.verify, Suggest: s.suggest, Mirrors: s.mirrors, Alarms: s.alarms, Cluster: s.cluster(), Catalogue: s.catalogue.Types, Contracts: s.trials,
 	}
 	if s.dashboard != nil {
 		c.ReloadUsers, c.Sessions, c.SignOut = s.reloadUsers, s.dashboard.Sessions, s.dashboard.SignOut

@@ -23,6 +23,7 @@ func (s *server) newDashboard(projects []trackway.Project, callers *watch.Watch,
 		Cluster:      s.clusterStatus(),
 		ChangeUsers:  s.changeUsers,
 		Types:        s.catalogue,
+		Contracts:    s.trials,
 		Alarms:       s.alarms.Report,
 		Destinations: s.listed, Traffic: s.traffic, Floors: api.Floors(),
 	})

@@ -65,6 +65,7 @@ type server struct {
 	live      *live.Hub
 	catalogue *catalogue.Catalogue
 	contracts *book.Book
+	trials    *trials
 	dashboard *dashboard.Server
 
 	destinations *destination.Manager

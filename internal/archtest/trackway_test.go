@@ -93,7 +93,7 @@ var trackway = Rules{
 		"internal/contract/book":     2,
 		"internal/contract/schema":   1,
 		"internal/contract/trial":    3,
-		"internal/contract/suggest":  4,
+		"internal/contract/suggest":  3,
 		"internal/guide":             2,
 		"internal/ingest":            2,
 		"internal/listen":            2,

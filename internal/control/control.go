@@ -51,6 +51,7 @@ type Config struct {
 
 	Catalogue func(p *trackway.Project, types []string) (*catalogue.View, error)
 	Alarms    alarms
+	Contracts Contracts
 
 	Cluster members.Cluster // nil: the server stands alone
 
@@ -104,6 +105,13 @@ type Config struct {
 //	                      [alarm.Simulation]; ?percent=, ?least= and ?against=
 //	                      replace the values of the rules
 //
+//	GET /contracts            answers with a [book.View]
+//	GET /contracts/suggest    answers with a list of [suggest.Proposal], for
+//	                          each ?type= or for all types
+//	POST /contracts/simulate  tries the contracts in the body, a list of
+//	                          [trial.Sent], on the newest ?events= events, and
+//	                          answers with a [Trial] in each line
+//
 // A refused request is answered with 400 and {"error":"…"}, and a failed one
 // with 500. If an answer is cut off, the request has failed.
 func Handler(c Config) http.Handler {
@@ -112,6 +120,7 @@ func Handler(c Config) http.Handler {
 	maps.Copy(routes, clusterRoutes())
 	maps.Copy(routes, userRoutes())
 	maps.Copy(routes, alarmRoutes())
+	maps.Copy(routes, contractRoutes())
 	maps.Copy(routes, map[string]func(*call) error{
 		"POST /import": (*call).importing,
 		"POST /backup": (*call).backup,

@@ -63,6 +63,7 @@ type Config struct {
 	// is durable, and in force, when it returns: it calls [Server.Use].
 	ChangeUsers func(ctx context.Context, change func(people.List) (people.List, error)) error
 	Types       *catalogue.Catalogue
+	Contracts   Contracts
 	Alarms      func(now time.Time) alarm.Report
 }
 
@@ -112,6 +113,9 @@ func New(c Config) *Server {
 		"GET /grid/customers":  {people.Viewer, false, (*request).customers},
 		"GET /grid/customer":   {people.Viewer, false, (*request).customer},
 		"GET /grid/catalogue":  {people.Viewer, false, (*request).catalogue},
+		"GET /grid/contracts":  {people.Viewer, false, (*request).contracts},
+		"POST /grid/contract":  {people.Analyst, false, (*request).tryContract},
+		"GET /grid/contract":   {people.Analyst, false, (*request).suggestContract},
 		"GET /grid/events":     {people.Viewer, false, (*request).events},
 		"GET /grid/export":     {people.Analyst, false, (*request).export},
 		"POST /grid/anonymize": {people.Operator, false, (*request).anonymize},

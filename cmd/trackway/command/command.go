@@ -5,6 +5,7 @@ package command
 import (
 	"context"
 	"io"
+	"net/http"
 	"net/url"
 
 	"trackway/cmd/trackway/configfile"
@@ -23,6 +24,10 @@ type Tools struct {
 	// server runs. AskAny asks, in that case, a server that exists for the
 	// command only.
 	Ask, AskAny func(ctx context.Context, config, data, method, route string, query url.Values, into any) error
+
+	// With calls do with a client of the server, or of one that exists for the
+	// command only.
+	With func(ctx context.Context, config, data string, do func(client *http.Client) error) error
 
 	// Print prints a value as JSON.
 	Print func(w io.Writer, value any) error

@@ -55,18 +55,18 @@ func TestContracts(t *testing.T) {
 func TestWrongContracts(t *testing.T) {
 	t.Parallel()
 	for contracts, want := range map[string]string{
-		`[{schema: {}}]`:                                                     "contracts[0]: needs a type of events",
-		`[{type: "", schema: {}}]`:                                           "must be a type of events",
-		`[{type: a}]`:                                                        "needs either schema or schema_file",
-		`[{type: a, schema: {}, schema_file: b.json}]`:                       "needs either schema or schema_file",
-		`[{type: a, action: drop, schema: {}}]`:                              "must be report, refuse or quarantine",
-		`[{type: a, schema: {}}, {type: a, schema: {}}]`:                     "contracts[1].type",
-		`[{type: a, schema: {properties: {x: {typ: string}}}}]`:              "contracts[0].schema: is wrong at /properties/x/typ: it is not a keyword",
+		`[{schema: {}}]`:           "contracts[0]: needs a type of events",
+		`[{type: "", schema: {}}]`: "must be a type of events",
+		`[{type: a}]`:              "needs either schema or schema_file",
+		`[{type: a, schema: {}, schema_file: b.json}]`:                        "needs either schema or schema_file",
+		`[{type: a, action: drop, schema: {}}]`:                               "must be report, refuse or quarantine",
+		`[{type: a, schema: {}}, {type: a, schema: {}}]`:                      "contracts[1].type",
+		`[{type: a, schema: {properties: {x: {typ: string}}}}]`:               "contracts[0].schema: is wrong at /properties/x/typ: it is not a keyword",
 		`[{type: a, schema: {properties: {x: {$ref: "https://x.example"}}}}]`: "it must refer to #/$defs/",
-		`[{type: a, schema: {properties: {x: {minimum: 0x10}}}}]`:            "not one of JSON: 0x10",
-		`[{type: a, schema: {properties: {x: {maximum: .inf}}}}]`:            "infinite numbers",
-		`[{type: a, schema: text}]`:                                          "must be a JSON object",
-		`[{type: a, scheme: {}}]`:                                            "unknown key",
+		`[{type: a, schema: {properties: {x: {minimum: 0x10}}}}]`:             "not one of JSON: 0x10",
+		`[{type: a, schema: {properties: {x: {maximum: .inf}}}}]`:             "infinite numbers",
+		`[{type: a, schema: text}]`:                                           "must be a JSON object",
+		`[{type: a, scheme: {}}]`:                                             "unknown key",
 	} {
 		_, err := parse(t, "    contracts: "+contracts+"\n")
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -25,7 +25,6 @@ import (
 
 // Book has the contracts in force. It is safe for concurrent use.
 type Book struct {
-	began time.Time
 	inUse atomic.Pointer[contracts] // nil: there are none
 }
 
@@ -45,7 +44,7 @@ type agreed struct {
 }
 
 // New returns a book without contracts.
-func New(now time.Time) *Book { return &Book{began: now} }
+func New() *Book { return new(Book) }
 
 // Reload puts the contracts of projects, by their tokens, in force. An unchanged
 // one keeps its counts. The schemas were checked when the configuration was read.

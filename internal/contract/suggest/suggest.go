@@ -24,6 +24,7 @@ const (
 	enough    = 100   // events of a type; fewer say too little
 	always    = 0.995 // share of the events that have a required property, and of the values that have one of the types
 	mostEnum  = 7     // values: a property with more has no enum. The catalogue knows up to 8
+	mostName  = 64    // bytes of a property that is proposed
 	rounds    = 3     // in which what breaks is left out
 	tolerated = 0.005 // share of the events that may break a type or a required property
 )
@@ -108,7 +109,7 @@ func of(t *catalogue.Type) *draft {
 	d := &draft{Draft: schema.Draft, Type: "object", Properties: make(map[string]*properties)}
 	for i := range t.Properties {
 		p := &t.Properties[i]
-		if p.Name == trackway.Quarantined {
+		if p.Name == trackway.Quarantined || len(p.Name) > mostName {
 			continue
 		}
 		one := &properties{Type: kinds(p.Values), Enum: enum(p)}

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
 	"net/url"
 
 	"trackway/cmd/trackway/command"
+	"trackway/internal/running"
 )
 
 // commandTools returns what the commands in packages of their own use.
@@ -18,8 +20,15 @@ func commandTools(in io.Reader, out output) command.Tools {
 				return get(ctx, client, method, route, query, into)
 			})
 		},
-		With: func(ctx context.Context, config, data string, do func(*http.Client) error) error {
-			return (&dataFlags{configFile{Config: config}, data}).with(ctx, out, false, do)
+		Post: func(ctx context.Context, config, data, route string, query url.Values, body []byte, read func(io.Reader) error) error {
+			return (&dataFlags{configFile{Config: config}, data}).with(ctx, out, false, func(client *http.Client) error {
+				answer, err := running.Control(ctx, client, http.MethodPost, route, query, bytes.NewReader(body), int64(len(body)))
+				if err != nil {
+					return err
+				}
+				defer answer.Close()
+				return read(answer)
+			})
 		},
 	}
 }

@@ -92,7 +92,7 @@ var trackway = Rules{
 		"internal/contract":          0,
 		"internal/contract/book":     2,
 		"internal/contract/schema":   1,
-		"internal/contract/trial":    3,
+		"internal/contract/trial":    2,
 		"internal/contract/suggest":  3,
 		"internal/guide":             2,
 		"internal/ingest":            2,
@@ -189,6 +189,7 @@ var trackway = Rules{
 
 		"cmd/trackway":            7,
 		"cmd/trackway/alarms":     6,
+		"cmd/trackway/contracts":  6,
 		"cmd/trackway/cluster":    6,
 		"cmd/trackway/user":       6,
 		"cmd/trackway/command":    5,

@@ -1,5 +1,5 @@
-// Package contract is what a project demands of events of a type. Package schema
-// checks events, and package book keeps the contracts in force.
+// Package contract is what a project demands of events of a type. Package
+// schema checks events, and package book keeps the contracts in force.
 package contract
 
 // Contract says what events of a type must look like.

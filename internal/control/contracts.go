@@ -15,8 +15,8 @@ import (
 	"trackway/internal/contract/trial"
 )
 
-// Contracts is what operators can do with contracts.
-type Contracts interface {
+// contracts is what operators can do with contracts.
+type contracts interface {
 	View(number uint32, name string, now time.Time, may func(typ string) bool) *book.View
 
 	// Try tries contracts on the stored events, as package trial does. One is
@@ -26,14 +26,6 @@ type Contracts interface {
 	// Suggest proposes contracts for some types, or for all if the list is
 	// empty. It refuses unknown types.
 	Suggest(ctx context.Context, p *trackway.Project, types []string, patience time.Duration) ([]suggest.Proposal, error)
-}
-
-// Trial is a line of the answer to a trial of contracts: progress, or, as the
-// last line, the result or an error.
-type Trial struct {
-	Progress *trial.Result `json:"progress,omitempty"`
-	Result   *trial.Result `json:"result,omitempty"`
-	Error    string        `json:"error,omitempty"`
 }
 
 // contractRoutes returns the routes for contracts.
@@ -87,15 +79,15 @@ func (c *call) simulateContracts() error {
 	lines, flush := json.NewEncoder(c), http.NewResponseController(c.w)
 	q.Progress = func(r trial.Result) {
 		c.as("application/x-ndjson")
-		_ = lines.Encode(Trial{Progress: &r}) // if the caller has gone, the context ends
+		_ = lines.Encode(trial.Line{Progress: &r}) // if the caller has gone, the context ends
 		_ = flush.Flush()
 	}
 	r, err := c.Contracts.Try(c.r.Context(), q)
 	switch {
 	case err == nil:
-		return lines.Encode(Trial{Result: &r})
+		return lines.Encode(trial.Line{Result: &r})
 	case !c.started:
 		return err
 	}
-	return lines.Encode(Trial{Error: err.Error()})
+	return lines.Encode(trial.Line{Error: err.Error()})
 }

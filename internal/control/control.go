@@ -51,7 +51,7 @@ type Config struct {
 
 	Catalogue func(p *trackway.Project, types []string) (*catalogue.View, error)
 	Alarms    alarms
-	Contracts Contracts
+	Contracts contracts
 
 	Cluster members.Cluster // nil: the server stands alone
 
@@ -110,7 +110,7 @@ type Config struct {
 //	                          each ?type= or for all types
 //	POST /contracts/simulate  tries the contracts in the body, a list of
 //	                          [trial.Sent], on the newest ?events= events, and
-//	                          answers with a [Trial] in each line
+//	                          answers with a [trial.Line] in each line
 //
 // A refused request is answered with 400 and {"error":"…"}, and a failed one
 // with 500. If an answer is cut off, the request has failed.

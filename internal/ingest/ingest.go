@@ -35,7 +35,7 @@ type Contracts interface {
 // Ingest accepts commands. It is safe for concurrent use.
 type Ingest struct {
 	store     Store
-	contracts Contracts // nil: there are none
+	contracts Contracts // nil: there is no contract
 	metrics   *metrics
 }
 

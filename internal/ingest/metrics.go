@@ -14,7 +14,7 @@ type metrics struct {
 }
 
 // New returns an Ingest on store and registers its metrics with reg. contracts
-// is nil if there are none.
+// may be nil.
 func New(store Store, contracts Contracts, reg prometheus.Registerer) *Ingest {
 	outcomes := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "trackway_commands_total",

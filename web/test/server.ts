@@ -37,13 +37,15 @@ export interface Limit {
   usersOnly?: boolean;
   /** The section alarms. */
   alarms?: string;
+  /** The contracts of the project. */
+  contracts?: string;
 }
 
 /**
  * config writes a configuration. Limits are wide if the test is about something
  * else.
  */
-function config({ track = 4_000_000, grid = 100_000, shop = false, destinations = "[]", cluster = "{}", usersOnly = false, alarms = "{}" }: Limit): string {
+function config({ track = 4_000_000, grid = 100_000, shop = false, destinations = "[]", cluster = "{}", usersOnly = false, alarms = "{}", contracts = "[]" }: Limit): string {
   return `
 server: {name: ts1.test, region: test}
 projects:
@@ -51,6 +53,7 @@ projects:
     token: ${project}
     identifiers: {hard: [registered], soft: [cookie]}
     personal: [email, first_name]
+    contracts: ${contracts}
     keys:
       - {name: web, kind: public, token: "${publicKey}"}
 ${shop ? second : ""}limits:

@@ -5,7 +5,6 @@ package command
 import (
 	"context"
 	"io"
-	"net/http"
 	"net/url"
 
 	"trackway/cmd/trackway/configfile"
@@ -25,9 +24,9 @@ type Tools struct {
 	// command only.
 	Ask, AskAny func(ctx context.Context, config, data, method, route string, query url.Values, into any) error
 
-	// With calls do with a client of the server, or of one that exists for the
-	// command only.
-	With func(ctx context.Context, config, data string, do func(client *http.Client) error) error
+	// Post sends a body to the server, or to one that exists for the command
+	// only, and calls read with the answer, which arrives bit by bit.
+	Post func(ctx context.Context, config, data, route string, query url.Values, body []byte, read func(io.Reader) error) error
 
 	// Print prints a value as JSON.
 	Print func(w io.Writer, value any) error

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
 	"slices"
 	"strconv"
 	"time"
@@ -20,9 +19,7 @@ import (
 	"trackway/internal/contract/book"
 	"trackway/internal/contract/schema"
 	"trackway/internal/contract/trial"
-	"trackway/internal/control"
 	"trackway/internal/format/tracking"
-	"trackway/internal/running"
 	"trackway/internal/terminal"
 )
 
@@ -53,12 +50,7 @@ func (c *simulateCommand) Run(t command.Tools) error {
 	}
 	query := c.query()
 	query.Set("events", strconv.FormatUint(c.Events, 10))
-	return t.With(ctx, c.Config, c.DataDir, func(client *http.Client) error {
-		answer, err := running.Control(ctx, client, http.MethodPost, "/contracts/simulate", query, bytes.NewReader(body), int64(len(body)))
-		if err != nil {
-			return err
-		}
-		defer answer.Close()
+	return t.Post(ctx, c.Config, c.DataDir, "/contracts/simulate", query, body, func(answer io.Reader) error {
 		r, err := c.follow(t, answer)
 		if err != nil {
 			return err
@@ -103,7 +95,7 @@ func (c *simulateCommand) follow(t command.Tools, answer io.Reader) (*trial.Resu
 	shown := terminal.NewProgress(t.Stderr, c.Quiet, "contracts", time.Now())
 	defer shown.Done()
 	for d := json.NewDecoder(answer); ; {
-		var line control.Trial
+		var line trial.Line
 		if err := d.Decode(&line); err != nil {
 			return nil, fmt.Errorf("the server's answer was cut off, and its log says why: %w", err)
 		}

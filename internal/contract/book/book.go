@@ -25,7 +25,7 @@ import (
 
 // Book has the contracts in force. It is safe for concurrent use.
 type Book struct {
-	inUse atomic.Pointer[contracts] // nil: there are none
+	inUse atomic.Pointer[contracts] // nil: there is no contract
 }
 
 type contracts struct{ projects map[uint32]*project }

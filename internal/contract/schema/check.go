@@ -12,7 +12,7 @@ import (
 // Fault is the first demand that an event breaks.
 type Fault struct {
 	Demand int            // index in [Schema.Demands]
-	Got    canonjson.Kind // of the value at fault; 0 if there is none
+	Got    canonjson.Kind // of the value at fault; 0 if nothing is there
 	Name   string         // of a property that the schema excludes; a part of the event
 	Raw    []byte         // the value at fault, or nil; a part of the event
 }

@@ -1,7 +1,7 @@
 // Package suggest proposes contracts for the types of events that the catalogue
-// knows. A proposal says what nearly all events have in common, no more: it
-// must not break what is fine. It is tried on the stored events, and what breaks
-// there is left out.
+// knows. A proposal says what nearly all events have in common, no more: good
+// events must not break it. It is tried on the stored events, and demands that
+// these break are left out.
 package suggest
 
 import (
@@ -19,7 +19,7 @@ import (
 	"trackway/internal/query"
 )
 
-// What a proposal says.
+// The rules for a proposal.
 const (
 	enough    = 100   // events of a type; fewer say too little
 	always    = 0.995 // share of the events that have a required property, and of the values that have one of the types

@@ -68,7 +68,7 @@ type Reason struct {
 	Events   uint64 `json:"events"`
 	First    int64  `json:"first"`
 	Last     int64  `json:"last"`
-	Example  string `json:"example"` // the newest value at fault, masked; empty: there was none
+	Example  string `json:"example"` // the newest value at fault, masked; empty: it has no value
 }
 
 // tried is a contract while it is tried.
@@ -238,6 +238,14 @@ func Mask(raw []byte) string {
 		b.WriteRune(c)
 	}
 	return b.String()
+}
+
+// Line is a line of the answer to a command: progress, or, as the last line, the
+// result or an error.
+type Line struct {
+	Progress *Result `json:"progress,omitempty"`
+	Result   *Result `json:"result,omitempty"`
+	Error    string  `json:"error,omitempty"`
 }
 
 // Sent is a contract as clients of a trial send it.

@@ -38,7 +38,7 @@ test("a type shows its contract, and another one can be tried and proposed; also
     await trial.getByText("The schema is not valid: /properties/total_price/typ is not a keyword").waitFor();
     await schema.fill(`{"properties": {"note": {"maxLength": 3}}}`);
     await trial.getByRole("button", { name: "Try it" }).press("Enter");
-    await trial.getByText("120 of the newest 120 events of this type would have broken it (100.0%)").waitFor();
+    await trial.getByText("120 of the newest 120 events of this type would have broken it").waitFor();
     await trial.getByRole("row", { name: /^note/ }).getByText("xxx x999@xxxxxxx.xxx").waitFor();
     if ((await page.content()).includes("@example.com")) throw new Error("the page shows an address");
     await viewer.accessible("a contract that was tried");

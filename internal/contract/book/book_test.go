@@ -245,3 +245,36 @@ func TestManyAtOnce(t *testing.T) {
 		t.Error("nothing was counted")
 	}
 }
+
+// BenchmarkCheck is the cost of an event with a realistic contract: ten
+// properties, of which four are required.
+func BenchmarkCheck(b *testing.B) {
+	book := with(contract.Refuse, `{"type":"object","required":["currency","price","product_id","quantity"],"properties":{
+		"brand":{"type":"string","maxLength":80},"category":{"type":"string"},"coupon":{"type":["string","null"]},
+		"currency":{"enum":["EUR","USD","CZK"]},"discount":{"type":"number","minimum":0,"maximum":100},"in_stock":{"type":"boolean"},
+		"price":{"type":"number","minimum":0},"product_id":{"type":"string","minLength":1,"maxLength":64},"quantity":{"type":"integer","minimum":1},
+		"title":{"type":"string","minLength":1}}}`)
+	c := purchase(`{"brand":"Acme","category":"Shoes/Women","coupon":null,"currency":"EUR","discount":12.5,"in_stock":true,
+		"price":129.9,"product_id":"p-1234567","quantity":2,"title":"Running shoe, blue, 42"}`)
+	b.Run("contract", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if book.Check(7, c) != nil {
+				b.Fatal("it is not good")
+			}
+		}
+	})
+	other := *c
+	other.Type = "visit"
+	b.Run("no contract for the type", func(b *testing.B) {
+		for b.Loop() {
+			book.Check(7, &other)
+		}
+	})
+	empty := New()
+	b.Run("no contracts", func(b *testing.B) {
+		for b.Loop() {
+			empty.Check(7, c)
+		}
+	})
+}

@@ -46,8 +46,9 @@ type agreed struct {
 // New returns a book without contracts.
 func New() *Book { return new(Book) }
 
-// Reload puts the contracts of projects, by their tokens, in force. An unchanged
-// one keeps its counts. The schemas were checked when the configuration was read.
+// Reload puts the contracts of projects, by their tokens, in force. A contract
+// that has not changed keeps its counts. The schemas were checked when the
+// configuration was read.
 func (b *Book) Reload(projects []trackway.Project, of map[string][]contract.Contract) {
 	next := contracts{make(map[uint32]*project)}
 	before := b.inUse.Load()

@@ -101,8 +101,8 @@ func TestNotChecked(t *testing.T) {
 	}
 }
 
-// TestTooLargeToMark: an event that has no room for the mark is refused, so that
-// each stored event can be imported again.
+// TestTooLargeToMark: an event that has no room for the mark is refused, so
+// that each stored event can be imported again.
 func TestTooLargeToMark(t *testing.T) {
 	t.Parallel()
 	c := purchase(`{"price":"1"}`)

@@ -107,8 +107,8 @@ type compiler struct {
 	nodes   int
 }
 
-// demand adds something that the schema demands. A schema within anyOf, oneOf or
-// not has no demands of its own.
+// demand adds something that the schema demands. A schema within anyOf, oneOf
+// or not has no demands of its own.
 func (c *compiler) demand(at place, keyword, what string) int {
 	if at.quiet {
 		return tooMuch // any number will do: nobody sees it

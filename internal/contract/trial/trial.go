@@ -240,8 +240,8 @@ func Mask(raw []byte) string {
 	return b.String()
 }
 
-// Line is a line of the answer to a command: progress, or, as the last line, the
-// result or an error.
+// Line is a line of the answer to a command: progress, or, as the last line,
+// the result or an error.
 type Line struct {
 	Progress *Result `json:"progress,omitempty"`
 	Result   *Result `json:"result,omitempty"`

@@ -103,7 +103,7 @@ func (c *checker) node(n *node, v value) bool {
 
 // lists reports whether a value is one of an enum.
 func (c *checker) lists(n *node, v value) bool {
-	if !c.work(len(v.raw)) {
+	if !c.work(len(v.raw) + len(n.enum)) {
 		return false
 	}
 	for _, one := range n.enum {
@@ -186,6 +186,9 @@ func (c *checker) object(n *node, v value) bool {
 		return true
 	}
 	w := walk{c: c, n: n}
+	if !c.work(len(n.members)) {
+		return false
+	}
 	if v.raw == nil {
 		for i := range v.properties {
 			p := &v.properties[i]

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -239,6 +240,21 @@ func TestBoundedWork(t *testing.T) {
 	fault, ok := s.Check(properties(`{"x":["` + strings.Repeat("x", 100_000) + `"]}`))
 	if ok || s.Demands()[fault.Demand].Keyword != "size" {
 		t.Errorf("got %+v, %v", fault, ok)
+	}
+	var values, members []string
+	for i := range maxEnum {
+		values = append(values, fmt.Sprint(i)+"e1")
+		members = append(members, fmt.Sprintf(`"m%d":{"type":"string"}`, i))
+	}
+	for name, hard := range map[string]struct{ items, element string }{
+		"a long enum":  {`{"enum":[` + strings.Join(values, ",") + `]}`, "1990"},
+		"many members": {`{"properties":{` + strings.Join(members, ",") + `}}`, "{}"},
+	} {
+		s := must(t, `{"properties":{"x":{"items":`+hard.items+`}}}`)
+		fault, ok := s.Check(properties(`{"x":[` + strings.Repeat(hard.element+",", 200_000) + hard.element + `]}`))
+		if ok || s.Demands()[fault.Demand].Keyword != "size" {
+			t.Errorf("%s: got %d, %v", name, fault.Demand, ok)
+		}
 	}
 	wide := must(t, `{"properties":{"x":{"items":{"type":"number"}}}}`)
 	if _, ok := wide.Check(properties(`{"x":[` + strings.Repeat("1,", 300_000) + `1]}`)); !ok {

@@ -168,27 +168,25 @@ func CompareNumbers(a, b []byte) int {
 	x, y := decimalOf(text(a, true)), decimalOf(text(b, true))
 	x.skipZeros()
 	y.skipZeros()
-	switch less := -1; {
+	switch {
 	case x.mantissa == "" && y.mantissa == "":
 		return 0
 	case x.mantissa == "":
-		return sign(!y.negative, less)
-	case y.mantissa == "":
-		return sign(x.negative, less)
-	case x.negative != y.negative:
-		return sign(x.negative, less)
+		return order(!y.negative)
+	case y.mantissa == "", x.negative != y.negative:
+		return order(x.negative)
 	case x.negative:
 		return y.compareSize(x)
 	}
 	return x.compareSize(y)
 }
 
-// sign returns n, or -n if yes is false.
-func sign(yes bool, n int) int {
-	if yes {
-		return n
+// order returns -1 if a number is less than another one, and 1 if it is not.
+func order(less bool) int {
+	if less {
+		return -1
 	}
-	return -n
+	return 1
 }
 
 // skipZeros removes leading zeros, so that point says how large the number is.
@@ -210,7 +208,7 @@ func (d *decimal) skipZeros() {
 // leading zeros, and are not zero.
 func (d *decimal) compareSize(o decimal) int {
 	if d.point != o.point {
-		return sign(d.point < o.point, -1)
+		return order(d.point < o.point)
 	}
 	x, y := d.mantissa, o.mantissa
 	for x != "" || y != "" {
@@ -218,7 +216,7 @@ func (d *decimal) compareSize(o decimal) int {
 		a, x = nextDigit(x)
 		b, y = nextDigit(y)
 		if a != b {
-			return sign(a < b, -1)
+			return order(a < b)
 		}
 	}
 	return 0

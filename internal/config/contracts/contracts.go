@@ -81,6 +81,14 @@ func appendJSON(b []byte, n ast.Node, depth int) (_ []byte, err error) {
 			}
 		}
 		return append(b, ']'), nil
+	default:
+		return appendScalar(b, n)
+	}
+}
+
+// appendScalar appends a YAML value that has no parts.
+func appendScalar(b []byte, n ast.Node) ([]byte, error) {
+	switch n := n.(type) {
 	case *ast.StringNode:
 		return canonjson.AppendString(b, n.Value), nil
 	case *ast.LiteralNode:

@@ -56,9 +56,9 @@ func canonicalOf(src []byte) ([]byte, *Problem) {
 	v, fault := s.Kept()
 	s.End()
 	if s.Bad() {
-		var any any
+		var ignored any
 		msg := "is not valid"
-		if e, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(src, &any)); ok {
+		if e, ok := errors.AsType[*json.SyntaxError](json.Unmarshal(src, &ignored)); ok {
 			msg = e.Error() + " in line " + strconv.Itoa(1+bytes.Count(src[:min(int(e.Offset), len(src))], []byte("\n")))
 		}
 		return nil, wrong("", "must be JSON: %s", msg)
@@ -237,8 +237,13 @@ var typeNames = []struct {
 	of   kinds
 	what string
 }{
-	{"object", object, "an object"}, {"array", array, "an array"}, {"string", text, "a text"}, {"number", number | integer, "a number"},
-	{"integer", integer, "a whole number"}, {"boolean", boolean, "true or false"}, {"null", null, "null"},
+	{"object", object, "an object"},
+	{"array", array, "an array"},
+	{"string", text, "a text"},
+	{"number", number | integer, "a number"},
+	{"integer", integer, "a whole number"},
+	{"boolean", boolean, "true or false"},
+	{"null", null, "null"},
 }
 
 func (c *compiler) types(n *node, raw []byte, at place) *Problem {

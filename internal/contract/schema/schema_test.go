@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -243,7 +244,7 @@ func TestBoundedWork(t *testing.T) {
 	}
 	var values, members []string
 	for i := range maxEnum {
-		values = append(values, fmt.Sprint(i)+"e1")
+		values = append(values, strconv.Itoa(i)+"e1")
 		members = append(members, fmt.Sprintf(`"m%d":{"type":"string"}`, i))
 	}
 	for name, hard := range map[string]struct{ items, element string }{

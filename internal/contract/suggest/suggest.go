@@ -57,31 +57,17 @@ type properties struct {
 func Make(ctx context.Context, store query.Store, project uint32, types []catalogue.Type, q trial.Question) ([]Proposal, error) {
 	out, drafts := make([]Proposal, len(types)), make([]*draft, len(types))
 	for i := range types {
-		t := &types[i]
-		out[i] = Proposal{Type: t.Type, Events: t.Events}
-		switch {
-		case t.Type == trackway.MergeType:
-			out[i].Why = "the server writes these events"
-		case t.Events < enough:
-			out[i].Why = "there are too few events: at least 100 are needed"
-		case len(t.Properties) == 0:
-			out[i].Why = "the events have no properties"
-		default:
-			drafts[i] = of(t)
+		out[i] = Proposal{Type: types[i].Type, Events: types[i].Events, Why: reason(&types[i])}
+		if out[i].Why == "" {
+			drafts[i] = of(&types[i])
 		}
 	}
+	q.Project = project
 	for range rounds {
-		q.Contracts = nil
-		for i, d := range drafts {
-			if d != nil {
-				out[i].Schema = d.json()
-				q.Contracts = append(q.Contracts, contract.Contract{Type: out[i].Type, Schema: out[i].Schema})
-			}
-		}
+		q.Contracts = put(drafts, out)
 		if len(q.Contracts) == 0 {
 			return out, nil
 		}
-		q.Project = project
 		r, err := trial.Run(ctx, store, q)
 		if err != nil {
 			return nil, err
@@ -96,12 +82,32 @@ func Make(ctx context.Context, store query.Store, project uint32, types []catalo
 			break
 		}
 	}
+	put(drafts, out)
+	return out, nil
+}
+
+// reason says why nothing is proposed for a type, or nothing.
+func reason(t *catalogue.Type) string {
+	switch {
+	case t.Type == trackway.MergeType:
+		return "the server writes these events"
+	case t.Events < enough:
+		return "there are too few events: at least 100 are needed"
+	case len(t.Properties) == 0:
+		return "the events have no properties"
+	}
+	return ""
+}
+
+// put puts the drafts into the proposals, and returns them as contracts.
+func put(drafts []*draft, into []Proposal) (all []contract.Contract) {
 	for i, d := range drafts {
 		if d != nil {
-			out[i].Schema = d.json()
+			into[i].Schema = d.json()
+			all = append(all, contract.Contract{Type: into[i].Type, Schema: into[i].Schema})
 		}
 	}
-	return out, nil
+	return all
 }
 
 // of returns a first draft.

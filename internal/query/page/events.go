@@ -48,7 +48,7 @@ func (p *eventPager) look(e *trackway.Event, matches bool) bool {
 	if !matches || len(p.f.Types) > 0 && !slices.Contains(p.f.Types, e.Type) {
 		return true
 	}
-	if p.f.Quarantined != nil && query.IsQuarantined(e) != *p.f.Quarantined {
+	if p.f.Quarantined != nil && isQuarantined(e) != *p.f.Quarantined {
 		return true
 	}
 	if p.f.Skip > 0 {

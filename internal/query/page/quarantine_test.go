@@ -1,4 +1,4 @@
-package query
+package page
 
 import (
 	"testing"
@@ -13,7 +13,7 @@ func TestIsQuarantined(t *testing.T) {
 		"": false, `{}`: false, `{"a":1}`: false, `{"$quarantined":"x"}`: true, `{"!":1,"$quarantined":"x","a":1}`: true,
 		`{"a":{"$quarantined":"x"}}`: false, `{"a":"\"$quarantined\":"}`: false,
 	} {
-		if got := IsQuarantined(&trackway.Event{Properties: []byte(properties)}); got != want {
+		if got := isQuarantined(&trackway.Event{Properties: []byte(properties)}); got != want {
 			t.Errorf("%s: got %v, want %v", properties, got, want)
 		}
 	}

@@ -1,4 +1,4 @@
-package query
+package page
 
 import (
 	"bytes"
@@ -10,8 +10,8 @@ import (
 
 var mark = []byte(`"` + trackway.Quarantined + `":`)
 
-// IsQuarantined reports whether an event has the mark of a quarantine.
-func IsQuarantined(e *trackway.Event) bool {
+// isQuarantined reports whether an event has the mark of a quarantine.
+func isQuarantined(e *trackway.Event) bool {
 	if !bytes.Contains(e.Properties, mark) {
 		return false
 	}

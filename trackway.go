@@ -141,6 +141,12 @@ type Result struct {
 // sent again is one.
 const MessageID = "message_id"
 
+// Quarantined is the property of an event that marks it as one that broke the
+// contract of its type. Its value is a text that says which demand it broke. It
+// is not a part of the event's content: an event is the same with it and
+// without it.
+const Quarantined = "$quarantined"
+
 // MergeType is the type of the events that record that two customers were
 // merged.
 const MergeType = "merge"

@@ -17,6 +17,7 @@ import (
 	"trackway/cmd/trackway/bots"
 	"trackway/cmd/trackway/cluster"
 	"trackway/cmd/trackway/configfile"
+	"trackway/cmd/trackway/contracts"
 	"trackway/cmd/trackway/user"
 	"trackway/internal/config"
 	"trackway/internal/terminal"
@@ -48,6 +49,7 @@ type commands struct {
 	Limits       limitsCommand       `cmd:"" help:"Show how the rate limits are used, and what other limits would do."`
 	Destinations destinationsCommand `cmd:"" help:"Show and operate the destinations, to which all data is copied."`
 	Bots         bots.Command        `cmd:"" help:"Show which customers behave like programs, and try the rules on the past."`
+	Contracts    contracts.Command   `cmd:"" help:"Show the contracts of types of events, propose some, and try them on the past."`
 	Alarms       alarms.Command      `cmd:"" help:"Show what is wrong, test how it is told, and try the rules on the past."`
 	Cluster      cluster.Command     `cmd:"" help:"Make several servers keep the same data, and operate them."`
 	Mirror       mirrorCommand       `cmd:"" help:"Compare the mirrors with this server."`

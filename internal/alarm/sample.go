@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"trackway/internal/config/alarming"
+	"trackway/internal/contract/book"
 )
 
 // Sample is the state of the server at one moment, apart from the counts of
@@ -26,6 +27,7 @@ type Sample struct {
 	Destinations []Destination
 	Policies     []Policy
 	Projects     []Project
+	Contracts    []book.Hour // what the contracts saw in this hour and the one before
 }
 
 // Destination is the state of a destination.
@@ -139,6 +141,14 @@ func judgeSample(rules []alarming.Rule, r *recent) []verdict {
 				return known && n >= uint64(rule.Percent)
 			})
 			return near, fmt.Sprintf("Callers use more than %d %% of the limit %s.", rule.Percent, p.Name)
+		})
+	}
+	for i := range s.Contracts {
+		c := &s.Contracts[i]
+		of := func(rule *alarming.Rule) bool { return covers(rule.Project, c.Project) }
+		say(alarming.ContractBroken, subjectOf(c.Project, c.Type), of, func(rule *alarming.Rule) (bool, string) {
+			return c.Checked >= uint64(rule.Least) && c.Broken*100 > c.Checked*uint64(rule.Percent),
+				fmt.Sprintf("%d of %d events of type %s in project %s broke their contract, in this hour and the one before.", c.Broken, c.Checked, shown(c.Type), c.Project)
 		})
 	}
 	for i := range s.Projects {

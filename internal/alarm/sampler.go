@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trackway"
+	"trackway/internal/contract/book"
 	"trackway/internal/destination"
 	"trackway/internal/limit"
 	"trackway/internal/query"
@@ -22,6 +23,7 @@ type Sampler struct {
 	Limits       func(now time.Time) limit.Report
 	Counts       Counts
 	Projects     func() []trackway.Project
+	Contracts    func(now time.Time) []book.Hour
 
 	projects []Project // as they were when they were read last
 	read     time.Time
@@ -67,7 +69,7 @@ func (s *Sampler) Take(now time.Time) (Sample, error) {
 		}
 		s.read, err = now, errors.Join(err, failed)
 	}
-	out.Projects = s.projects
+	out.Projects, out.Contracts = s.projects, s.Contracts(now)
 	return out, err
 }
 

@@ -8,6 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trackway"
+	"trackway/internal/config/alarming"
+	"trackway/internal/contract/book"
 	"trackway/internal/destination"
 	"trackway/internal/limit"
 	"trackway/internal/query"
@@ -37,7 +39,8 @@ func TestUsageUnreadable(t *testing.T) {
 	t.Parallel()
 	counts := &usages{}
 	s := Sampler{
-		Dir: t.TempDir(), Metrics: prometheus.NewRegistry(), Counts: counts,
+		Contracts: book.New().Hours,
+		Dir:       t.TempDir(), Metrics: prometheus.NewRegistry(), Counts: counts,
 		Destinations: func() []destination.Status { return nil },
 		Limits:       func(time.Time) limit.Report { return limit.Report{} },
 		Projects:     func() []trackway.Project { return []trackway.Project{{Name: "shop", Number: 1}} },
@@ -56,4 +59,26 @@ func TestUsageUnreadable(t *testing.T) {
 	take(true)
 	now = now.Add(10 * time.Second)
 	take(false)
+}
+
+// TestContractBroken: an alarm about a contract rings if there are enough
+// events, and too many of them broke it.
+func TestContractBroken(t *testing.T) {
+	t.Parallel()
+	rules := []alarming.Rule{{Kind: alarming.ContractBroken, Project: "shop", Percent: 5, Least: 20}}
+	for _, test := range []struct {
+		hour     book.Hour
+		say, bad bool
+	}{
+		{book.Hour{Project: "shop", Type: "buy", Checked: 100, Broken: 6}, true, true},
+		{book.Hour{Project: "shop", Type: "buy", Checked: 100, Broken: 5}, true, false},
+		{book.Hour{Project: "shop", Type: "buy", Checked: 19, Broken: 19}, true, false},
+		{book.Hour{Project: "other", Type: "buy", Checked: 100, Broken: 100}, false, false},
+	} {
+		r := &recent{samples: []Sample{{At: time.Now(), Contracts: []book.Hour{test.hour}}}}
+		got := judgeSample(rules, r)
+		if said := len(got) == 1; said != test.say || said && (got[0].bad != test.bad || got[0].subject != "shop / buy") {
+			t.Errorf("%+v: got %+v", test.hour, got)
+		}
+	}
 }

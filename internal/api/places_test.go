@@ -149,7 +149,7 @@ func (w *timedReader) SetReadDeadline(end time.Time) error {
 var dashboardPlaces = map[string]string{
 	"/grid/start": "questions", "/grid/overview": "questions", "/grid/customers": "questions", "/grid/customer": "questions",
 	"/grid/events": "questions", "/grid/export": "long_answers", "/grid/live": "watchers", "/grid/anonymize": "erasures",
-	"/grid/simulate": "trials", "/grid/suggest": "trials", "/grid/catalogue": "questions",
+	"/grid/simulate": "trials", "/grid/suggest": "trials", "/grid/catalogue": "questions", "/grid/contract": "trials",
 }
 
 // TestDashboardTakesNoBody: a body that nobody reads, and that may never come,

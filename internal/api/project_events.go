@@ -12,7 +12,7 @@ import (
 	"trackway/internal/query/page"
 )
 
-var eventParameters = append([]string{"type", "since", "until"}, ask.ListParameters...)
+var eventParameters = append([]string{"type", "since", "until", "quarantined"}, ask.ListParameters...)
 
 // eventSearch reads what a list of events is asked for.
 func (c *reading) eventSearch() (l ask.List, f page.EventSearch, err error) {
@@ -31,6 +31,13 @@ func (c *reading) eventSearch() (l ask.List, f page.EventSearch, err error) {
 	if f.Types, ok = permit.Types(c.grant.Key, f.Types); !ok {
 		return l, f, permit.NotFor("type", "read events of the type", values["type"][0])
 	}
+	which, err := ask.Choice(values, "quarantined", "all", "true", "false")
+	if err != nil {
+		return l, f, err
+	}
+	if yes := which == "true"; which != "all" {
+		f.Quarantined = &yes
+	}
 	f.Since, f.Until, err = ask.Span(values)
 	return l, f, err
 }
@@ -40,7 +47,7 @@ func (c *reading) eventSearch() (l ask.List, f page.EventSearch, err error) {
 func (c *reading) projectEvents() error {
 	return c.eventList(func(ctx context.Context, s query.Snapshot, f page.EventSearch) (page.EventList, int64, error) {
 		records := int64(-1)
-		if len(f.Types) == 0 && f.Since == 0 && f.Until == 0 {
+		if len(f.Types) == 0 && f.Since == 0 && f.Until == 0 && f.Quarantined == nil {
 			total, err := query.Total(s, c.grant.Project.Number)
 			if err != nil {
 				return page.EventList{}, 0, err

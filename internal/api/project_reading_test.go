@@ -135,6 +135,9 @@ func TestReadingAProject(t *testing.T) {
 		"events?order=oldest&until=2026-11-22T00:00:01Z": found + visit1 + end,
 		"events?since=2026-11-22T02:00:00.0Z":            found + bought + end,
 		"events?since=2026-11-23":                        found + end,
+		"events?type=purchase&quarantined=false":         found + bought + end,
+		"events?quarantined=true":                        found + end,
+		"customers/3/events?quarantined=all":             found + end,
 		"events?page=3&rows=2":                           `{"page":3,"total":2,"rowsperpage":2,"records":4,"rows":[` + end,
 
 		"stats": `{"by":"time","interval":"month","rows":[{"start":1793491200,"type":"merge","events":1},` +
@@ -178,6 +181,7 @@ func TestReadingRefuses(t *testing.T) {
 		"events?since=1.":                         "Field 'since'",
 		"events?until=yesterday":                  "Field 'until'",
 		"events?since=5&until=5":                  "Field 'until': expected a time after since.",
+		"events?quarantined=yes":                  "Field 'quarantined': expected all or true or false.",
 		"events?type=":                            "Field 'type'",
 		"events?" + strings.Repeat("type=a&", 51): "Field 'type': expected at most 50 types.",
 		"stats?interval=week":                     "Field 'interval': expected month or day or hour.",

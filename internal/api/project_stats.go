@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"time"
 
+	"trackway"
 	"trackway/internal/api/stats"
 	"trackway/internal/httpcache"
 	"trackway/internal/query"
@@ -70,10 +72,16 @@ func (c *reading) bots() error {
 }
 
 // catalogue answers with what is known of the project's types of events.
-func (c *reading) catalogue() error {
+func (c *reading) catalogue() error { return c.known(c.types.Answer) }
+
+// contractList answers with what the project demands of its events.
+func (c *reading) contractList() error { return c.known(c.contracts.Answer) }
+
+// known answers a question about what is in memory.
+func (c *reading) known(answer func(*trackway.Project, *trackway.Key, string, time.Time) ([]byte, error)) error {
 	var b []byte
 	err := c.question(func(context.Context, query.Snapshot) (err error) {
-		b, err = c.types.Answer(c.grant.Project, c.grant.Key, c.r.URL.RawQuery, c.received)
+		b, err = answer(c.grant.Project, c.grant.Key, c.r.URL.RawQuery, c.received)
 		return err
 	})
 	if err != nil {

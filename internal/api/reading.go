@@ -13,6 +13,7 @@ import (
 	"trackway/internal/api/room"
 	"trackway/internal/canonjson"
 	"trackway/internal/catalogue"
+	"trackway/internal/contract/book"
 	"trackway/internal/format/tracking"
 	"trackway/internal/ingest"
 	"trackway/internal/query"
@@ -27,13 +28,14 @@ type reading struct {
 
 // reader is what reading calls need.
 type reader struct {
-	store    query.Store
-	places   places
-	answers  *room.Room    // memory
-	process  []byte        // random: names this process in entity tags
-	patience time.Duration // that a question may take
-	types    *catalogue.Set
-	suspects *suspect.Labeler
+	store     query.Store
+	places    places
+	answers   *room.Room    // memory
+	process   []byte        // random: names this process in entity tags
+	patience  time.Duration // that a question may take
+	types     *catalogue.Set
+	suspects  *suspect.Labeler
+	contracts *book.Book
 }
 
 // errNoCustomer is the error that clients of the data API expect.

@@ -23,7 +23,7 @@ func TestBatchesDoNotMix(t *testing.T) {
 	t.Parallel()
 	const senders, batches, most = 8, 12, trackway.MaxCommands
 	r := newReading(t)
-	r.Server.ingest = ingest.New(r.store, prometheus.NewRegistry())
+	r.Server.ingest = ingest.New(r.store, nil, prometheus.NewRegistry())
 	watcher, err := r.observer.live.Watch(live.Filter{Rejected: true}, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -91,6 +91,7 @@ func (s *Server) ownRoutes() []route {
 		{method: "GET", path: projectPath + "stats", needs: trackway.GetEvents, format: tracking.Own, current: true, do: s.reads((*reading).stats)},
 		{method: "GET", path: projectPath + "catalogue", needs: trackway.GetEvents, format: tracking.Own, do: s.reads((*reading).catalogue)},
 		{method: "GET", path: projectPath + "bots", needs: trackway.GetEvents, format: tracking.Own, do: s.reads((*reading).bots)},
+		{method: "GET", path: projectPath + "contracts", needs: trackway.GetEvents, format: tracking.Own, do: s.reads((*reading).contractList)},
 		{method: "GET", path: projectPath + "usage", needs: trackway.Admin, format: tracking.Own, current: true, do: s.reads((*reading).projectUsage)},
 
 		{method: "GET", path: "/openapi.yaml", open: true, free: true, format: tracking.Own, do: document(contract)},
@@ -125,6 +126,9 @@ func (s *Server) ownRoutes() []route {
 		{method: "DELETE", path: "/grid/users", open: true, format: tracking.Own},
 		{method: "GET", path: "/grid/catalogue", open: true, format: tracking.Own, place: forQuestions},
 		{method: "GET", path: "/grid/bots", open: true, format: tracking.Own},
+		{method: "GET", path: "/grid/contracts", open: true, format: tracking.Own},
+		{method: "GET", path: "/grid/contract", open: true, format: tracking.Own, place: forTrials},
+		{method: "POST", path: "/grid/contract", open: true, format: tracking.Own, maxBody: maxSmallBody, place: forTrials},
 		{method: "GET", path: "/grid/alarms", open: true, format: tracking.Own},
 		{method: "GET", path: "/grid/audit", open: true, format: tracking.Own},
 	}

@@ -31,6 +31,7 @@ import (
 	"trackway/internal/auth"
 	"trackway/internal/catalogue"
 	"trackway/internal/clientip"
+	"trackway/internal/contract/book"
 	"trackway/internal/fleet"
 	"trackway/internal/format/tracking"
 	"trackway/internal/guide"
@@ -67,28 +68,29 @@ type Eraser interface {
 // Config has the parts of a server. All fields are required, unless they say
 // what nil means.
 type Config struct {
-	Access   Access
-	Limits   *limit.Limiter
-	Ingest   Ingester
-	Store    query.Store
-	Eraser   Eraser
-	Fleet    *fleet.Fleet
-	History  *history.Log // of the limits
-	Watch    *watch.Watch // of their callers
-	Traffic  *traffic.Recorder
-	Rates    *rates.Meter
-	Live     *live.Hub
-	Types    *catalogue.Set
-	Suspects *suspect.Labeler
-	Version  string // the program's
-	Log      *slog.Logger
-	Registry prometheus.Registerer
-	Bodies   int           // bytes that all bodies may take together; 0: 256 MiB
-	Answers  int           // bytes that all answers that are made whole may take together; 0: 128 MiB
-	CPUs     int           // processors for which refusals are paced; 0: as many as may run Go code
-	Shared   position.Log  // nil: the server stands alone
-	Traces   *trace.Tracer // nil: no request is traced
-	Audit    *audit.Log    // nil: nothing is recorded
+	Access    Access
+	Limits    *limit.Limiter
+	Ingest    Ingester
+	Store     query.Store
+	Eraser    Eraser
+	Fleet     *fleet.Fleet
+	History   *history.Log // of the limits
+	Watch     *watch.Watch // of their callers
+	Traffic   *traffic.Recorder
+	Rates     *rates.Meter
+	Live      *live.Hub
+	Types     *catalogue.Set
+	Suspects  *suspect.Labeler
+	Version   string // the program's
+	Log       *slog.Logger
+	Registry  prometheus.Registerer
+	Bodies    int           // bytes that all bodies may take together; 0: 256 MiB
+	Answers   int           // bytes that all answers that are made whole may take together; 0: 128 MiB
+	CPUs      int           // processors for which refusals are paced; 0: as many as may run Go code
+	Shared    position.Log  // nil: the server stands alone
+	Traces    *trace.Tracer // nil: no request is traced
+	Audit     *audit.Log    // nil: nothing is recorded
+	Contracts *book.Book
 
 	Dashboard Dashboard     // answers what the dashboard's pages ask
 	Built     web.Dashboard // its files
@@ -139,7 +141,7 @@ func New(c Config) *Server {
 			lingering: places.lingering, rest: rest.Time, log: c.Log, shared: c.Shared, traces: c.Traces, audit: c.Audit,
 		},
 		mux: http.NewServeMux(), ids: request.NewIDs(), ingest: c.Ingest, eraser: c.Eraser, dashboard: c.Dashboard, built: &c.Built, alarms: c.Alarms,
-		reader:   &reader{store: c.Store, places: places, answers: answers, process: []byte(rand.Text()), patience: queryTime, types: c.Types, suspects: c.Suspects},
+		reader:   &reader{store: c.Store, places: places, answers: answers, process: []byte(rand.Text()), patience: queryTime, types: c.Types, suspects: c.Suspects, contracts: c.Contracts},
 		servers:  &servers{fleet: c.Fleet, rates: c.Rates, version: c.Version, started: now},
 		limiting: &limitFacts{limits: c.Limits, history: c.History, watch: c.Watch},
 	}

@@ -161,7 +161,8 @@ func (s *server) build(reg *prometheus.Registry) error {
 	s.upkeep = s.newUpkeeps(p.projects, reg)
 	s.fleet = fleet.New(fleetOf(s.Config, s.public.Addr()))
 	now := time.Now()
-	s.ingest = ingest.New(s.taking(), reg)
+	s.keepContracts(reg, p.projects)
+	s.ingest = ingest.New(s.taking(), s.contracts, reg)
 	s.suspects = suspect.New(s.ingest, s.Log, reg)
 	callers, meter := watch.New(now), rates.New(now)
 	s.live = s.newLive()
@@ -177,7 +178,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 	s.dashboard = s.newDashboard(p.projects, callers, meter)
 	sendOn()
 	s.api = api.New(api.Config{
-		Access: p.access, Limits: s.limits, Ingest: s.ingest, Store: s.store, Eraser: eraser{s.store, s.live, s.catalogue}, Types: s.catalogue, Suspects: s.suspects,
+		Access: p.access, Limits: s.limits, Ingest: s.ingest, Store: s.store, Eraser: eraser{s.store, s.live, s.catalogue}, Types: s.catalogue, Suspects: s.suspects, Contracts: s.contracts,
 		Fleet: s.fleet, History: s.history, Watch: callers, Traffic: s.traffic, Rates: meter, Live: s.live, Dashboard: s.pages(), Built: built, Alarms: s.alarms.Report,
 		Version: s.Version, Log: s.Log, Registry: reg, Bodies: s.budget.Memory.Bodies, Answers: s.budget.Memory.Answers,
 		CPUs: s.Processors, Shared: s.shared(), Traces: s.traces, Audit: s.audit,

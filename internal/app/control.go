@@ -51,7 +51,8 @@ func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready fu
 		return err
 	}
 	known() // to be paused, rewound and so on; none is started
-	s.ingest = ingest.New(s.taking(), reg)
+	s.keepContracts(reg, p.projects)
+	s.ingest = ingest.New(s.taking(), s.contracts, reg)
 	s.suspects = suspect.New(s.ingest, log, reg)
 	s.traffic = newTraffic(cfg, log)
 	s.catalogue = s.newCatalogue(p.projects) // as the last server left it
@@ -88,7 +89,7 @@ func (s *server) listenControl(ctx context.Context) (*listen.Listener, error) {
 	c := control.Config{
 		Ingest: s.ingest, Store: s.store, Name: s.store.Name(), Log: func(project uint32) control.Log { return s.store.FeedOf(project) }, Projects: s.projects, Save: s.backup,
 		Flush: s.traffic.Flush, Logger: s.Log, Destinations: s.destinations,
-		Verify: s.verify, Suggest: s.suggest, Mirrors: s.mirrors, Alarms: s.alarms, Cluster: s.cluster(), Catalogue: s.catalogue.Types, Suspects: s.suspects,
+		Verify: s.verify, Suggest: s.suggest, Mirrors: s.mirrors, Alarms: s.alarms, Cluster: s.cluster(), Catalogue: s.catalogue.Types, Suspects: s.suspects, Contracts: s.trials,
 		Audit: s.audit,
 	}
 	if s.dashboard != nil {

@@ -81,6 +81,7 @@ func (s *server) reloadLocked() error {
 	s.fleet.Reload(fleetOf(next, s.public.Addr()))
 	s.upkeep.Reload(p.projects)
 	s.catalogue.Reload(p.projects)
+	s.contracts.Reload(p.projects, next.Contracts)
 	s.setProjects(p.projects)
 	useAlarms()
 	sendOn()

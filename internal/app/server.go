@@ -15,6 +15,7 @@ import (
 	"trackway/internal/budget"
 	"trackway/internal/catalogue"
 	"trackway/internal/config"
+	"trackway/internal/contract/book"
 	"trackway/internal/dashboard"
 	"trackway/internal/fleet"
 	"trackway/internal/ingest"
@@ -69,6 +70,8 @@ type server struct {
 	live      *live.Hub
 	catalogue *catalogue.Set
 	suspects  *suspect.Labeler
+	contracts *book.Book
+	trials    *trials
 	dashboard *dashboard.Server
 	provider  *openid.Provider // nil: none
 

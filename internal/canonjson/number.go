@@ -140,3 +140,94 @@ func PlainDecimal(raw []byte, limit int) (string, bool) {
 		return sign + significant[:point] + "." + significant[point:], true
 	}
 }
+
+// IsInteger reports whether a valid JSON number has no fraction: 1, 1.0 and
+// 10e-1 have none.
+func IsInteger(raw []byte) bool {
+	number := text(raw, true)
+	if !strings.ContainsAny(number, ".eE") {
+		return true
+	}
+	d := decimalOf(number)
+	at := 0 // of the digit
+	for i := range len(d.mantissa) {
+		if d.mantissa[i] == '.' {
+			continue
+		}
+		if at >= d.point && d.mantissa[i] != '0' {
+			return false
+		}
+		at++
+	}
+	return true
+}
+
+// CompareNumbers compares two valid JSON numbers by their exact values: it
+// returns -1 if a is less than b, 0 if they are equal, and 1 otherwise.
+func CompareNumbers(a, b []byte) int {
+	x, y := decimalOf(text(a, true)), decimalOf(text(b, true))
+	x.skipZeros()
+	y.skipZeros()
+	switch {
+	case x.mantissa == "" && y.mantissa == "":
+		return 0
+	case x.mantissa == "":
+		return order(!y.negative)
+	case y.mantissa == "", x.negative != y.negative:
+		return order(x.negative)
+	case x.negative:
+		return y.compareSize(x)
+	}
+	return x.compareSize(y)
+}
+
+// order returns -1 if a number is less than another one, and 1 if it is not.
+func order(less bool) int {
+	if less {
+		return -1
+	}
+	return 1
+}
+
+// skipZeros removes leading zeros, so that point says how large the number is.
+// Of a zero, nothing is left.
+func (d *decimal) skipZeros() {
+	for d.mantissa != "" {
+		switch d.mantissa[0] {
+		case '0':
+			d.point--
+		case '.':
+		default:
+			return
+		}
+		d.mantissa = d.mantissa[1:]
+	}
+}
+
+// compareSize compares two numbers without their signs. REQUIRES: both have no
+// leading zeros, and are not zero.
+func (d *decimal) compareSize(o decimal) int {
+	if d.point != o.point {
+		return order(d.point < o.point)
+	}
+	x, y := d.mantissa, o.mantissa
+	for x != "" || y != "" {
+		var a, b byte
+		a, x = nextDigit(x)
+		b, y = nextDigit(y)
+		if a != b {
+			return order(a < b)
+		}
+	}
+	return 0
+}
+
+// nextDigit returns the first digit of a mantissa, or 0 behind its end, and
+// the rest.
+func nextDigit(mantissa string) (digit byte, rest string) {
+	mantissa = strings.TrimPrefix(mantissa, ".")
+	if mantissa == "" {
+		return '0', ""
+	}
+	return mantissa[0], mantissa[1:]
+}

@@ -37,6 +37,7 @@ import (
 	"trackway/internal/config/owned"
 	"trackway/internal/config/secret"
 	"trackway/internal/config/traces"
+	"trackway/internal/contract"
 	"trackway/internal/people"
 	"trackway/internal/people/openid"
 )
@@ -76,7 +77,8 @@ type Config struct {
 
 	Alarms alarming.Alarms
 
-	AdminKeys []trackway.Key // those of the server, for /api/admin/
+	AdminKeys []trackway.Key                 // those of the server, for /api/admin/
+	Contracts map[string][]contract.Contract // by the token of a project; only projects that have some
 }
 
 // Server describes a tracking server.
@@ -212,7 +214,7 @@ var elsewhere = surroundings{
 	func(path string) (string, fs.FileMode, error) {
 		text, _, err := secret.Read(path)
 		if err != nil {
-			text = "the server reads it"
+			text = secret.Unread
 		}
 		return text, 0, nil
 	},
@@ -230,7 +232,7 @@ func Parse(name string, src []byte, flags Flags, lookup func(string) (string, bo
 func parse(name string, src []byte, flags Flags, lookup func(string) (string, bool), checks []Check) *doc {
 	d := newDoc(name, surroundings{
 		lookup,
-		func(string) (string, fs.FileMode, error) { return "not read", 0, nil },
+		func(string) (string, fs.FileMode, error) { return secret.Unread, 0, nil },
 		func() []string { return nil },
 	})
 	if d.readFile(src, flags) {
@@ -282,6 +284,7 @@ func (d *doc) translate(checks []Check) {
 	d.file.Config.Traces = d.traces()
 	d.file.Config.Destinations = d.destinations()
 	d.file.Config.Alarms = d.alarms()
+	d.file.Config.Contracts = d.contracts()
 	d.checkShared()
 	for _, check := range checks {
 		d.ReportAll(check(&d.file.Config), d.file.ManagedPath())

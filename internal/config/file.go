@@ -5,6 +5,7 @@ import (
 
 	"trackway"
 	"trackway/internal/config/alarming"
+	"trackway/internal/config/contracts"
 	"trackway/internal/config/mapping"
 	"trackway/internal/config/oidc"
 	"trackway/internal/config/scalar"
@@ -51,6 +52,7 @@ type project struct {
 	Retention   retention         `yaml:"retention"`
 	Bots        bots              `yaml:"bots"`
 	Keys        []key             `yaml:"keys"`
+	Contracts   contracts.Section `yaml:"contracts"`
 }
 
 // attributes are the names of attributes that hold ids. Nil: the usual ones.

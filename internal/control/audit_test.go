@@ -23,6 +23,9 @@ import (
 	"trackway/internal/alarm/notify"
 	"trackway/internal/audit"
 	"trackway/internal/catalogue"
+	"trackway/internal/contract/book"
+	"trackway/internal/contract/suggest"
+	"trackway/internal/contract/trial"
 	"trackway/internal/control/members"
 	"trackway/internal/people"
 	"trackway/internal/suspect"
@@ -70,6 +73,9 @@ var recorded = map[string]struct {
 	"GET /cluster":              {because: "it is a look"},
 	"GET /catalogue":            {because: "it is a look"},
 	"GET /bots":                 {because: "it is a look"},
+	"GET /contracts":            {because: "it is a look"},
+	"GET /contracts/suggest":    {because: "it is a look"},
+	"POST /contracts/simulate":  {body: `[{"type":"e","schema":{}}]`, because: "it changes nothing"},
 	"GET /bots/simulate":        {because: "it is a look"},
 	"GET /store":                {because: "it is a look"},
 	"GET /users/sessions":       {because: "it is a look"},
@@ -110,7 +116,7 @@ func audited(t *testing.T, log *audit.Log) *http.Client {
 	s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: Handler(Config{
 		Ingest: f, Store: f, Name: "n", Log: func(uint32) Log { return f }, Save: f.save, Flush: f.flush, Logger: slog.New(slog.DiscardHandler), Audit: log,
 		Projects:     func() ([]trackway.Project, error) { return []trackway.Project{shop}, nil },
-		Destinations: d, Verify: d.verify, Suggest: d.suggest, Mirrors: d.mirrors, Alarms: fakeAlarms{}, Cluster: fakeCluster{}, Suspects: suspect.New(nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry()),
+		Destinations: d, Verify: d.verify, Suggest: d.suggest, Mirrors: d.mirrors, Alarms: fakeAlarms{}, Cluster: fakeCluster{}, Suspects: suspect.New(nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry()), Contracts: fakeContracts{},
 		Catalogue:   func(*trackway.Project, []string) (*catalogue.View, error) { return new(catalogue.View), nil },
 		ReloadUsers: func(string) error { return nil }, Sessions: func() []people.Session { return nil }, SignOut: func(string) int { return 2 },
 	})}
@@ -225,4 +231,19 @@ func TestImportsRecorded(t *testing.T) {
 	if len(seen.seen) > mostImports {
 		t.Errorf("%d imports are remembered", len(seen.seen))
 	}
+}
+
+// fakeContracts are no contracts.
+type fakeContracts struct{}
+
+func (fakeContracts) View(uint32, string, time.Time, func(string) bool) *book.View {
+	return new(book.View)
+}
+
+func (fakeContracts) Try(context.Context, trial.Question) (trial.Result, error) {
+	return trial.Result{}, nil
+}
+
+func (fakeContracts) Suggest(context.Context, *trackway.Project, []string, time.Duration) ([]suggest.Proposal, error) {
+	return nil, nil
 }

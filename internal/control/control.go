@@ -55,6 +55,7 @@ type Config struct {
 	Catalogue func(p *trackway.Project, types []string) (*catalogue.View, error)
 	Alarms    alarms
 	Suspects  *suspect.Labeler
+	Contracts contracts
 
 	Cluster members.Cluster // nil: the server stands alone
 
@@ -112,6 +113,13 @@ type Config struct {
 //	                      [alarm.Simulation]; ?percent=, ?least= and ?against=
 //	                      replace the values of the rules
 //
+//	GET /contracts            answers with a [book.View]
+//	GET /contracts/suggest    answers with a list of [suggest.Proposal], for
+//	                          each ?type= or for all types
+//	POST /contracts/simulate  tries the contracts in the body, a list of
+//	                          [trial.Sent], on the newest ?events= events, and
+//	                          answers with a [trial.Line] in each line
+//
 // A refused request is answered with 400 and {"error":"…"}, and a failed one
 // with 500. If an answer is cut off, the request has failed.
 func Handler(c Config) http.Handler {
@@ -130,6 +138,7 @@ func allRoutes() map[string]func(*call) error {
 	maps.Copy(routes, clusterRoutes())
 	maps.Copy(routes, userRoutes())
 	maps.Copy(routes, alarmRoutes())
+	maps.Copy(routes, contractRoutes())
 	maps.Copy(routes, map[string]func(*call) error{
 		"POST /import": (*call).importing,
 		"POST /backup": (*call).backup,

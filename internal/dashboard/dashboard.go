@@ -68,6 +68,7 @@ type Config struct {
 	ChangeUsers func(ctx context.Context, change func(people.List) (people.List, error)) error
 	Types       *catalogue.Set
 	Suspects    *suspect.Labeler
+	Contracts   Contracts
 	Alarms      func(now time.Time) alarm.Report
 	Audit       *audit.Log // nil: nothing is recorded
 }
@@ -123,6 +124,9 @@ func New(c Config) *Server {
 		"GET /grid/customer":   {people.Viewer, false, (*request).customer},
 		"GET /grid/catalogue":  {people.Viewer, false, (*request).catalogue},
 		"GET /grid/bots":       {people.Viewer, false, (*request).bots},
+		"GET /grid/contracts":  {people.Viewer, false, (*request).contracts},
+		"POST /grid/contract":  {people.Analyst, false, (*request).tryContract},
+		"GET /grid/contract":   {people.Analyst, false, (*request).suggestContract},
 		"GET /grid/events":     {people.Viewer, false, (*request).events},
 		"GET /grid/export":     {people.Analyst, false, (*request).export},
 		"POST /grid/anonymize": {people.Operator, false, (*request).anonymize},

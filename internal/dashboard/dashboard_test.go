@@ -25,6 +25,9 @@ import (
 	"trackway/internal/alarm"
 	"trackway/internal/api"
 	"trackway/internal/catalogue"
+	"trackway/internal/contract/book"
+	"trackway/internal/contract/suggest"
+	"trackway/internal/contract/trial"
 	"trackway/internal/destination"
 	"trackway/internal/destination/listing"
 	"trackway/internal/fleet"
@@ -120,10 +123,26 @@ func newFixture(t *testing.T) *fixture {
 		Types: catalogue.Together(catalogue.New(catalogue.Options{
 			Log: st, Store: st.Name(), Path: filepath.Join(t.TempDir(), catalogue.File), Most: 100, Logger: slog.New(slog.DiscardHandler),
 		})),
-		Alarms: func(now time.Time) alarm.Report { return alarm.Report{At: now, Ringing: f.ringing} },
+		Contracts: fakeContracts{book.New(), st},
+		Alarms:    func(now time.Time) alarm.Report { return alarm.Report{At: now, Ringing: f.ringing} },
 	})
 	f.Types.Reload(projects)
 	return f
+}
+
+// fakeContracts tries contracts on a store.
+type fakeContracts struct {
+	*book.Book
+
+	store *store.Store
+}
+
+func (f fakeContracts) Try(ctx context.Context, q trial.Question) (trial.Result, error) {
+	return trial.Run(ctx, f.store, q)
+}
+
+func (fakeContracts) Suggest(_ context.Context, _ *trackway.Project, types []string, _ time.Duration) ([]suggest.Proposal, error) {
+	return []suggest.Proposal{{Type: types[0], Why: "the test proposes nothing"}}, nil
 }
 
 // send makes a request as the pages do. An error is returned as status 599, in

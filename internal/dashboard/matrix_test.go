@@ -102,6 +102,18 @@ var matrix = map[string]struct {
 		path: "/grid/bots?project=" + token,
 		who:  []string{signIn, allowed, allowed, allowed, allowed, allowed, allowed, none, allowed},
 	},
+	"GET /grid/contracts": {
+		path: "/grid/contracts?project=" + token, // it has what the configuration says, counts and types of values
+		who:  []string{signIn, allowed, allowed, allowed, allowed, allowed, allowed, none, allowed},
+	},
+	"GET /grid/contract": {
+		path: "/grid/contract?type=visit&project=" + token,
+		who:  []string{signIn, mayNot, allowed, allowed, allowed, mayNot, allowed, none, mayNot},
+	},
+	"POST /grid/contract": {
+		body: `{"project":"` + token + `","type":"visit","schema":"{\"required\":[\"page\"]}"}`,
+		who:  []string{signIn, mayNot, allowed, allowed, allowed, mayNot, allowed, none, mayNot},
+	},
 	"GET /grid/export": {
 		path: "/grid/export?customer=1&project=" + token, names: true,
 		who: []string{signIn, mayNot, allowed, allowed, allowed, mayNot, allowed, none, mayNot},

@@ -24,10 +24,19 @@ type Store interface {
 	Refused(project uint32, at trackway.Micros, n int) error
 }
 
+// Contracts says what events of a type must look like.
+type Contracts interface {
+	// Check checks a valid command of a project. It returns the error for a
+	// command that is refused. It may add a property to an event. It is safe
+	// for concurrent use.
+	Check(project uint32, c *trackway.Command) *trackway.Error
+}
+
 // Ingest accepts commands. It is safe for concurrent use.
 type Ingest struct {
-	store   Store
-	metrics *metrics
+	store     Store
+	contracts Contracts // nil: there is no contract
+	metrics   *metrics
 }
 
 // Accept validates the commands of one request and stores the good ones,
@@ -43,7 +52,9 @@ func (in *Ingest) Accept(p *trackway.Project, at trackway.Micros, cmds []trackwa
 	for i := range cmds {
 		c, r := &cmds[i], &results[i]
 		if c.Kind != trackway.Nothing && r.Err == nil {
-			r.Err = Validate(p, c)
+			if r.Err = Validate(p, c); r.Err == nil && in.contracts != nil {
+				r.Err = in.contracts.Check(p.Number, c)
+			}
 		}
 		switch {
 		case r.Err != nil:

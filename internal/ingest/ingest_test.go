@@ -111,7 +111,7 @@ func TestUncounted(t *testing.T) {
 func newIngest(t *testing.T, s Store) (*Ingest, *prometheus.Registry) {
 	t.Helper()
 	reg := prometheus.NewPedanticRegistry()
-	return New(s, reg), reg
+	return New(s, nil, reg), reg
 }
 
 // visit returns a good event, or a bad one if typ is empty.

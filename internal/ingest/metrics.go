@@ -13,8 +13,9 @@ type metrics struct {
 	leftOut *prometheus.CounterVec
 }
 
-// New returns an Ingest on store and registers its metrics with reg.
-func New(store Store, reg prometheus.Registerer) *Ingest {
+// New returns an Ingest on store and registers its metrics with reg. contracts
+// may be nil.
+func New(store Store, contracts Contracts, reg prometheus.Registerer) *Ingest {
 	outcomes := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "trackway_commands_total",
 		Help: "Commands by outcome: stored durably, a duplicate of a stored event, refused as invalid, or failed because of the server.",
@@ -30,7 +31,7 @@ func New(store Store, reg prometheus.Registerer) *Ingest {
 			"Many of them mean that a client sends a value that it does not have.",
 	}, []string{"project", "identifier", "why"})
 	reg.MustRegister(outcomes, uncounted, leftOut)
-	return &Ingest{store: store, metrics: &metrics{
+	return &Ingest{store: store, contracts: contracts, metrics: &metrics{
 		stored:    outcomes.WithLabelValues("stored"),
 		duplicate: outcomes.WithLabelValues("duplicate"),
 		refused:   outcomes.WithLabelValues("refused"),

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 	"trackway/internal/store/prepared"
 	"trackway/internal/store/reading"
 	"trackway/internal/store/repeats"
+	"trackway/internal/store/timeline"
 )
 
 // command carries out one command. content is what was prepared of it, or nil.
@@ -457,5 +457,5 @@ func (t *tx) sameContent(seq uint64, e *trackway.Event) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("event %d: %w", seq, errors.Join(err, release()))
 	}
-	return stored.Type == e.Type && bytes.Equal(stored.Properties, e.Properties), release()
+	return stored.Type == e.Type && timeline.SameContent(stored.Properties, e.Properties), release()
 }

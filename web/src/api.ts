@@ -439,6 +439,60 @@ export interface EventProperty {
   examples: (string | number)[];
 }
 
+/** GET /grid/contracts. */
+export interface Contracts {
+  now: number;
+  project: string;
+  contracts: Contract[];
+}
+
+export interface Contract {
+  type: string;
+  action: "report" | "refuse" | "quarantine";
+  since: number;
+  checked_24h: number;
+  broken_24h: number;
+  /** Of the checked events, up to 1. */
+  share: number;
+  broken: { property: string; keyword: string; expected: string; got: string; events_24h: number; last: number }[];
+  schema: Json;
+}
+
+/** POST /grid/contract. There is a result or a problem. */
+export interface ContractTrial {
+  problem: string;
+  result: {
+    looked_at: number;
+    from: number | null;
+    until: number | null;
+    /** Older events were not looked at. */
+    cut: boolean;
+    types: { type: string; checked: number; broken: number; share: number; reasons: ContractReason[] }[];
+  } | null;
+}
+
+export interface ContractReason {
+  property: string;
+  keyword: string;
+  expected: string;
+  events: number;
+  first: number;
+  last: number;
+  /** Masked; empty: there is no value. */
+  example: string;
+}
+
+/** GET /grid/contract. */
+export interface ProposedContract {
+  type: string;
+  events: number;
+  checked: number;
+  broken: number;
+  /** Why there is no schema. */
+  why: string;
+  schema: Json;
+}
+
 export interface Destinations {
   now: number;
   destinations: Destination[];

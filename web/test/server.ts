@@ -43,13 +43,15 @@ export interface Limit {
   oidc?: string;
   /** Whether there is no password of the configuration. */
   onlyOidc?: boolean;
+  /** The contracts of the project. */
+  contracts?: string;
 }
 
 /**
  * config writes a configuration. Limits are wide if the test is about something
  * else.
  */
-function config({ track = 4_000_000, grid = 100_000, shop = false, destinations = "[]", cluster = "{}", usersOnly = false, alarms = "{}", oidc = "", onlyOidc = false, project: more = "" }: Limit): string {
+function config({ track = 4_000_000, grid = 100_000, shop = false, destinations = "[]", cluster = "{}", usersOnly = false, alarms = "{}", oidc = "", onlyOidc = false, project: more = "", contracts = "[]" }: Limit): string {
   return `
 server: {name: ts1.test, region: test}
 projects:
@@ -57,6 +59,7 @@ projects:
     token: ${project}
     identifiers: {hard: [registered], soft: [cookie]}
     personal: [email, first_name]
+    contracts: ${contracts}
     keys:
       - {name: web, kind: public, token: "${publicKey}"}
     ${more}

@@ -24,6 +24,10 @@ type Tools struct {
 	// command only.
 	Ask, AskAny func(ctx context.Context, config, data, method, route string, query url.Values, into any) error
 
+	// Post sends a body to the server, or to one that exists for the command
+	// only, and calls read with the answer, which arrives bit by bit.
+	Post func(ctx context.Context, config, data, route string, query url.Values, body []byte, read func(io.Reader) error) error
+
 	// Print prints a value as JSON.
 	Print func(w io.Writer, value any) error
 }

@@ -30,6 +30,7 @@ const (
 	CertificateEnds    = "certificate_ends"
 	CertificateInvalid = "certificate_invalid"
 	ErasureLate        = "erasure_late"
+	ContractBroken     = "contract_broken"
 	WasDown            = "was_down"
 )
 
@@ -67,6 +68,7 @@ const day = 24 * time.Hour
 var usual = []Rule{
 	{Kind: Silence, Percent: 10, Least: 20, Weeks: 4},
 	{Kind: Refusals, Percent: 20, Least: 100, For: 10 * time.Minute},
+	{Kind: ContractBroken, Percent: 5, Least: 20, For: 10 * time.Minute},
 	{Kind: LimitRefuses, Percent: 5, For: 15 * time.Minute},
 	{Kind: LimitNear, Percent: 90, For: 10 * time.Minute},
 	{Kind: DestinationLags, Age: 15 * time.Minute, For: 10 * time.Minute},

@@ -15,6 +15,9 @@ import (
 // is not the one that was meant.
 const MaxFileBytes = 64 << 10
 
+// Unread stands for the text of a file that only the server reads.
+const Unread = "the server reads it"
+
 // Read returns the secret in a file, without one line break at its end, and the
 // file's mode. The error completes a sentence that begins with the file's name,
 // such as "is empty". It contains nothing of the file.

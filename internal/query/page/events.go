@@ -14,6 +14,7 @@ import (
 type EventSearch struct {
 	Types        []string        // empty: all
 	Since, Until trackway.Micros // Since ≤ time < Until; Until 0: no end
+	Quarantined  *bool           // only events with the mark of a quarantine, or only others; nil: all
 	NewestFirst  bool
 	Cursor       Cursor
 	Skip         int // rows
@@ -45,6 +46,9 @@ func (p *eventPager) look(e *trackway.Event, matches bool) bool {
 		return false
 	}
 	if !matches || len(p.f.Types) > 0 && !slices.Contains(p.f.Types, e.Type) {
+		return true
+	}
+	if p.f.Quarantined != nil && isQuarantined(e) != *p.f.Quarantined {
 		return true
 	}
 	if p.f.Skip > 0 {

@@ -1,10 +1,14 @@
 package timeline
 
 import (
+	"bytes"
 	"encoding/binary"
+	"slices"
 
 	"golang.org/x/crypto/blake2b"
 
+	"trackway"
+	"trackway/internal/canonjson"
 	"trackway/internal/store/format"
 )
 
@@ -19,10 +23,27 @@ func ContentHash(typ string, properties []byte) uint64 {
 	return binary.BigEndian.Uint64(sum[:8]) | format.HashTail
 }
 
-// ContentSum is BLAKE2b-256 over an event's type and its properties. Two events
-// with the same sum have the same content.
+// ContentSum is BLAKE2b-256 over an event's type and its properties, without
+// [trackway.Quarantined]. Two events with the same sum have the same content.
 func ContentSum(typ string, properties []byte) [blake2b.Size256]byte {
+	properties = unmarked(properties)
 	var stack [1024]byte
 	b := format.AppendString(stack[:0], typ)
 	return blake2b.Sum256(append(b, properties...))
+}
+
+// SameContent reports whether the properties of two events are equal, apart
+// from [trackway.Quarantined]. An event that a client sends again is the same,
+// even if its contract has changed in between.
+func SameContent(a, b []byte) bool { return bytes.Equal(unmarked(a), unmarked(b)) }
+
+var mark = []byte(`"` + trackway.Quarantined + `":`)
+
+// unmarked returns the properties of an event without the mark.
+func unmarked(properties []byte) []byte {
+	if !bytes.Contains(properties, mark) {
+		return properties
+	}
+	kept := slices.DeleteFunc(canonjson.SplitObject(bytes.Clone(properties)), func(p trackway.Property) bool { return p.Name == trackway.Quarantined })
+	return canonjson.AppendObject(nil, kept)
 }

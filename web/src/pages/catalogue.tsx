@@ -2,13 +2,14 @@
 // server has learned them.
 
 import { useEffect, useRef } from "preact/hooks";
-import type { Catalogue as Body, EventProperty, EventType } from "../api.ts";
+import type { Catalogue as Body, Contract, Contracts, EventProperty, EventType } from "../api.ts";
 import { count, exact, percent } from "../format.ts";
 import { useAnswer } from "../net/answer.ts";
 import { go, href, route } from "../route.ts";
 import { projectOf, projects } from "../state.ts";
 import { EventIcon } from "../ui/icons.tsx";
 import { Loading, Num, Panel, Time, Trouble } from "../ui/parts.tsx";
+import { actions, ContractOf } from "./contract.tsx";
 import { FirstEvent } from "./empty.tsx";
 import { LiveMark } from "./overview.tsx";
 import { ProjectField } from "./projectfield.tsx";
@@ -45,16 +46,19 @@ export function Catalogue() {
 function Known({ data, project }: { data: Body; project: string }) {
   const name = route.value.query.get("type");
   const chosen = data.types.find((one) => one.type === name);
+  const { answer } = useAnswer<Contracts>(`/grid/contracts?project=${encodeURIComponent(project)}`, every);
+  const contracts = answer.value.data?.contracts ?? [];
   return (
     <>
       {name !== null && !chosen && <Trouble text={`The catalogue has no type ${name}. It may be new: the server learns within seconds.`} />}
       {chosen && <Properties key={chosen.type} of={chosen} project={project} exactly={data.exact} />}
-      <Types data={data} project={project} chosen={chosen} />
+      {chosen && answer.value.data && <ContractOf key={`contract of ${chosen.type}`} type={chosen.type} project={project} contract={contracts.find((one) => one.type === chosen.type)} />}
+      <Types data={data} project={project} chosen={chosen} contracts={contracts} />
     </>
   );
 }
 
-function Types({ data, project, chosen }: { data: Body; project: string; chosen: EventType | undefined }) {
+function Types({ data, project, chosen, contracts }: { data: Body; project: string; chosen: EventType | undefined; contracts: Contract[] }) {
   const aside = (
     <p class="small faint">
       {count(data.types.length, "type")}, <Num n={data.events} /> events
@@ -88,6 +92,7 @@ function Types({ data, project, chosen }: { data: Body; project: string; chosen:
               </th>
               <th scope="col">First seen</th>
               <th scope="col">Last seen</th>
+              {contracts.length > 0 && <th scope="col">Broken, 24 hours</th>}
             </tr>
           </thead>
           <tbody>
@@ -118,6 +123,7 @@ function Types({ data, project, chosen }: { data: Body; project: string; chosen:
                 <td data-label="Last seen">
                   <Time at={one.last_seen} as="ago" />
                 </td>
+                {contracts.length > 0 && <BrokenCell contract={contracts.find(({ type }) => type === one.type)} />}
               </tr>
             ))}
           </tbody>
@@ -135,6 +141,23 @@ function Types({ data, project, chosen }: { data: Body; project: string; chosen:
         </p>
       )}
     </Panel>
+  );
+}
+
+function BrokenCell({ contract: one }: { contract: Contract | undefined }) {
+  if (!one) {
+    return (
+      <td data-label="Broken, 24 hours" class="missing">
+        <span class="faint">no contract</span>
+      </td>
+    );
+  }
+  return (
+    <td data-label="Broken, 24 hours">
+      <span title={`${exact(one.broken_24h)} of ${exact(one.checked_24h)} events`}>
+        {percent(one.share, 1)} {one.broken_24h > 0 && <span class="badge warn">{actions[one.action]}</span>}
+      </span>
+    </td>
   );
 }
 

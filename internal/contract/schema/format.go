@@ -1,0 +1,77 @@
+package schema
+
+import (
+	"maps"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+// formats are the formats of texts. Draft 2020-12 leaves it to the server
+// whether they are checked: they are.
+var formats = map[string]struct {
+	what string
+	is   func(string) bool
+}{
+	"date-time": {"a time such as 2026-11-29T20:00:00Z", isTime},
+	"date":      {"a date such as 2026-11-29", isDate},
+	"email":     {"an e-mail address", isEmail},
+	"uuid":      {"a UUID", isUUID},
+	"uri":       {"a URL with a scheme", isURI},
+	"ipv4":      {"an IPv4 address", func(s string) bool { a, err := netip.ParseAddr(s); return err == nil && a.Is4() }},
+	"ipv6":      {"an IPv6 address", func(s string) bool { a, err := netip.ParseAddr(s); return err == nil && a.Is6() && a.Zone() == "" }},
+}
+
+func formatNames() []string { return slices.Sorted(maps.Keys(formats)) }
+
+// mostFormed is the longest text that can have a format.
+const mostFormed = 2048
+
+func isTime(s string) bool {
+	if len(s) > mostFormed {
+		return false
+	}
+	_, err := time.Parse(time.RFC3339, strings.ToUpper(s))
+	return err == nil
+}
+
+func isDate(s string) bool {
+	_, err := time.Parse(time.DateOnly, s)
+	return len(s) == len(time.DateOnly) && err == nil
+}
+
+// isEmail reports whether a text looks like an address: text without spaces on
+// both sides of one @, at most 254 bytes.
+func isEmail(s string) bool {
+	const most = 254
+	local, domain, _ := strings.Cut(s, "@")
+	return len(s) <= most && local != "" && domain != "" && !strings.ContainsAny(domain, "@") && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f })
+}
+
+func isUUID(s string) bool {
+	const length = 36
+	if len(s) != length {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case i == 8 || i == 13 || i == 18 || i == 23:
+			if c != '-' {
+				return false
+			}
+		case (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'f'):
+			return false
+		}
+	}
+	return true
+}
+
+func isURI(s string) bool {
+	if len(s) > mostFormed || strings.ContainsAny(s, " <>\"{}|\\^`") {
+		return false
+	}
+	u, err := url.Parse(s)
+	return err == nil && u.Scheme != ""
+}

@@ -36,7 +36,8 @@ type Request struct {
 	Form url.Values // from the URL and the body
 }
 
-// Start starts a provider on an address, such as 127.0.0.1:0.
+// Start starts a provider on an address, such as 127.0.0.1:0. For browsers, one
+// on localhost is another site than a server on 127.0.0.1.
 func Start(address string) (*Provider, error) {
 	key, err := newKey()
 	if err != nil {
@@ -54,7 +55,14 @@ func Start(address string) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p, m.Start(ln, nil)
+	if err := m.Start(ln, nil); err != nil {
+		return nil, err
+	}
+	if host, _, _ := net.SplitHostPort(address); host == "localhost" {
+		_, port, _ := net.SplitHostPort(ln.Addr().String())
+		m.Server.Addr = net.JoinHostPort(host, port) // the issuer is made of it
+	}
+	return p, nil
 }
 
 func newKey() (*rsa.PrivateKey, error) {

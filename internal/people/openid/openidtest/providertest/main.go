@@ -21,7 +21,7 @@ func main() {
 }
 
 func run(in io.Reader, out io.Writer) error {
-	p, err := openidtest.Start("127.0.0.1:0")
+	p, err := openidtest.Start("localhost:0") // another site than the server's, as in earnest
 	if err != nil {
 		return err
 	}

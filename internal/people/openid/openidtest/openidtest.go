@@ -4,6 +4,7 @@ package openidtest
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
@@ -51,7 +52,7 @@ func Start(address string) (*Provider, error) {
 	if err := m.AddMiddleware(p.record); err != nil {
 		return nil, err
 	}
-	ln, err := net.Listen("tcp", address)
+	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +176,11 @@ func (p *person) Claims(_ []string, base *mockoidc.IDTokenClaims) (jwt.Claims, e
 func Visit(to string) (back *url.URL, err error) {
 	const patience = 10 * time.Second
 	client := &http.Client{Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	w, err := client.Get(to)
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, to, nil)
+	if err != nil {
+		return nil, err
+	}
+	w, err := client.Do(r)
 	if err != nil {
 		return nil, err
 	}

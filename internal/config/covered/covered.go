@@ -49,11 +49,11 @@ func Dialects(policies []trackway.Policy) {
 // SignIn adds the path at which browsers come back from a provider of identity
 // to limits that list the one for signing in with a password.
 func SignIn(policies []trackway.Policy) {
-	const password, provider = "POST /grid/session", "GET /grid/oidc/callback"
+	const here, elsewhere = "POST /grid/session", "GET /grid/oidc/callback"
 	t := taken(policies)
 	for i := range policies {
-		if slices.Contains(policies[i].Paths, password) {
-			t.add(&policies[i], provider)
+		if slices.Contains(policies[i].Paths, here) {
+			t.add(&policies[i], elsewhere)
 		}
 	}
 }

@@ -90,9 +90,10 @@ func New(s Settings, base string) *Provider {
 
 // terms returns a text that changes with what an account's name and roles
 // depend on.
-func (s Settings) terms() string {
-	s.ClientSecret, s.Name, s.Scopes = "", "", nil
-	text, _ := json.Marshal(s) // it has texts only
+func (s *Settings) terms() string {
+	of := *s
+	of.ClientSecret, of.Name, of.Scopes = "", "", nil
+	text, _ := json.Marshal(of) //nolint:gosec // G117: the secret was taken out; texts can always be encoded
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])
 }

@@ -73,14 +73,14 @@ func signIn(t *testing.T, p *Provider) (*people.User, error) {
 	return p.Finish(t.Context(), cookie, sent, time.Now())
 }
 
-func wantReason(t *testing.T, what string, u *people.User, err error, want Reason) *Refusal {
+func wantReason(t *testing.T, what string, u *people.User, err error, want Reason) Refusal {
 	t.Helper()
 	r, ok := errors.AsType[*Refusal](err)
 	if !ok || r.Reason != want || u != nil {
 		t.Errorf("%s: got %v, %v, want %q", what, u, err, want)
-		return &Refusal{}
+		return Refusal{}
 	}
-	return r
+	return *r
 }
 
 func TestSignIn(t *testing.T) {
@@ -331,7 +331,7 @@ func TestNoGroup(t *testing.T) {
 		m.Next(jane(map[string]any{"groups": groups}))
 		u, err := signIn(t, p)
 		r := wantReason(t, "no group", u, err, NoAccess)
-		again := p.Open(p.Seal(r))
+		again := p.Open(p.Seal(&r))
 		if again == nil || again.Reason != NoAccess || !strings.Contains(p.Text(again), "oidc:jane may not use this server") {
 			t.Errorf("got %+v", again)
 		}
@@ -350,7 +350,7 @@ func TestErrors(t *testing.T) {
 	check := func(what string, u *people.User, err error, want Reason, part string) {
 		t.Helper()
 		r := wantReason(t, what, u, err, want)
-		for _, text := range []string{p.Text(r), r.Error()} {
+		for _, text := range []string{p.Text(&r), r.Error()} {
 			for _, bad := range []string{"<b>", "s3cr3t", m.ClientSecret} {
 				if strings.Contains(text, bad) {
 					t.Errorf("%s: it shows %q: %s", what, bad, text)
@@ -394,7 +394,7 @@ func TestUnreachable(t *testing.T) {
 	for range 3 {
 		_, _, err := p.Begin(t.Context(), now)
 		r := wantReason(t, "down", nil, err, Unreachable)
-		if !strings.Contains(r.Error(), "status 502") || !strings.Contains(p.Text(r), "Login Inc. does not answer at the moment") {
+		if !strings.Contains(r.Error(), "status 502") || !strings.Contains(p.Text(&r), "Login Inc. does not answer at the moment") {
 			t.Errorf("got %v", r)
 		}
 	}
@@ -476,7 +476,10 @@ func TestDescriptions(t *testing.T) {
 // TestOnlyHTTPS checks that a provider with HTTPS is never asked without.
 func TestOnlyHTTPS(t *testing.T) {
 	t.Parallel()
-	_, err := newClient("https://login.example").Get("http://127.0.0.1:1/")
+	w, err := newClient("https://login.example").Get("http://127.0.0.1:1/")
+	if err == nil {
+		_ = w.Body.Close()
+	}
 	if !errors.Is(err, errPlain) {
 		t.Errorf("got %v", err)
 	}

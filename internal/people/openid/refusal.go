@@ -29,7 +29,7 @@ const (
 )
 
 // Refusal says why somebody could not sign in.
-type Refusal struct {
+type Refusal struct { //nolint:errname // it is an answer to people, too
 	Reason  Reason `json:"reason"`
 	Account string `json:"account,omitempty"` // its name, if it is known
 	Cause   error  `json:"-"`                 // for the log; without any secret, code or token; may be nil
@@ -166,7 +166,7 @@ func worded(err error) error {
 			return errors.New(text)
 		}
 	}
-	for status := http.StatusMultipleChoices; status < 600; status++ { //nolint:mnd // the last status
+	for status := http.StatusMultipleChoices; status < 600; status++ {
 		if strings.HasPrefix(err.Error(), fmt.Sprintf("%d ", status)) {
 			return fmt.Errorf("it answered with status %d", status)
 		}

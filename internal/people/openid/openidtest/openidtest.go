@@ -4,6 +4,7 @@ package openidtest
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/json"
@@ -36,7 +37,8 @@ type Request struct {
 	Form url.Values // from the URL and the body
 }
 
-// Start starts a provider on an address, such as 127.0.0.1:0.
+// Start starts a provider on an address, such as 127.0.0.1:0. For browsers, one
+// on localhost is another site than a server on 127.0.0.1.
 func Start(address string) (*Provider, error) {
 	key, err := newKey()
 	if err != nil {
@@ -50,11 +52,18 @@ func Start(address string) (*Provider, error) {
 	if err := m.AddMiddleware(p.record); err != nil {
 		return nil, err
 	}
-	ln, err := net.Listen("tcp", address)
+	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	return p, m.Start(ln, nil)
+	if err := m.Start(ln, nil); err != nil {
+		return nil, err
+	}
+	if host, _, _ := net.SplitHostPort(address); host == "localhost" {
+		_, port, _ := net.SplitHostPort(ln.Addr().String())
+		m.Server.Addr = net.JoinHostPort(host, port) // the issuer is made of it
+	}
+	return p, nil
 }
 
 func newKey() (*rsa.PrivateKey, error) {
@@ -167,7 +176,11 @@ func (p *person) Claims(_ []string, base *mockoidc.IDTokenClaims) (jwt.Claims, e
 func Visit(to string) (back *url.URL, err error) {
 	const patience = 10 * time.Second
 	client := &http.Client{Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	w, err := client.Get(to)
+	r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, to, nil)
+	if err != nil {
+		return nil, err
+	}
+	w, err := client.Do(r)
 	if err != nil {
 		return nil, err
 	}

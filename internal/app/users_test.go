@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"trackway/internal/audit"
 	"trackway/internal/config"
 	"trackway/internal/people"
 )
@@ -57,7 +58,7 @@ func TestReloadWaits(t *testing.T) {
 		return nil, wrong
 	}}}
 	s.Change = func(func(*config.Keys) error) (*config.Config, error) {
-		go func() { _ = s.reload() }()
+		go func() { _ = s.reload(audit.Ops) }()
 		select {
 		case <-loaded:
 			t.Error("the reload overtakes the change")

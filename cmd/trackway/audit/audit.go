@@ -76,7 +76,7 @@ func (c *listCommand) Run(t command.Tools) error {
 	if c.JSON {
 		return t.Print(t.Stdout, r.Entries)
 	}
-	return print(t.Stdout, r.Entries)
+	return printEntries(t.Stdout, r.Entries)
 }
 
 // bound reads a time, or how long ago it is. An empty text is no bound.
@@ -94,8 +94,8 @@ func bound(flag, text string, now time.Time) (time.Time, error) {
 	return at.Time(), nil
 }
 
-// print lists entries, the newest last: it is the one next to the prompt.
-func print(w io.Writer, entries []audit.Entry) error {
+// printEntries lists entries, the newest last: it is the one next to the prompt.
+func printEntries(w io.Writer, entries []audit.Entry) error {
 	if len(entries) == 0 {
 		terminal.Say(w, "There are no such entries.\n")
 		return nil

@@ -23,6 +23,7 @@ import (
 	"trackway/internal/limit/traffic"
 	"trackway/internal/listen"
 	"trackway/internal/live"
+	"trackway/internal/partition/spread"
 	"trackway/internal/partition/stores"
 	"trackway/internal/trace"
 )
@@ -64,7 +65,7 @@ type server struct {
 	catalogue *catalogue.Set
 	dashboard *dashboard.Server
 
-	destinations spread
+	destinations *spread.Set
 	// The projects in force. They are read without a lock, because a reload
 	// waits for destinations.
 	sent atomic.Pointer[[]trackway.Project]

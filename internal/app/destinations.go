@@ -8,6 +8,7 @@ import (
 	"trackway/internal/destination"
 	"trackway/internal/destination/kinds"
 	"trackway/internal/partition"
+	"trackway/internal/partition/spread"
 	"trackway/internal/store"
 )
 
@@ -15,7 +16,7 @@ import (
 // registers them with the stores, so that erasures and the expiry of events
 // wait for destinations.
 func (s *server) newDestinations() error {
-	s.destinations = s.parts
+	s.destinations = &spread.Set{Part: kinds.Part}
 	for _, p := range s.parts {
 		o := destination.Options{
 			Dir: filepath.Join(s.Config.DataDir, destinationsDir), Store: p.store, Log: s.Log, Traces: s.traces,
@@ -34,6 +35,7 @@ func (s *server) newDestinations() error {
 			return err
 		}
 		p.store.SetCopies(p.destinations.Copies())
+		s.destinations.All = append(s.destinations.All, p.destinations)
 	}
 	return nil
 }

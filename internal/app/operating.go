@@ -20,7 +20,7 @@ import (
 
 // verify implements [control.Verifier].
 func (s *server) verify(ctx context.Context, v control.Verification) (*verify.Report, error) {
-	of, err := s.destinations.single(v.Name)
+	of, err := s.single(v.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -66,14 +66,18 @@ func (s *server) verify(ctx context.Context, v control.Verification) (*verify.Re
 
 // suggest implements [control.Suggester].
 func (s *server) suggest(ctx context.Context, name string, events int, share float64) (*suggest.Proposal, error) {
-	looked := make([]placed, len(s.parts)) // at all, if there is no name
-	for i, p := range s.parts {
-		looked[i].part = p
-	}
-	if name != "" {
-		var err error
-		if looked, err = s.destinations.find(name); err != nil {
+	var looked []placed
+	if name == "" { // at all
+		for _, p := range s.parts {
+			looked = append(looked, placed{p, ""})
+		}
+	} else {
+		all, err := s.destinations.Find(name)
+		if err != nil {
 			return nil, err
+		}
+		for _, p := range all {
+			looked = append(looked, placed{s.parts[p.Part], p.Name})
 		}
 	}
 	var sample suggest.Sample
@@ -128,7 +132,7 @@ func (s *server) mirrors(ctx context.Context) (all []control.Mirrored, err error
 		if st.Kind != config.Mirror {
 			continue
 		}
-		of, err := s.destinations.single(st.Name)
+		of, err := s.single(st.Name)
 		if err != nil {
 			return nil, err
 		}

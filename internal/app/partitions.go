@@ -29,6 +29,22 @@ type part struct {
 	sent atomic.Pointer[[]trackway.Project]
 }
 
+// placed is a destination of a partition, under its name there.
+type placed struct {
+	*part
+
+	name string
+}
+
+// single returns the destination that a name stands for.
+func (s *server) single(name string) (placed, error) {
+	p, err := s.destinations.Single(name)
+	if err != nil {
+		return placed{}, err
+	}
+	return placed{s.parts[p.Part], p.Name}, nil
+}
+
 // metrics returns where a partition registers its metrics. They have a label
 // only if there are several partitions.
 func (p *part) metrics(reg prometheus.Registerer) prometheus.Registerer {

@@ -25,6 +25,7 @@ import (
 	"trackway/internal/limit/traffic"
 	"trackway/internal/listen"
 	"trackway/internal/live"
+	"trackway/internal/partition/spread"
 	"trackway/internal/partition/stores"
 	"trackway/internal/people/openid"
 	"trackway/internal/suspect"
@@ -75,7 +76,7 @@ type server struct {
 	dashboard *dashboard.Server
 	provider  *openid.Provider // nil: none
 
-	destinations spread
+	destinations *spread.Set
 	// The projects in force. They are read without a lock, because a reload
 	// waits for destinations.
 	sent atomic.Pointer[[]trackway.Project]

@@ -176,6 +176,7 @@ var trackway = Rules{
 
 		"internal/store": 3,
 
+		"internal/partition/spread": 3,
 		"internal/partition/stores": 4,
 
 		"internal/api":              4,

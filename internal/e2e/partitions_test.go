@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"trackway/internal/destination/postgres/postgrestest"
 	"trackway/internal/scale"
 )
 
@@ -255,5 +256,85 @@ func checkPartitionCopies(t *testing.T, s *server) {
 	s.run(t, 0, "destinations", "pause", "copy")
 	if list := s.run(t, 0, "destinations", "list"); strings.Count(list, "paused") != partitions {
 		t.Errorf("after pause: got\n%s", list)
+	}
+}
+
+// TestPartitionsInPostgres: each partition has a schema of its own, with all
+// events of its projects, although the server and the database are killed.
+func TestPartitionsInPostgres(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it starts a database")
+	}
+	server := postgrestest.Start(t)
+	database := server.Database(t)
+	dir := t.TempDir()
+	secret := filepath.Join(dir, "url")
+	if err := os.WriteFile(secret, []byte(database.URL()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := strings.Replace(partitioned(partitionSize), "kind: file, path: copy", "kind: postgres, prefix: shop, url_file: "+secret, 1)
+	s := startIn(t, dir, config)
+	var writers []*partitionWriter
+	for i := range partitionSize {
+		writers = append(writers, &partitionWriter{project: i, merged: map[string]string{}})
+	}
+	for round := range 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		var running sync.WaitGroup
+		acks := make(chan struct{}, 1<<16)
+		for _, w := range writers {
+			running.Go(func() { w.send(ctx, t, s, func() { acks <- struct{}{} }) })
+		}
+		for range 50 {
+			select {
+			case <-acks:
+			case <-ctx.Done():
+				t.Errorf("no acknowledgement\n%s", s.log)
+			}
+		}
+		if round == 1 {
+			server.Kill()
+		}
+		s.kill(t)
+		cancel()
+		running.Wait()
+		if round == 1 {
+			if err := server.Run(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s = startIn(t, dir, config)
+	}
+	s.log.mayHold("destination")
+	for part := range partitions {
+		name := fmt.Sprintf("copy/p%02d", part)
+		for deadline := time.Now().Add(patience); ; time.Sleep(lookAgain) { //nolint:forbidigo // it catches up when it can
+			out := s.run(t, 0, "destinations", "list")
+			line := out[strings.Index(out, name):]
+			if fields := strings.Fields(line); fields[2] == "running" && fields[4] == "0" {
+				break
+			} else if time.Now().After(deadline) {
+				t.Fatalf("got %s", out)
+			} else if fields[2] == "retrying" {
+				s.run(t, 0, "destinations", "resume", name) // at once
+			}
+		}
+		if out := s.run(t, 0, "destinations", "verify", name); !strings.Contains(out, "missing 0, doubled 0, different 0, foreign 0") {
+			t.Errorf("got %s", out)
+		}
+	}
+	for _, w := range writers {
+		stored := map[string]bool{}
+		for part := range partitions {
+			for _, row := range database.SQL(t, fmt.Sprintf("SELECT properties->>'name' FROM shop_p%02d.events WHERE project = 'p%d' AND type = 'round'", part, w.project)) {
+				stored[row[0]] = true
+			}
+		}
+		for _, name := range w.acked {
+			if !stored[name] {
+				t.Errorf("project %d: %s is missing", w.project, name)
+			}
+		}
 	}
 }

@@ -18,16 +18,24 @@ func TestPartitions(t *testing.T) {
 		write := func(part int, typ string, at trackway.Micros) {
 			l := logs[part]
 			l.write(typ, partition.Global(part, 1), 1)
+			l.mu.Lock()
 			l.events[len(l.events)-1].Received = at
+			l.mu.Unlock()
 			l.sync()
 		}
 		write(0, "a", 1)
 		write(2, "b", 2)
 		write(0, "c", 3)
 		all := mustWatch(t, h, Filter{Events: true}, nil)
-		asked := logs[1].asked
+		times := func() int {
+			logs[1].mu.Lock()
+			defer logs[1].mu.Unlock()
+			return logs[1].asked
+		}
+		settle()
+		asked := times()
 		one := mustWatch(t, h, Filter{Events: true, Project: partition.Global(2, 1)}, nil)
-		if logs[1].asked != asked {
+		if settle(); times() != asked {
 			t.Error("the log of another partition was read")
 		}
 		wantTypes(t, all, "a b c")
@@ -54,7 +62,9 @@ func TestPartitions(t *testing.T) {
 		// what was erased since is read again, from its own log
 		write(1, "f", 6)
 		settle()
+		logs[1].mu.Lock()
 		logs[1].events[1].Seq = 0 // gone
+		logs[1].mu.Unlock()
 		h.Forget(partition.Global(1, 1), nil, time.Now())
 		wantTypes(t, again, "")
 	})

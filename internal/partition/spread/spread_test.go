@@ -1,4 +1,4 @@
-package app
+package spread
 
 import (
 	"errors"
@@ -19,36 +19,41 @@ import (
 
 // spreadOver returns the destinations of n partitions, with a project in each
 // but the last.
-func spreadOver(t *testing.T, n int, configured []config.Destination) spread {
+func spreadOver(t *testing.T, n int, configured []config.Destination) *Set {
 	t.Helper()
 	dir := t.TempDir()
-	s := &server{Setup: Setup{Config: &config.Config{DataDir: dir}, Log: slog.New(slog.DiscardHandler)}}
-	var all []*store.Store
+	s := &Set{Part: kinds.Part}
 	for i := range n {
-		one, err := store.Open(filepath.Join(dir, partition.Name(i)), store.Options{Cache: 1 << 20, Known: 1 << 20, MemTable: 1 << 20, Fatal: func(err error) { panic(err) }})
+		one, err := store.Open(filepath.Join(dir, partition.Name(i), "store"), store.Options{Cache: 1 << 20, Known: 1 << 20, MemTable: 1 << 20, Fatal: func(err error) { panic(err) }})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = one.Close() })
-		all = append(all, one)
-	}
-	s.useStores(all...)
-	if err := s.newDestinations(); err != nil {
-		t.Fatal(err)
+		var m *destination.Manager
+		m, err = destination.New(destination.Options{
+			Dir: filepath.Join(dir, partition.Name(i)), Store: one, Log: slog.New(slog.DiscardHandler),
+			Open: func(d config.Destination) (destination.Sink, error) {
+				return kinds.New(d, kinds.Deps{Store: m.StoreID()})
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.All = append(s.All, m)
 	}
 	var projects []trackway.Project
 	for i := range max(n-1, 1) {
 		projects = append(projects, trackway.Project{Name: fmt.Sprint("p", i), Number: partition.Global(i, 1)})
 	}
-	apply, _, err := s.destinations.Reload(configured, projects)
+	apply, _, err := s.Reload(configured, projects)
 	if err != nil {
 		t.Fatal(err)
 	}
 	apply()
-	return s.destinations
+	return s
 }
 
-func names(s spread) (names []string) {
+func names(s *Set) (names []string) {
 	for _, st := range s.List() {
 		names = append(names, st.Name)
 	}

@@ -48,6 +48,15 @@ func run(m *testing.M) int {
 	return status
 }
 
+// parallel lets tests run beside each other, unless they take long: then each
+// gets the whole machine.
+func parallel(t *testing.T) {
+	t.Helper()
+	if *forFlag == 0 && *balanceFlag == 0 {
+		t.Parallel()
+	}
+}
+
 // TestThree: whatever happens to three servers, nothing acknowledged is lost or
 // doubled, and all servers have the same data.
 func TestThree(t *testing.T) { breakThings(t, 3) }
@@ -59,6 +68,7 @@ func TestFive(t *testing.T) { breakThings(t, 5) }
 // comes again.
 func breakThings(t *testing.T, servers int) {
 	t.Helper()
+	parallel(t)
 	binary, err := build()
 	if err != nil {
 		t.Fatal(err)

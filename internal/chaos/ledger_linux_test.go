@@ -66,9 +66,9 @@ func (c *cluster) write() {
 		w := &writer{n: n}
 		l.writers = append(l.writers, w)
 		l.ended.Go(func() {
-			for at := n; sleep.For(ctx, pace) == nil; {
+			for sleep.For(ctx, pace) == nil {
 				l.gate.RLock()
-				l.send(ctx, w, &at)
+				l.send(ctx, w)
 				l.gate.RUnlock()
 			}
 		})
@@ -114,19 +114,19 @@ func (w *writer) next() (path string, body []byte, events int) {
 	}
 }
 
-// send sends a writer's next request, until it knows what became of it.
-func (l *ledger) send(ctx context.Context, w *writer, at *int) {
+// send sends a writer's next request, until it knows what became of it. Each
+// writer has a server that it asks first, so some writers wait at each of them.
+func (l *ledger) send(ctx context.Context, w *writer) {
 	path, body, events := w.next()
 	began := time.Now()
-	for {
-		s := l.servers[*at%len(l.servers)]
+	for at := w.n; ; at++ {
+		s := l.servers[at%len(l.servers)]
 		status, answer, err := s.post(ctx, path, key, body)
 		if err == nil && status == http.StatusOK && bytes.Contains(answer, []byte(`"success":true`)) && !bytes.Contains(answer, []byte(`"success":false`)) {
 			w.note(events, acked)
 			l.acknowledged(time.Since(began))
 			return
 		}
-		*at++
 		switch {
 		case ctx.Err() != nil:
 			w.note(events, unknown)

@@ -80,7 +80,11 @@ func (s *server) start() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	cmd := exec.Command(s.binary, "serve", "--config", s.config(), "--data", s.data(), "--listen", public, "--ops-listen", ops, "--log-format", "json")
+	level := "info"
+	if *keepFlag != "" {
+		level = "debug"
+	}
+	cmd := exec.Command(s.binary, "serve", "--config", s.config(), "--data", s.data(), "--listen", public, "--ops-listen", ops, "--log-format", "json", "--log-level", level)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(os.Environ(), clockVariable+"="+s.clock)
 	if err := errors.Join(s.place.start(cmd), log.Close()); err != nil {

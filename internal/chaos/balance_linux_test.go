@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -24,8 +23,6 @@ import (
 
 	"trackway/internal/load"
 )
-
-var balanceFlag = flag.Duration("balance", 0, "for how long TestBalanced runs, with a server killed every 20 s; 0: two kills")
 
 // balancer is a proxy that hands each request to the next server, as nginx
 // does. If a server cannot be reached, the next one gets the request. A request
@@ -97,7 +94,7 @@ func TestBalanced(t *testing.T) {
 		seed = rand.Uint64()
 	}
 	t.Logf("SEED=%d", seed)
-	duration, each := *balanceFlag, 20*time.Second
+	duration, each := *forFlag/4, 20*time.Second
 	if duration == 0 {
 		each = 10 * time.Second
 		duration = 2 * each

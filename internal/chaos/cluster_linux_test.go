@@ -102,6 +102,7 @@ cluster:
 			if s.exited != nil {
 				s.kill()
 			}
+			s.checkLog()
 		}
 	})
 	for i, s := range c.servers {

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -290,33 +291,13 @@ func (s *server) names(ctx context.Context, registered string) (names []string) 
 // what was written since the beginning, while the writers pause.
 func (l *ledger) checkAll(ctx context.Context) (r result) {
 	l.t.Helper()
-	var first [sha256.Size]byte
+	var first []byte
 	for i, s := range l.servers {
-		out, err := s.command(ctx, "export", "--quiet")
-		if err != nil {
-			l.t.Fatal(err)
-		}
-		if sum := sha256.Sum256([]byte(out)); i == 0 {
+		count, sum := s.export(ctx)
+		if i == 0 {
 			first = sum
-		} else if sum != first {
+		} else if !bytes.Equal(sum, first) {
 			l.t.Errorf("servers 1 and %d export different data", s.n)
-		}
-		count := make(map[string]int)
-		lines := bufio.NewScanner(strings.NewReader(out))
-		lines.Buffer(nil, 1<<20)
-		for lines.Scan() {
-			var row struct {
-				Data struct {
-					Type       string `json:"event_type"`
-					Properties struct{ Name string }
-				}
-			}
-			if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
-				l.t.Fatal(err)
-			}
-			if row.Data.Type == "chaos" {
-				count[row.Data.Properties.Name]++
-			}
 		}
 		r.events = 0
 		for _, w := range l.writers {
@@ -327,4 +308,37 @@ func (l *ledger) checkAll(ctx context.Context) (r result) {
 		}
 	}
 	return r
+}
+
+// export exports everything that the server has. It counts the events by their
+// names, and returns the checksum of all.
+func (s *server) export(ctx context.Context) (count map[string]int, sum []byte) {
+	s.t.Helper()
+	count = make(map[string]int)
+	all, in, out := sha256.New(), (*io.PipeReader)(nil), (*io.PipeWriter)(nil)
+	in, out = io.Pipe()
+	var exporting sync.WaitGroup
+	exporting.Go(func() { _ = out.CloseWithError(s.run(ctx, out, "export", "--quiet")) })
+	lines := bufio.NewScanner(io.TeeReader(in, all))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var row struct {
+			Data struct {
+				Type       string `json:"event_type"`
+				Properties struct{ Name string }
+			}
+		}
+		if err := json.Unmarshal(lines.Bytes(), &row); err != nil {
+			s.t.Errorf("server %d exports %q: %v", s.n, lines.Bytes(), err)
+		}
+		if row.Data.Type == "chaos" {
+			count[row.Data.Properties.Name]++
+		}
+	}
+	if err := lines.Err(); err != nil {
+		s.t.Errorf("server %d: %v", s.n, err)
+	}
+	_ = in.Close()
+	exporting.Wait()
+	return count, all.Sum(nil)
 }

@@ -155,20 +155,35 @@ func (s *server) tail() string {
 	return string(text[max(0, len(text)-room):])
 }
 
-// command runs trackway on the server.
-func (s *server) command(ctx context.Context, args ...string) (string, error) {
-	var out, errs strings.Builder
+// checkLog looks for what no fault permits.
+func (s *server) checkLog() {
+	s.t.Helper()
+	text, err := os.ReadFile(s.log)
+	if err != nil {
+		s.t.Error(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "panic:") || strings.HasPrefix(line, "fatal error:") || strings.Contains(line, "bug: ") {
+			s.t.Errorf("the log of server %d has %s", s.n, line)
+		}
+	}
+}
+
+// run runs trackway on the server.
+func (s *server) run(ctx context.Context, out io.Writer, args ...string) error {
+	var errs strings.Builder
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, s.binary, append(args, "--config", s.config(), "--data", s.data())...)
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := s.place.start(cmd); err != nil {
-		return "", err
+	cmd.Stdout, cmd.Stderr = out, &errs
+	err := s.place.start(cmd)
+	if err == nil {
+		err = cmd.Wait()
 	}
-	if err := cmd.Wait(); err != nil {
-		return out.String(), fmt.Errorf("server %d: trackway %s: %w: %s", s.n, strings.Join(args, " "), err, errs.String())
+	if err != nil {
+		return fmt.Errorf("server %d: trackway %s: %w: %s", s.n, strings.Join(args, " "), err, errs.String())
 	}
-	return out.String(), nil
+	return nil
 }
 
 // must runs trackway until it succeeds.
@@ -176,7 +191,7 @@ func (s *server) must(args ...string) {
 	s.t.Helper()
 	var last error
 	s.eventually("trackway "+strings.Join(args, " "), func(ctx context.Context) bool {
-		_, last = s.command(ctx, args...)
+		last = s.run(ctx, nil, args...)
 		return last == nil
 	}, func() string { return fmt.Sprint(last) })
 }

@@ -29,7 +29,13 @@ var readKey = "Basic " + base64.StdEncoding.EncodeToString([]byte("private-id-0b
 // binDir is the directory of the binary during the tests.
 var binDir string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(victimVariable); dir != "" { //nolint:forbidigo // this process was started by a test
+		fmt.Fprintln(os.Stderr, victim(dir))
+		os.Exit(1)
+	}
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "trackway-chaos-")

@@ -37,6 +37,7 @@ projects:
   - name: demo
     token: ` + project + `
     identifiers: {hard: [registered], soft: [cookie]}
+    personal: [email]
     keys:
       - {name: web, kind: public, token: public-key-7d1f0c52aa}
       - {name: backend, kind: private, id: private-id-0b9e6f41c3, secret: secret-key-e83a1795d4}

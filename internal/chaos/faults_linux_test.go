@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,6 +52,25 @@ func faultsOf(n int) []fault {
 		{"remove a server, and join", func(c *cluster) { c.emptied(c.either(), true) }},
 		{"flip bits of a follower", flipBits},
 		{"kill all, and empty a disk", killAllEmptyOne},
+		{"send the whole state", func(c *cluster) { c.wholeState(func(_, _ *server) {}) }},
+		{"cut while the whole state is sent", func(c *cluster) {
+			c.wholeState(func(from, to *server) {
+				c.network.between(from.n-1, to.n-1, weather{cut: true})
+				c.pass(c.between(time.Second, 4*time.Second))
+			})
+		}},
+		{"kill the leader while it sends the whole state", func(c *cluster) {
+			c.wholeState(func(from, _ *server) {
+				from.kill()
+				from.start()
+			})
+		}},
+		{"kill who gets the whole state", func(c *cluster) {
+			c.wholeState(func(_, to *server) {
+				to.kill()
+				to.start()
+			})
+		}},
 		{"kill a server in bad weather", func(c *cluster) { c.inBadWeather(func() { c.killed(c.either()) }) }},
 		{"empty a disk in bad weather", func(c *cluster) { c.inBadWeather(func() { c.emptied(c.either(), false) }) }},
 	}
@@ -101,6 +121,65 @@ func killAllEmptyOne(c *cluster) {
 	}
 	c.load.await(some)
 	c.join(all[0])
+}
+
+// wholeState has the servers drop their logs, by an erasure, and empties a disk.
+// So the leader has to send all its data, which takes a while. Meanwhile,
+// something is done to one of them.
+func (c *cluster) wholeState(disturb func(from, to *server)) {
+	c.t.Helper()
+	c.erase()
+	from := c.leader()
+	to := c.others(from)[0]
+	to.kill()
+	c.load.await(some)
+	c.network.between(from.n-1, to.n-1, weather{rate: 500_000})
+	to.empty()
+	to.start()
+	joined := make(chan error, 1)
+	go func() {
+		for {
+			err := to.run(c.t.Context(), nil, "cluster", "join", from.address.String()+":7946")
+			if err == nil || c.t.Context().Err() != nil {
+				joined <- err
+				return
+			}
+			time.Sleep(lookAgain)
+		}
+	}()
+	c.pass(c.between(500*time.Millisecond, 2*time.Second))
+	disturb(from, to)
+	c.network.all(weather{})
+	if err := <-joined; err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// erase erases a customer, and waits until all servers have cleaned their logs.
+func (c *cluster) erase() {
+	c.t.Helper()
+	s := c.leader()
+	ids := fmt.Sprintf(`{"customer_ids":{"registered":"erased-%d"}`, c.random.Uint64())
+	for _, call := range []struct{ path, key, rest string }{
+		{"/track/v2/projects/" + project + "/customers/events", key, `,"event_type":"other","properties":{"email":"jane@example.com"}}`},
+		{"/data/v2/projects/" + project + "/customers/anonymize", readKey, "}"},
+	} {
+		var last string
+		s.eventually(call.path, func(ctx context.Context) bool {
+			status, answer, err := s.call(ctx, http.MethodPost, call.path, call.key, []byte(ids+call.rest))
+			last = fmt.Sprintf("%d %s %v", status, answer, err)
+			return err == nil && status == http.StatusOK
+		}, func() string { return last })
+	}
+	for _, s := range c.servers {
+		var last string
+		s.eventually("the erasure is done", func(ctx context.Context) bool {
+			status, answer, err := s.call(ctx, http.MethodGet, "/api/projects/"+project+"/erasures", readKey, nil)
+			last = fmt.Sprintf("%d %s %v", status, answer, err)
+			return err == nil && status == http.StatusOK && strings.Contains(last, `"done"`) && !strings.Contains(last, `"scheduled"`) &&
+				!strings.Contains(last, `"running"`)
+		}, func() string { return last })
+	}
 }
 
 // inBadWeather does something while the network loses and delays packets.
@@ -334,14 +413,13 @@ func flipBits(c *cluster) {
 	state := fmt.Sprintf("%d bits of %s flipped", flips, name)
 	s.eventually("it is ready or ends", func(ctx context.Context) bool {
 		code, _, _ := s.get(ctx, "/-/ready")
-		return code == 200 || !s.running()
+		return code == http.StatusOK || !s.running()
 	}, func() string { return state })
 	c.load.await(some)
 	if s.running() {
 		goOn := c.load.pause()
-		since := time.Now()
 		c.sound(s, state)
-		goOn(since)
+		goOn(time.Now())
 	} else if text := s.tail(); strings.Contains(text, "panic:") || strings.Contains(text, "fatal error:") {
 		c.t.Errorf("%s: server %d ended:\n%s", state, s.n, text)
 	}
@@ -385,7 +463,7 @@ func wrongClock(c *cluster) {
 	wrong := by.Abs() > skew*time.Second
 	s.eventually("it notices its clock", func(ctx context.Context) bool {
 		code, _, err := s.get(ctx, "/-/ready")
-		return !wrong || err == nil && code != 200
+		return !wrong || err == nil && code != http.StatusOK
 	}, func() string { return by.String() })
 	c.load.await(some)
 	s.shift(0)

@@ -122,7 +122,7 @@ func (l *ledger) send(ctx context.Context, w *writer) {
 	began := time.Now()
 	for at := w.n; ; at++ {
 		s := l.servers[at%len(l.servers)]
-		status, answer, err := s.post(ctx, path, key, body)
+		status, answer, err := s.call(ctx, http.MethodPost, path, key, body)
 		if err == nil && status == http.StatusOK && bytes.Contains(answer, []byte(`"success":true`)) && !bytes.Contains(answer, []byte(`"success":false`)) {
 			w.note(events, acked)
 			l.acknowledged(time.Since(began))
@@ -165,7 +165,7 @@ func (l *ledger) acknowledged(after time.Duration) {
 	l.worst, l.slow, l.last = max(l.worst, now.Sub(l.last)), max(l.slow, after), now
 }
 
-// begin measures anew.
+// begin begins to measure again.
 func (l *ledger) begin() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -265,7 +265,7 @@ func (s *server) names(ctx context.Context, registered string) (names []string) 
 	s.t.Helper()
 	const page = 1000
 	for {
-		status, body, err := s.post(ctx, "/data/v2/projects/"+project+"/customers/events", readKey,
+		status, body, err := s.call(ctx, http.MethodPost, "/data/v2/projects/"+project+"/customers/events", readKey,
 			fmt.Appendf(nil, `{"customer_ids":{"registered":%q},"event_types":["chaos"],"order":"asc","limit":%d,"skip":%d}`, registered, page, len(names)))
 		var answer struct {
 			Data []struct{ Properties struct{ Name string } }

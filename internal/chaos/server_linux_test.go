@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -92,7 +93,7 @@ func (s *server) start() {
 	}
 	s.cmd, s.exited = cmd, make(chan struct{})
 	go func(exited chan struct{}) {
-		_ = cmd.Wait() // its end is judged by whoever caused it
+		_ = cmd.Wait() // the fault that caused its end judges it
 		close(exited)
 	}(s.exited)
 }
@@ -252,9 +253,9 @@ func (s *server) awaitReady() {
 	}, func() string { return fmt.Sprintf("%d %s", code, body) })
 }
 
-// post sends a command or a question of a client.
-func (s *server) post(ctx context.Context, path, authorization string, body []byte) (int, []byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+public+path, strings.NewReader(string(body)))
+// call makes a call of a client.
+func (s *server) call(ctx context.Context, method, path, authorization string, body []byte) (int, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+public+path, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err
 	}

@@ -138,6 +138,7 @@ SEED     ?= 0
 
 .PHONY: chaos
 chaos: ## break a cluster in every way, for DURATION (1h); SEED repeats the faults of a run; needs root on Linux
+	@./tools/install-packages mkfs.ext4:e2fsprogs mount:mount
 	TRACKWAY_REQUIRE=namespaces $(GO) test -count=1 -v -timeout 0 ./internal/chaos -clocks -for=$(DURATION) -seed=$(SEED)
 
 # The race detector needs a C compiler. The test of the commands that a first

@@ -122,7 +122,7 @@ func TestBalanced(t *testing.T) {
 		t.Fatal(err)
 	}
 	var table report
-	for n := 0; n < int(duration/each); n++ {
+	for n := range int(duration / each) {
 		victim, name := c.leader(), "kill the leader"
 		if n%2 == 1 {
 			victim, name = c.others(victim)[0], "kill a follower"

@@ -150,7 +150,8 @@ func (r *report) add(one row) { r.rows = append(r.rows, one) }
 func (r *report) String() string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "FAULT\tTIMES\tEVENTS\tLOST\tDOUBLED\tWITHOUT SERVICE: MEDIAN\tWORST\tSLOWEST REQUEST")
+	printf := func(format string, cells ...any) { _, _ = fmt.Fprintf(w, format, cells...) } // b takes everything
+	printf("FAULT\tTIMES\tEVENTS\tLOST\tDOUBLED\tWITHOUT SERVICE: MEDIAN\tWORST\tSLOWEST REQUEST\n")
 	byName := map[string][]row{}
 	var names []string
 	for _, one := range r.rows {
@@ -168,7 +169,7 @@ func (r *report) String() string {
 			without, slow = append(without, one.without), append(slow, one.slow)
 		}
 		slices.Sort(without)
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%.1f s\t%.1f s\t%.1f s\n", name, len(rows), sum.events, sum.lost, sum.doubled,
+		printf("%s\t%d\t%d\t%d\t%d\t%.1f s\t%.1f s\t%.1f s\n", name, len(rows), sum.events, sum.lost, sum.doubled,
 			without[len(without)/2].Seconds(), slices.Max(without).Seconds(), slices.Max(slow).Seconds())
 	}
 	for _, name := range names {

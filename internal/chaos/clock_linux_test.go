@@ -3,12 +3,12 @@ package chaos
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -78,10 +78,11 @@ var build = sync.OnceValues(func() (string, error) {
 // clockOverlay writes what changes package time, and returns the file that the
 // go tool wants.
 func clockOverlay() (string, error) {
-	dir := filepath.Join(runtime.GOROOT(), "src", "time")
-	if out, err := exec.Command("go", "env", "GOROOT").Output(); err == nil { // -trimpath removes it from the test
-		dir = filepath.Join(strings.TrimSpace(string(out)), "src", "time")
+	out, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		return "", err
 	}
+	dir := filepath.Join(strings.TrimSpace(string(out)), "src", "time")
 	source, err := os.ReadFile(filepath.Join(dir, "time.go"))
 	if err != nil {
 		return "", err
@@ -127,8 +128,8 @@ func (s *server) shift(by time.Duration) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	_, err = f.Write(binary.NativeEndian.AppendUint64(nil, uint64(by/time.Second))) //nolint:gosec // the server reads it as signed
-	if err = f.Close(); err != nil {
+	_, err = f.Write(binary.NativeEndian.AppendUint64(nil, uint64(by/time.Second)))
+	if err = errors.Join(err, f.Close()); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -70,9 +71,9 @@ func newCluster(t *testing.T, n int, random *mathrand.Rand, limits, binary strin
 		dir = t.TempDir()
 	}
 	certify := newAuthority(t)
-	var peers string
+	var peers []string
 	for _, p := range places {
-		peers += fmt.Sprintf("%q, ", p.address.String()+":7946")
+		peers = append(peers, fmt.Sprintf("%q", p.address.String()+":7946"))
 	}
 	const diskSize = 8 << 10 // most of it is never written
 	for i, p := range places {
@@ -94,8 +95,10 @@ cluster:
   tls: {ca: ca.pem, cert: cert.pem, key: key.pem}
   reserve: %dMiB
   max_clock_skew: %ds
-`, p.address.String()+":7946", peers, reserve, skew)
-		s.files(func() error { return errors.Join(os.WriteFile(s.config(), []byte(config), 0o600), certify(s.dir, p.address.String())) })
+`, p.address.String()+":7946", strings.Join(peers, ", "), reserve, skew)
+		s.files(func() error {
+			return errors.Join(os.WriteFile(s.config(), []byte(config), 0o600), certify(s.dir, p.address.String()))
+		})
 		c.servers = append(c.servers, s)
 	}
 	t.Cleanup(func() {
@@ -207,33 +210,35 @@ func (c *cluster) either() *server {
 	return c.others(leader)[0]
 }
 
-// settle waits until all servers have the same entries and no data differs.
+// settle waits until all servers are members with a vote and have the same
+// entries. No data may differ.
 func (c *cluster) settle() {
 	c.t.Helper()
-	state := ""
+	var state strings.Builder
 	c.servers[0].eventually("all servers have the same entries", func(ctx context.Context) bool {
-		state = ""
+		state.Reset()
 		equal, applied := true, uint64(0)
 		for i, s := range c.servers {
 			status, err := s.status(ctx)
 			if err != nil {
-				state += fmt.Sprintf(" %d: %v;", s.n, err)
+				fmt.Fprintf(&state, " %d: %v;", s.n, err)
 				equal = false
 				continue
 			}
-			state += fmt.Sprintf(" %d: %d of %d;", s.n, status.Applied, status.Last)
+			fmt.Fprintf(&state, " %d: %d of %d, %d members;", s.n, status.Applied, status.Last, len(status.Members))
 			if i == 0 {
 				applied = status.Applied
 			}
-			equal = equal && status.Applied == applied && status.Ready == ""
+			equal = equal && status.Applied == applied && status.Ready == "" && len(status.Members) == len(c.servers)
 			for _, m := range status.Members {
+				equal = equal && m.Voter
 				if m.Differs != 0 {
 					c.t.Fatalf("server %d says that the data of %s differs", s.n, m.Address)
 				}
 			}
 		}
 		return equal
-	}, func() string { return state })
+	}, state.String)
 }
 
 // pass waits.

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"trackway/internal/prereq"
+	"trackway/internal/sleep"
 )
 
 // TestCount: a lost and a doubled event are counted, and an event whose fate is
@@ -51,7 +52,7 @@ func victim(dir string) error {
 		return err
 	}
 	fmt.Println("pid", sleeper.Process.Pid) //nolint:forbidigo // it is the answer to the test
-	time.Sleep(time.Hour)
+	<-time.After(time.Hour)
 	return nil
 }
 
@@ -86,7 +87,7 @@ func TestNothingStays(t *testing.T) {
 	if !used {
 		t.Error("no mount uses the disk, so this test shows nothing")
 	}
-	for end := time.Now().Add(patience); ; time.Sleep(lookAgain) {
+	for end := time.Now().Add(patience); ; _ = sleep.For(t.Context(), lookAgain) {
 		if unix.Kill(pid, 0) == unix.ESRCH && !diskInUse(t, dir) {
 			return
 		}

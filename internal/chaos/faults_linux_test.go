@@ -30,6 +30,8 @@ func faultsOf(n int) []fault {
 	faults := []fault{
 		{"kill a follower", func(c *cluster) { c.killed(c.others(c.leader())[0]) }},
 		{"kill the leader", func(c *cluster) { c.killed(c.leader()) }},
+		{"kill three leaders in turn", killLeaders},
+		{"kill the leader while it removes a server", killWhileRemoving},
 		{"kill all", killAll},
 		{"stop a follower for 1 to 10 s", func(c *cluster) { c.stopped(c.others(c.leader())[0]) }},
 		{"stop the leader for 1 to 10 s", func(c *cluster) { c.stopped(c.leader()) }},
@@ -37,10 +39,13 @@ func faultsOf(n int) []fault {
 		{"cut off the leader", func(c *cluster) { c.alone(c.leader()) }},
 		{"cut one way", oneWay},
 		{"bridge", bridge},
+		{"cut and mend again and again", flapping},
 		{"lose packets", func(c *cluster) { c.bad(weather{loss: 0.01 + 0.14*c.random.Float64()}) }},
-		{"delay packets", func(c *cluster) { c.bad(weather{delay: c.between(5, 100) * time.Millisecond, jitter: 20 * time.Millisecond}) }},
+		{"delay packets", func(c *cluster) {
+			c.bad(weather{delay: c.between(5*time.Millisecond, 100*time.Millisecond), jitter: 20 * time.Millisecond})
+		}},
 		{"lose and delay packets", func(c *cluster) {
-			c.bad(weather{loss: 0.05 * c.random.Float64(), delay: c.between(5, 40) * time.Millisecond, jitter: 10 * time.Millisecond})
+			c.bad(weather{loss: 0.05 * c.random.Float64(), delay: c.between(5*time.Millisecond, 40*time.Millisecond), jitter: 10 * time.Millisecond})
 		}},
 		{"slow network of a follower", slowNetwork},
 		{"slow follower", slowServer},
@@ -100,6 +105,34 @@ func (c *cluster) killed(victims ...*server) {
 	}
 }
 
+// killLeaders kills each new leader. The one before comes back meanwhile.
+func killLeaders(c *cluster) {
+	for range 3 {
+		s := c.leader()
+		s.kill()
+		s.start()
+		c.load.await(some)
+	}
+}
+
+// killWhileRemoving kills the leader while a server is removed, so nobody knows
+// what became of that. The server then joins with an empty disk.
+func killWhileRemoving(c *cluster) {
+	leader := c.leader()
+	others := c.others(leader)
+	removed := make(chan struct{})
+	go func() {
+		defer close(removed)
+		_ = others[1].run(c.t.Context(), nil, "cluster", "remove", others[0].address.String()+":7946") // it may fail
+	}()
+	c.pass(c.between(0, 300*time.Millisecond))
+	leader.kill()
+	leader.start()
+	<-removed
+	c.load.await(some)
+	c.emptied(others[0], false)
+}
+
 func killAll(c *cluster) {
 	for _, s := range c.others() {
 		s.kill()
@@ -123,8 +156,8 @@ func killAllEmptyOne(c *cluster) {
 	c.join(all[0])
 }
 
-// wholeState has the servers drop their logs, by an erasure, and empties a disk.
-// So the leader has to send all its data, which takes a while. Meanwhile,
+// wholeState has the servers drop their logs, by an erasure, and empties a
+// disk. So the leader has to send all its data, which takes a while. Meanwhile,
 // something is done to one of them.
 func (c *cluster) wholeState(disturb func(from, to *server)) {
 	c.t.Helper()
@@ -144,7 +177,7 @@ func (c *cluster) wholeState(disturb func(from, to *server)) {
 				joined <- err
 				return
 			}
-			time.Sleep(lookAgain)
+			c.pass(lookAgain)
 		}
 	}()
 	c.pass(c.between(500*time.Millisecond, 2*time.Second))
@@ -242,6 +275,17 @@ func bridge(c *cluster) {
 	c.goesOn()
 }
 
+// flapping cuts a server off and mends its connections, again and again.
+func flapping(c *cluster) {
+	s := c.either()
+	for end := time.Now().Add(c.between(4*time.Second, 10*time.Second)); time.Now().Before(end); {
+		c.network.around(s.n-1, weather{cut: true})
+		c.pass(c.between(50*time.Millisecond, 1500*time.Millisecond))
+		c.network.all(weather{})
+		c.pass(c.between(50*time.Millisecond, 1500*time.Millisecond))
+	}
+}
+
 // bad has bad weather everywhere.
 func (c *cluster) bad(w weather) {
 	c.t.Helper()
@@ -284,7 +328,7 @@ func (s *server) fill(left uint64) {
 			return err
 		}
 		if free := disk.Bavail * uint64(disk.Bsize); free > left {
-			err = unix.Fallocate(int(f.Fd()), 0, 0, int64(free-left)) //nolint:gosec // a disk has less than 2^63 bytes
+			err = unix.Fallocate(int(f.Fd()), 0, 0, int64(free-left))
 			if errors.Is(err, unix.ENOSPC) {
 				err = nil // then there is even less room
 			}

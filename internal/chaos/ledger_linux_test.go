@@ -315,8 +315,8 @@ func (l *ledger) checkAll(ctx context.Context) (r result) {
 func (s *server) export(ctx context.Context) (count map[string]int, sum []byte) {
 	s.t.Helper()
 	count = make(map[string]int)
-	all, in, out := sha256.New(), (*io.PipeReader)(nil), (*io.PipeWriter)(nil)
-	in, out = io.Pipe()
+	all := sha256.New()
+	in, out := io.Pipe()
 	var exporting sync.WaitGroup
 	exporting.Go(func() { _ = out.CloseWithError(s.run(ctx, out, "export", "--quiet")) })
 	lines := bufio.NewScanner(io.TeeReader(in, all))

@@ -137,17 +137,19 @@ func (p *place) start(cmd *exec.Cmd) (err error) {
 
 // dial connects to an address as seen from the place, for example on its
 // loopback interface.
-func (p *place) dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
+func (p *place) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	var conn net.Conn
+	var failed error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		runtime.LockOSThread() // and never unlocked, because the thread does not come back
-		if err = unix.Setns(p.net, unix.CLONE_NEWNET); err == nil {
-			conn, err = new(net.Dialer).DialContext(ctx, network, address)
+		if failed = unix.Setns(p.net, unix.CLONE_NEWNET); failed == nil {
+			conn, failed = new(net.Dialer).DialContext(ctx, network, address)
 		}
 	}()
 	<-done
-	return conn, err
+	return conn, failed
 }
 
 // disk puts a new file system of a size at a directory. Only the place sees it.

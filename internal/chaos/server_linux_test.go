@@ -48,6 +48,7 @@ type server struct {
 }
 
 func newServer(t testing.TB, p *place, n int, dir string) *server {
+	t.Helper()
 	transport := &http.Transport{
 		DialContext: p.dial, MaxIdleConnsPerHost: 64, DisableCompression: true, ResponseHeaderTimeout: answerTime,
 	}

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"trackway/internal/load"
+	"trackway/internal/scale"
 )
 
 // balancer is a proxy that hands each request to the next server, as nginx
@@ -97,7 +98,7 @@ func TestBalanced(t *testing.T) {
 	duration, each := *forFlag/4, 20*time.Second
 	if duration == 0 {
 		each = 10 * time.Second
-		duration = 2 * each
+		duration = time.Duration(scale.Of(2, 1)) * each
 	}
 	c := newCluster(t, 3, rand.New(rand.NewPCG(seed, 1)), wideLimits, binary)
 	b := &balancer{servers: c.servers}

@@ -1,5 +1,5 @@
-// Package chaos breaks a cluster as machines, disks and networks do, while clients
-// write to it, and checks that nothing acknowledged is lost or doubled.
+// Package chaos breaks a cluster as machines, disks and networks do, while
+// clients write to it, and checks that nothing acknowledged is lost or doubled.
 //
 // The servers are the real binary. Each has a network namespace and a disk of
 // its own, and the network between them is a switch in the test

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"trackway/internal/scale"
 	"trackway/internal/sleep"
 )
 
@@ -24,7 +25,8 @@ func TestLimitCutOneWay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const limit, window, windows, servers = 300, 5, 4, 3
+	const limit, window, servers = 300, 5, 3
+	windows := scale.Of(4, 1)
 	c := newCluster(t, servers, rand.New(rand.NewPCG(1, 1)), fmt.Sprintf(`
 trusted_proxies: [127.0.0.0/8]
 limits:
@@ -40,7 +42,7 @@ limits:
 	const takesOver = 3
 	c.pass((takesOver + window) * time.Second) // from then on, the parts of the silent ones are shared
 
-	ctx, cancel := context.WithTimeout(t.Context(), windows*window*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(windows*window)*time.Second)
 	defer cancel()
 	var next, admitted, refused atomic.Int64
 	var callers sync.WaitGroup
@@ -60,8 +62,8 @@ limits:
 	}
 	callers.Wait()
 	// The time may begin and end within a window.
-	const most, least = (windows + 1) * (limit + 2*limit/servers), (windows - 1) * limit
-	if got := admitted.Load(); got > most || got < least || refused.Load() == 0 {
+	most, least := (windows+1)*(limit+2*limit/servers), (windows-1)*limit
+	if got := int(admitted.Load()); got > most || got < least || refused.Load() == 0 {
 		t.Errorf("in %d windows, %d calls were admitted and %d refused, want %d to %d", windows, got, refused.Load(), least, most)
 	} else {
 		t.Logf("in %d windows of %d calls, %d were admitted, at most %d, and %d refused", windows, limit, got, most, refused.Load())

@@ -107,7 +107,7 @@ func breakThings(t *testing.T, servers int, duration time.Duration) {
 	if all := c.load.checkAll(t.Context()); all.lost+all.doubled > 0 {
 		t.Errorf("in the end, of %d events %d are lost and %d doubled: %v", all.events, all.lost, all.doubled, all.details)
 	} else {
-		t.Logf("in the end, each of %d servers has each of %d acknowledged events once, and all export the same", servers, all.events)
+		t.Logf("in the end, each of %d servers has each acknowledged event of %d once, and all export the same; no read was stale: %v", servers, all.events, c.load.reads)
 	}
 }
 

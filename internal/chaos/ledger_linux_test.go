@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,18 +33,20 @@ type ledger struct {
 
 	mu    sync.Mutex // guards what follows
 	acks  int
-	last  time.Time     // when a request was acknowledged
-	worst time.Duration // without an acknowledgement
-	slow  time.Duration // the longest that a writer has waited for one
+	last  time.Time      // when a request was acknowledged
+	worst time.Duration  // without an acknowledgement
+	slow  time.Duration  // the longest that a writer has waited for one
+	reads map[string]int // that were answered
 }
 
 // writer is one client. The gate guards its fields.
 type writer struct {
 	n       int
-	age     int    // of its customer: a new one after each check
-	asks    int    // requests
-	known   []fate // of its events
-	checked int    // so many events belong to earlier customers
+	age     int          // of its customer: a new one after each check
+	newest  atomic.Int64 // the last acknowledged event of this customer, or -1
+	asks    int          // requests
+	known   []fate       // of its events
+	checked int          // so many events belong to earlier customers
 }
 
 // fate is what is known of an event.
@@ -62,9 +65,10 @@ const (
 // write begins to write to a cluster.
 func (c *cluster) write() {
 	ctx, cancel := context.WithCancel(c.t.Context())
-	l := &ledger{t: c.t, servers: c.servers, stop: cancel, last: time.Now()}
+	l := &ledger{t: c.t, servers: c.servers, stop: cancel, last: time.Now(), reads: make(map[string]int)}
 	for n := range writers {
 		w := &writer{n: n}
+		w.newest.Store(-1)
 		l.writers = append(l.writers, w)
 		l.ended.Go(func() {
 			for sleep.For(ctx, pace) == nil {
@@ -73,6 +77,9 @@ func (c *cluster) write() {
 				l.gate.RUnlock()
 			}
 		})
+	}
+	for n, s := range l.servers {
+		l.ended.Go(func() { l.read(ctx, s, n) })
 	}
 	c.load = l
 }
@@ -122,10 +129,17 @@ func (l *ledger) send(ctx context.Context, w *writer) {
 	began := time.Now()
 	for at := w.n; ; at++ {
 		s := l.servers[at%len(l.servers)]
-		status, answer, err := s.call(ctx, http.MethodPost, path, key, body)
+		status, answer, position, err := s.callAt(ctx, http.MethodPost, path, key, "", body)
 		if err == nil && status == http.StatusOK && bytes.Contains(answer, []byte(`"success":true`)) && !bytes.Contains(answer, []byte(`"success":false`)) {
 			w.note(events, acked)
+			w.newest.Store(int64(len(w.known) - 1))
 			l.acknowledged(time.Since(began))
+			switch w.asks % 8 {
+			case 0:
+				l.look(ctx, w, s, "at the server that has acknowledged", "", "")
+			case 1:
+				l.look(ctx, w, l.servers[(at+1)%len(l.servers)], "with a position", "", position)
+			}
 			return
 		}
 		switch {
@@ -256,6 +270,7 @@ func (l *ledger) check(ctx context.Context) (r result) {
 		r.events += len(w.known) - w.checked
 		w.checked = len(w.known)
 		w.age++
+		w.newest.Store(-1)
 	}
 	return r
 }

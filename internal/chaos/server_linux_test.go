@@ -256,16 +256,28 @@ func (s *server) awaitReady() {
 
 // call makes a call of a client.
 func (s *server) call(ctx context.Context, method, path, authorization string, body []byte) (int, []byte, error) {
+	status, answer, _, err := s.callAt(ctx, method, path, authorization, "", body)
+	return status, answer, err
+}
+
+// callAt makes a call with a position, which may be empty, and returns that of
+// the answer, too.
+func (s *server) callAt(ctx context.Context, method, path, authorization, position string, body []byte) (status int, answer []byte, at string, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+public+path, bytes.NewReader(body))
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, "", err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Authorization", authorization)
+	if position != "" {
+		req.Header.Set(positionHeader, position)
+	}
 	res, err := s.web.Do(req)
 	if err != nil {
-		return 0, nil, err
+		return 0, nil, "", err
 	}
-	answer, err := io.ReadAll(res.Body)
-	return res.StatusCode, answer, errors.Join(err, res.Body.Close())
+	answer, err = io.ReadAll(res.Body)
+	return res.StatusCode, answer, res.Header.Get(positionHeader), errors.Join(err, res.Body.Close())
 }
+
+const positionHeader = "Trackway-Position"

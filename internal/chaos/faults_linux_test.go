@@ -318,6 +318,7 @@ func (s *server) filler() string { return filepath.Join(s.dir, "filler") }
 // fill leaves so much room on a server's disk.
 func (s *server) fill(left uint64) {
 	s.t.Helper()
+	s.filled.Store(true)
 	s.files(func() error {
 		var disk unix.Statfs_t
 		if err := unix.Statfs(s.dir, &disk); err != nil {
@@ -356,6 +357,11 @@ func (c *cluster) full(s *server) {
 func (c *cluster) roomAgain(s *server, mayEnd bool) {
 	c.t.Helper()
 	s.files(func() error { return os.Remove(s.filler()) })
+	s.eventually("it knows that it has room", func(ctx context.Context) bool {
+		code, _, err := s.get(ctx, "/-/ready")
+		return err != nil && !s.running() || code == http.StatusOK
+	}, func() string { return "" })
+	s.filled.Store(false)
 	if !s.running() {
 		if !mayEnd {
 			c.t.Fatalf("server %d has ended, although its disk had room:\n%s", s.n, s.tail())

@@ -27,7 +27,7 @@ func (l *ledger) look(ctx context.Context, w *writer, s *server, how, query, pos
 	newest := w.newest.Load()
 	status, body, _, err := s.callAt(ctx, http.MethodPost, "/data/v2/projects/"+project+"/customers/events"+query, readKey, position,
 		fmt.Appendf(nil, `{"customer_ids":{"registered":%q},"event_types":["chaos"],"order":"desc","limit":1}`, w.customer()))
-	if err != nil || status == http.StatusServiceUnavailable {
+	if err != nil || status == http.StatusServiceUnavailable || query == "" && position == "" && s.filled.Load() {
 		return
 	}
 	var answer struct {

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -42,6 +43,8 @@ type server struct {
 	web    *http.Client
 	binary string
 	clock  string // file with the seconds by which its clock is wrong; empty: it is right
+
+	filled atomic.Bool // its disk is full, so it may show less than it has acknowledged
 
 	cmd    *exec.Cmd     // the last one
 	exited chan struct{} // closed when it has ended; nil: it was never started

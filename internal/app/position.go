@@ -33,7 +33,11 @@ func (m *member) Position() string {
 // this server gets nothing more, and reads go on with what it has.
 func (m *member) Current() bool {
 	log := m.raft.Load()
-	return log.HasOwn() || log.Full() || log.Status().Leader == ""
+	if log.HasOwn() || log.Full() {
+		return true
+	}
+	known := log.Status()
+	return known.Leader == "" && known.Member() != nil
 }
 
 // readTime limits how long a reader waits before this server asks the leader,

@@ -358,8 +358,8 @@ func (c *cluster) roomAgain(s *server, mayEnd bool) {
 	c.t.Helper()
 	s.files(func() error { return os.Remove(s.filler()) })
 	s.eventually("it knows that it has room", func(ctx context.Context) bool {
-		code, _, err := s.get(ctx, "/-/ready")
-		return err != nil && !s.running() || code == http.StatusOK
+		_, body, err := s.get(ctx, "/metrics")
+		return err != nil && !s.running() || strings.Contains(string(body), "\ntrackway_cluster_disk_low 0\n")
 	}, func() string { return "" })
 	s.filled.Store(false)
 	if !s.running() {

@@ -45,6 +45,12 @@ func (l *ledger) look(ctx context.Context, w *writer, s *server, how, query, pos
 			l.t.Errorf("server %d: a read %s shows %q", s.n, how, answer.Data[0].Properties.Name)
 		}
 	}
+	if seen < newest && query == "" && position == "" {
+		// Without a leader, reads go on with what the server has.
+		if known, err := s.status(ctx); err != nil || known.Leader == "" {
+			return
+		}
+	}
 	if seen < newest {
 		l.t.Errorf("server %d: a read %s shows event %d of %s, although %d was acknowledged before", s.n, how, seen, w.customer(), newest)
 	}

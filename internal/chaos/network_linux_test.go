@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,19 +49,29 @@ func TestNetwork(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	go func() {
+	var echoes sync.WaitGroup
+	ended := make(chan struct{})
+	echoes.Go(func() {
 		for {
 			conn, err := echo.Accept()
 			if err != nil {
 				return
 			}
-			go func() {
+			echoes.Go(func() {
 				_, _ = io.Copy(conn, conn)
 				_ = conn.Close()
-			}()
+			})
+			echoes.Go(func() {
+				<-ended
+				_ = conn.Close() // the other end may be gone unheard
+			})
 		}
+	})
+	defer func() {
+		_ = echo.Close()
+		close(ended)
+		echoes.Wait()
 	}()
-	defer func() { _ = echo.Close() }()
 	// said returns how long an echo from the second place takes.
 	said := func(from int, patience time.Duration) (time.Duration, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -128,6 +128,18 @@ test-cluster: ROUNDS = 10
 test-cluster: test-deps ## test several servers that keep the same data
 	$(GO) test -race -count=1 -timeout 60m ./internal/log/raft/...
 	$(GO) test -race -count=1 -timeout 60m -run '^TestCluster' ./internal/e2e -cluster-rounds=$(ROUNDS)
+	$(GO) test -race -count=1 -timeout 60m ./internal/chaos -rounds=$(ROUNDS)
+
+# Half of the time goes to three servers, a quarter to five, and a quarter to
+# three behind a proxy. The program is built with a clock that can be wrong,
+# which takes some minutes the first time.
+DURATION ?= 1h
+SEED     ?= 0
+
+.PHONY: chaos
+chaos: ## break a cluster in every way, for DURATION (1h); SEED repeats the faults of a run; needs root on Linux
+	@./tools/install-packages mkfs.ext4:e2fsprogs mount:mount
+	TRACKWAY_REQUIRE=namespaces $(GO) test -count=1 -v -timeout 0 ./internal/chaos -clocks -for=$(DURATION) -seed=$(SEED)
 
 # The race detector needs a C compiler. The test of the commands that a first
 # start prints needs curl. The clients that must obey the limits, and the fuzzer

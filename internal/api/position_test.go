@@ -13,10 +13,13 @@ import (
 // fakeLog notes what readers waited for.
 type fakeLog struct {
 	waited []string
+	behind bool // it lacks what it has acknowledged itself
 	err    error
 }
 
 func (*fakeLog) Position() string { return "0.7" }
+
+func (l *fakeLog) Current() bool { return !l.behind }
 
 func (l *fakeLog) Reach(_ context.Context, position string, latest bool) error {
 	if latest {
@@ -58,6 +61,11 @@ func TestPosition(t *testing.T) {
 	if w := r.get("customers?consistency=strong"); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
 		t.Errorf("got %d %s", w.Code, w.Body)
 	}
+	l.behind = true
+	if w := r.get("customers"); w.Code != http.StatusServiceUnavailable || l.waited[len(l.waited)-1] != "" {
+		t.Errorf("a server that lacks what it has acknowledged: got %d %s after waiting for %q", w.Code, w.Body, l.waited)
+	}
+	l.behind = false
 	waited := len(l.waited)
 	w := r.send(http.MethodPost, trackBase+"customers/events", strings.NewReader(`{"customer_ids":{"registered":"jane"},"event_type":"visit","properties":{}}`),
 		"Authorization", "Token "+publicToken, "Trackway-Position", "0.5")

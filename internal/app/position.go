@@ -29,6 +29,17 @@ func (m *member) Position() string {
 	return onlyLog + strconv.FormatUint(m.raft.Load().Position(), 10)
 }
 
+// Current implements [position.Log]. Without a leader, or if its disk is full,
+// this server gets nothing more, and reads go on with what it has.
+func (m *member) Current() bool {
+	log := m.raft.Load()
+	if log.HasOwn() || log.Full() {
+		return true
+	}
+	known := log.Status()
+	return known.Leader == "" && known.Member() != nil
+}
+
 // readTime limits how long a reader waits before this server asks the leader,
 // or answers with what it has.
 const readTime = time.Second

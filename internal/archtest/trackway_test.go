@@ -218,6 +218,7 @@ var trackway = Rules{
 		"cmd/trackway/configfile": 4,
 
 		"internal/archtest": 7,
+		"internal/chaos":    7,
 		"internal/e2e":      7,
 		"internal/wording":  7,
 	},
@@ -255,7 +256,7 @@ var trackway = Rules{
 		"golang.org/x/oauth2":                           {"internal/people/openid"},
 		"golang.org/x/term":                             {"cmd/trackway/user"},
 		"golang.org/x/sync":                             {"internal/app", "internal/upkeep", Tests},
-		"golang.org/x/sys":                              {"internal/durable", "internal/store"},
+		"golang.org/x/sys":                              {"internal/chaos", "internal/durable", "internal/store"},
 		"pgregory.net/rapid":                            {Tests},
 	},
 	Importers: map[string][]string{

@@ -29,6 +29,8 @@ const (
 	Pebble = "pebble" // the authority for certificates that tools/go.mod pins
 	Mount  = "mount"  // the right to mount a small file system
 
+	Namespaces = "namespaces" // the right to make network namespaces and to mount files, for internal/chaos
+
 	PostHog  = "posthog"  // the SDKs of PostHog and OpenTelemetry that tools/install-clients installs
 	Browsers = "browsers" // the SDKs of other products for browsers, our own, built, and Chromium
 

@@ -17,9 +17,14 @@ type Log interface {
 	// that this server has acknowledged.
 	Position() string
 
-	// Reach waits until this server's data includes a position that another
-	// server has named, and, if latest is set, everything that any server has
-	// acknowledged. The position may be empty. An error is for the client.
+	// Current reports whether this server may answer at once: its data includes
+	// everything that it has acknowledged, or it cannot get the rest for now.
+	Current() bool
+
+	// Reach waits until this server's data includes everything that it has
+	// acknowledged, a position that another server has named, and, if latest is
+	// set, everything that any server has acknowledged. The position may be
+	// empty. An error is for the client.
 	Reach(ctx context.Context, position string, latest bool) error
 }
 
@@ -28,9 +33,10 @@ const Header = "Trackway-Position"
 
 const consistency = "consistency"
 
-// Await waits until a reader may read: it may ask for everything that was
-// acknowledged, or for what another server has told it. Await takes the
-// parameter out of the query. If log is nil, the server stands alone.
+// Await waits until a reader may read. A reader sees what this server has
+// acknowledged; it may also ask for everything that was acknowledged, or for
+// what another server has told it. Await takes the parameter out of the query.
+// If log is nil, the server stands alone.
 func Await(ctx context.Context, log Log, r *http.Request) error {
 	latest := false
 	if strings.Contains(r.URL.RawQuery, consistency) {
@@ -44,7 +50,7 @@ func Await(ctx context.Context, log Log, r *http.Request) error {
 		}
 	}
 	at := r.Header.Get(Header)
-	if log == nil || at == "" && !latest {
+	if log == nil || at == "" && !latest && log.Current() {
 		return nil
 	}
 	return log.Reach(ctx, at, latest)

@@ -30,6 +30,8 @@ func (f fake) Accept(_ *trackway.Project, _ trackway.Micros, _ []trackway.Comman
 
 func (fake) Position() string { return "here" }
 
+func (fake) Current() bool { return true }
+
 func (f fake) Reach(context.Context, string, bool) error { return f.err }
 
 // Each wait is recorded with its outcome, and has the same result as without.

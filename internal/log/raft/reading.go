@@ -12,6 +12,10 @@ import (
 // or applied so far is not after it.
 func (l *Log) Position() uint64 { return max(l.acknowledged.Load(), l.progress.reached()) }
 
+// HasOwn reports whether this server has applied everything that was
+// acknowledged to its own appenders.
+func (l *Log) HasOwn() bool { return l.progress.reached() >= l.acknowledged.Load() }
+
 // Reach waits until this server has applied an entry and everything that was
 // acknowledged to its own appenders, or ctx ends. It reports whether that is
 // so.

@@ -38,6 +38,26 @@ func TestLatest(t *testing.T) {
 	l.check(t, c.wantEqual())
 }
 
+// TestHasOwn: a server whose machine is late knows that it lacks what it has
+// acknowledged, until it has applied that.
+func TestHasOwn(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, Options{Heartbeat: 3 * time.Second}) // the late one must not lead
+	l := ledger{became: make(map[string]error)}
+	late := c.except(c.awaitLeader())[0]
+	l.fill(t, late.log, 2)
+	eventually(t, "it has applied what it has acknowledged", late.log.HasOwn)
+	late.machine.mu.Lock()
+	l.fill(t, late.log, 2)
+	if late.log.HasOwn() {
+		t.Error("it has applied nothing of this")
+	}
+	late.machine.mu.Unlock()
+	eventually(t, "it has applied the rest", late.log.HasOwn)
+	c.settle()
+	l.check(t, c.wantEqual())
+}
+
 // TestLatestOfOldLeader: a leader that is cut off does not name an entry, once
 // the others have acknowledged more.
 func TestLatestOfOldLeader(t *testing.T) {

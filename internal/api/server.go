@@ -10,7 +10,6 @@ package api
 
 import (
 	"cmp"
-	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -135,7 +134,7 @@ func New(c Config) *Server {
 			lingering: places.lingering, rest: rest.Time, log: c.Log, shared: c.Shared, traces: c.Traces,
 		},
 		mux: http.NewServeMux(), ids: request.NewIDs(), ingest: c.Ingest, eraser: c.Eraser, dashboard: c.Dashboard, built: &c.Built, alarms: c.Alarms,
-		reader:   &reader{store: c.Store, places: places, answers: answers, process: []byte(rand.Text()), patience: queryTime, types: c.Types},
+		reader:   &reader{store: c.Store, places: places, answers: answers, program: c.Version, patience: queryTime, types: c.Types},
 		servers:  &servers{fleet: c.Fleet, rates: c.Rates, version: c.Version, started: now},
 		limiting: &limitFacts{limits: c.Limits, history: c.History, watch: c.Watch},
 	}

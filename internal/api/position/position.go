@@ -6,7 +6,9 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	"trackway/internal/ask"
 )
@@ -28,9 +30,40 @@ const Header = "Trackway-Position"
 
 const consistency = "consistency"
 
+// tagTime limits how long a reader waits for what an entity tag names.
+const tagTime = time.Second
+
+// Tag adds a position to the entity tag of a project's data: the index of the
+// last change of that data. So a server that lacks this change knows that the
+// caller has seen it. If log is nil or the change has no index in it, Tag
+// returns the tag as it is.
+func Tag(log Log, index uint64, etag string) string {
+	if log == nil || index == 0 {
+		return etag
+	}
+	partition, _, _ := strings.Cut(log.Position(), ".")
+	return `"` + partition + "." + strconv.FormatUint(index, 10) + "-" + etag[1:]
+}
+
+// tagged returns the position in the first entity tag of If-None-Match, or an
+// empty text.
+func tagged(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	_, tag, _ := strings.Cut(values[0], `"`)
+	at, _, ok := strings.Cut(tag, "-")
+	if !ok || !strings.Contains(at, ".") {
+		return ""
+	}
+	return at
+}
+
 // Await waits until a reader may read: it may ask for everything that was
-// acknowledged, or for what another server has told it. Await takes the
-// parameter out of the query. If log is nil, the server stands alone.
+// acknowledged, or for what another server has told it. If it only has an
+// answer that is newer than this server's data, it waits for a second at most.
+// Await takes the parameter out of the query. If log is nil, the server stands
+// alone.
 func Await(ctx context.Context, log Log, r *http.Request) error {
 	latest := false
 	if strings.Contains(r.URL.RawQuery, consistency) {
@@ -43,9 +76,17 @@ func Await(ctx context.Context, log Log, r *http.Request) error {
 			r.URL.RawQuery = values.Encode()
 		}
 	}
-	at := r.Header.Get(Header)
-	if log == nil || at == "" && !latest {
+	if log == nil {
 		return nil
 	}
-	return log.Reach(ctx, at, latest)
+	at := r.Header.Get(Header)
+	if at != "" || latest {
+		return log.Reach(ctx, at, latest)
+	}
+	if seen := tagged(r.Header["If-None-Match"]); seen != "" {
+		ctx, cancel := context.WithTimeout(ctx, tagTime)
+		defer cancel()
+		_ = log.Reach(ctx, seen, false) // then the caller gets what this server has
+	}
+	return nil
 }

@@ -155,7 +155,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 	s.traffic.Reload(recording(s.Config))
 	s.traces.Reload(tracing(s.Config, s.Version))
 	s.upkeep = upkeep.New(s.kept(), p.projects, s.Log, reg)
-	s.fleet = fleet.New(fleetOf(s.Config, s.public.Addr()))
+	s.fleet = fleet.New(s.fleetOf(s.Config))
 	now := time.Now()
 	s.ingest = ingest.New(s.taking(), reg)
 	callers, meter := watch.New(now), rates.New(now)
@@ -203,6 +203,7 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 	if s.member != nil {
 		g.Go(func() error { return s.member.run(ctx) })
 		g.Go(func() error { return s.member.watching(ctx) })
+		g.Go(func() error { return s.followMembers(ctx) })
 		g.Go(s.others.Serve)
 		g.Go(func() error { return s.sharing.Run(ctx) })
 		g.Go(func() error { return s.refusals.run(ctx, s.store, s.member.ready) })

@@ -73,7 +73,7 @@ func (s *server) reloadLocked() error {
 	s.traces.Reload(tracing(next, s.Version))
 	s.api.Reload(p.access)
 	s.dashboard.Reload(factsOf(next, p.projects))
-	s.fleet.Reload(fleetOf(next, s.public.Addr()))
+	s.fleet.Reload(s.fleetOf(next))
 	s.upkeep.Reload(p.projects)
 	s.catalogue.Reload(p.projects)
 	s.sent.Store(&p.projects)

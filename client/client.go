@@ -31,6 +31,7 @@ type Client struct {
 	o     Options
 	http  *http.Client
 	fleet *fleet
+	place place
 	sync  func() error                // forces the queue to the disk; nil if the queue is in memory
 	call  func(func(context.Context)) // calls a function of the user's with a context that [Client.calledBy] recognizes
 	stop  context.CancelCauseFunc

@@ -374,3 +374,38 @@ func TestVectorsServers(t *testing.T) {
 		}
 	}
 }
+
+func TestVectorsPositions(t *testing.T) {
+	t.Parallel()
+	type given struct {
+		Held, Sent, Answer, Error, Body string
+		Stored                          bool
+		Status                          int
+	}
+	type expect struct {
+		Held, Action, Reason string
+		Failover             bool
+	}
+	p, cases := vectors[struct{ Header string }, given, expect](t, "positions.json")
+	if p.Header != positionHeader {
+		t.Errorf("got other parameters than %+v", p)
+	}
+	for _, c := range cases {
+		held := place{held: c.Given.Held}
+		a := answer{status: c.Given.Status, header: headers(map[string]string{positionHeader: c.Given.Answer}), body: []byte(c.Given.Body)}
+		if c.Given.Error != "" {
+			a.err = errors.New(c.Given.Error)
+		}
+		var d decision
+		if c.Expect.Action != "" {
+			d = rules{defaultMaxDelay}.decideQuestion(&a, c.Given.Sent, 1, time.Now())
+		}
+		held.after(&d, c.Given.Answer, c.Given.Sent, c.Given.Stored)
+		if held.now() != c.Expect.Held || string(d.action) != c.Expect.Action || d.failover != c.Expect.Failover {
+			t.Errorf("%s: got %q, %+v, want %+v", c.Name, held.now(), d, c.Expect)
+		}
+		if c.Expect.Reason != "" && d.reason != c.Expect.Reason {
+			t.Errorf("%s: got the reason %q, want %q", c.Name, d.reason, c.Expect.Reason)
+		}
+	}
+}

@@ -27,9 +27,11 @@ func (s *server) fleetOf(cfg *config.Config) (self fleet.Server, others []fleet.
 		return self, others
 	}
 	s.member.tell(self)
+	configured := len(others)
 	for _, other := range s.member.told() {
-		listed := func(known fleet.Server) bool { return known.Name == other.Name || known.URL == other.URL }
-		if other.URL != self.URL && !slices.ContainsFunc(others, listed) {
+		named := func(known fleet.Server) bool { return known.Name == other.Name }
+		there := func(known fleet.Server) bool { return known.URL == other.URL }
+		if other.URL != self.URL && !slices.ContainsFunc(others[:configured], named) && !slices.ContainsFunc(others, there) {
 			others = append(others, other)
 		}
 	}

@@ -107,6 +107,7 @@ func run(ctx context.Context, setup *Setup) (err error) {
 	}
 	plain := []string{"/track/", "/v1/", "/api/s/", "/batch", "/capture", "/e", "/i/"} // whose answers are short
 	s.public.Handle(s.handler(plain))
+	s.takeQuestions(ctx)
 	s.public.Shortcut(plain...)
 	private, err := listen.TCP(ctx, cfg.OpsListen, s.operatorBounds(), nil, log)
 	if err != nil {
@@ -175,7 +176,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 		Access: p.access, Limits: s.limits, Ingest: s.ingest, Store: s.store, Eraser: eraser{s.store, s.live, s.catalogue}, Types: s.catalogue,
 		Fleet: s.fleet, History: s.history, Watch: callers, Traffic: s.traffic, Rates: meter, Live: s.live, Dashboard: s.dashboard, Built: built, Alarms: s.alarms.Report,
 		Version: s.Version, Log: s.Log, Registry: reg, Bodies: s.budget.Memory.Bodies, Answers: s.budget.Memory.Answers,
-		CPUs: s.Processors, Shared: s.shared(), Traces: s.traces,
+		CPUs: s.Processors, Shared: s.shared(), Traces: s.traces, Leader: s.leader(),
 	})
 	return nil
 }
@@ -205,6 +206,7 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 		g.Go(func() error { return s.member.watching(ctx) })
 		g.Go(func() error { return s.followMembers(ctx) })
 		g.Go(s.others.Serve)
+		g.Go(s.questions.Serve)
 		g.Go(func() error { return s.sharing.Run(ctx) })
 		g.Go(func() error { return s.refusals.run(ctx, s.store, s.member.ready) })
 	}
@@ -216,6 +218,7 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 		drained.Go(socket.Drain) // ctx has ended; draining has its own
 		if s.others != nil {
 			drained.Go(s.others.Drain)
+			drained.Go(s.questions.Drain)
 		}
 		if s.plain != nil {
 			drained.Go(s.plain.Close)

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"trackway"
+	"trackway/internal/api/passing"
 	"trackway/internal/api/position"
 	"trackway/internal/ask"
 )
@@ -33,10 +33,7 @@ func (m *member) Position() string {
 // or answers with what it has.
 const readTime = time.Second
 
-var (
-	errNotReached error = &trackway.Error{Code: trackway.Overloaded, Msg: "This server does not have what the others have at the moment. Try again."}
-	errPosition         = ask.Invalid(position.Header, "what a server of this cluster has sent")
-)
+var errPosition = ask.Invalid(position.Header, "what a server of this cluster has sent")
 
 // Reach implements [position.Log]. The leader tells whether there is such a
 // position.
@@ -58,16 +55,25 @@ func (m *member) Reach(ctx context.Context, at string, latest bool) error {
 			return nil
 		}
 	}
+	leader, known := log.Leader()
+	canPass := known && leader.ID != log.Self() && !passing.Stays(ctx)
+	if canPass && !latest {
+		return position.ErrBehind
+	}
 	ctx, cancel := context.WithTimeout(ctx, 5*m.cfg.Heartbeat) // as long as writers wait
 	defer cancel()
 	last, err := log.Latest(ctx)
+	if canPass { // the leader has it sooner
+		ctx, cancel = context.WithTimeout(ctx, readTime)
+		defer cancel()
+	}
 	switch {
 	case err != nil:
-		return errNotReached
+		return position.ErrBehind
 	case index > last:
 		return errPosition
 	case !log.Reach(ctx, last):
-		return errNotReached
+		return position.ErrBehind
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"trackway"
 	"trackway/internal/ask"
 )
 
@@ -21,9 +22,15 @@ type Log interface {
 
 	// Reach waits until this server's data includes a position that another
 	// server has named, and, if latest is set, everything that any server has
-	// acknowledged. The position may be empty. An error is for the client.
+	// acknowledged. The position may be empty. An error is for the client. If
+	// the leader can answer instead, it is [ErrBehind], unless ctx stays here
+	// (see package passing).
 	Reach(ctx context.Context, position string, latest bool) error
 }
+
+// ErrBehind says that this server lacks what the caller has seen. Another one
+// may have it.
+var ErrBehind error = &trackway.Error{Code: trackway.Overloaded, Msg: "This server does not have what the others have at the moment. Try again."}
 
 // Header names the position of an answer, and the one that a caller sends.
 const Header = "Trackway-Position"

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"trackway/client/internal/place"
 )
 
 const (
@@ -48,7 +50,7 @@ func (c *Client) Read(ctx context.Context, route string, question, answer any) e
 		}
 		at := ""
 		if !bare {
-			at = c.place.now()
+			at = c.place.Held()
 		}
 		a := c.question(ctx, s, to, at, body)
 		if ctx.Err() != nil && a.err != nil {
@@ -56,7 +58,7 @@ func (c *Client) Read(ctx context.Context, route string, question, answer any) e
 		}
 		a.moves, to = moves, ""
 		d := c.fleet.heardQuestion(s, a, at, time.Now())
-		c.place.after(&d, a.header.Get(positionHeader), at, false)
+		c.place.Note(a.header.Get(place.Header), at, false, d.action == without)
 		switch d.action {
 		case done:
 			if err := json.Unmarshal(a.body, answer); err != nil {
@@ -90,16 +92,16 @@ func unanswered(err error, last string) error {
 // process, which reads: see [Client.After]. A program without a client sends it
 // in the header Trackway-Position. It is empty if nothing was delivered yet, or
 // if the server stands alone.
-func (c *Client) Position() string { return c.place.now() }
+func (c *Client) Position() string { return c.place.Held() }
 
 // After makes later calls of [Client.Read] show everything up to a position of
 // another client, of the same project and the same cluster. The later one of
 // this position and the client's own counts. An empty position changes nothing.
 func (c *Client) After(position string) error {
-	if position != "" && !isPosition(position) {
+	if position != "" && !place.Is(position) {
 		return fmt.Errorf("%q is not a position, such as 0.1234", position)
 	}
-	c.place.learn(position, "", false)
+	c.place.Learn(position)
 	return nil
 }
 
@@ -117,7 +119,7 @@ func (c *Client) question(ctx context.Context, s *server, to, at string, body []
 		return &answer{url: to, header: http.Header{}, err: err}
 	}
 	if at != "" {
-		req.Header.Set(positionHeader, at)
+		req.Header.Set(place.Header, at)
 	}
 	return c.send(ctx, s, req, maxRead)
 }
@@ -148,7 +150,7 @@ func (r rules) decideQuestion(a *answer, at string, attempt int, now time.Time) 
 			return decision{action: move, url: to}
 		}
 		return r.retry(a, attempt, now, true, "a redirect without a usable target")
-	case a.status == http.StatusBadRequest && at != "" && strings.Contains(string(a.body), positionHeader):
+	case a.status == http.StatusBadRequest && at != "" && strings.Contains(string(a.body), place.Header):
 		return decision{action: without}
 	case a.status >= 400 && a.status < 500:
 		return decision{action: reject, reason: a.why()}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"trackway/client/internal/place"
 )
 
 // members is a cluster: what its servers answer to questions, by host, and what
@@ -23,15 +25,15 @@ type members struct {
 func (m *members) RoundTrip(r *http.Request) (*http.Response, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.asked = append(m.asked, r.URL.Hostname()+" "+r.Header.Get(positionHeader))
-	if res := m.answer(r.URL.Hostname(), r.Header.Get(positionHeader)); res != nil {
+	m.asked = append(m.asked, r.URL.Hostname()+" "+r.Header.Get(place.Header))
+	if res := m.answer(r.URL.Hostname(), r.Header.Get(place.Header)); res != nil {
 		return res, nil
 	}
 	return nil, errors.New("connection refused")
 }
 
 func said(position, body string, status int) *http.Response {
-	return reply(status, http.Header{positionHeader: {position}}, body)
+	return reply(status, http.Header{place.Header: {position}}, body)
 }
 
 func (m *members) open(t *testing.T, urls ...string) *Client {

@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"trackway/client/internal/place"
 )
 
 const (
@@ -124,7 +126,7 @@ func (c *Client) deliver(ctx context.Context, batch [][]byte, moves int) error {
 		if to == "" {
 			moves, to = 0, c.path(s, "batch")
 		}
-		before := c.place.now()
+		before := c.place.Held()
 		a := c.ask(ctx, s, http.MethodPost, to, appendBody(nil, batch))
 		if ctx.Err() != nil && a.err != nil {
 			return context.Cause(ctx)
@@ -132,7 +134,7 @@ func (c *Client) deliver(ctx context.Context, batch [][]byte, moves int) error {
 		a.moves, to = moves, ""
 		d := c.fleet.decide(s, a, len(batch), time.Now())
 		c.count(a, &d)
-		c.place.after(&d, a.header.Get(positionHeader), before, d.stored())
+		c.place.Note(a.header.Get(place.Header), before, d.stored(), false)
 		switch d.action {
 		case move:
 			to, moves = d.url, moves+1

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"trackway/client/internal/place"
 )
 
 // vectors reads a file of openapi/vectors strictly: an unknown member would be
@@ -387,12 +389,13 @@ func TestVectorsPositions(t *testing.T) {
 		Failover             bool
 	}
 	p, cases := vectors[struct{ Header string }, given, expect](t, "positions.json")
-	if p.Header != positionHeader {
+	if p.Header != place.Header {
 		t.Errorf("got other parameters than %+v", p)
 	}
 	for _, c := range cases {
-		held := place{held: c.Given.Held}
-		a := answer{status: c.Given.Status, header: headers(map[string]string{positionHeader: c.Given.Answer}), body: []byte(c.Given.Body)}
+		var held place.Place
+		held.Learn(c.Given.Held)
+		a := answer{status: c.Given.Status, body: []byte(c.Given.Body)}
 		if c.Given.Error != "" {
 			a.err = errors.New(c.Given.Error)
 		}
@@ -400,9 +403,9 @@ func TestVectorsPositions(t *testing.T) {
 		if c.Expect.Action != "" {
 			d = rules{defaultMaxDelay}.decideQuestion(&a, c.Given.Sent, 1, time.Now())
 		}
-		held.after(&d, c.Given.Answer, c.Given.Sent, c.Given.Stored)
-		if held.now() != c.Expect.Held || string(d.action) != c.Expect.Action || d.failover != c.Expect.Failover {
-			t.Errorf("%s: got %q, %+v, want %+v", c.Name, held.now(), d, c.Expect)
+		held.Note(c.Given.Answer, c.Given.Sent, c.Given.Stored, d.action == without)
+		if held.Held() != c.Expect.Held || string(d.action) != c.Expect.Action || d.failover != c.Expect.Failover {
+			t.Errorf("%s: got %q, %+v, want %+v", c.Name, held.Held(), d, c.Expect)
 		}
 		if c.Expect.Reason != "" && d.reason != c.Expect.Reason {
 			t.Errorf("%s: got the reason %q, want %q", c.Name, d.reason, c.Expect.Reason)

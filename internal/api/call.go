@@ -134,7 +134,7 @@ func (c *call) stepsFor(ctx context.Context, by *passing.Caller) {
 		err = c.read(ctx)
 	}
 	if err == nil {
-		err = c.carryOut(ctx)
+		err = c.carryOut(position.Stay(ctx))
 	}
 	if err != nil {
 		c.fail(err)

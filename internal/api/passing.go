@@ -20,14 +20,14 @@ func (c *call) await(ctx context.Context) (done bool, err error) {
 	shared, uri := traced.Shared(c.shared, c.span), c.r.URL.RequestURI()
 	asked := c.r.URL.RawQuery
 	err = position.Await(ctx, shared, c.r)
-	if !errors.Is(err, position.ErrBehind) || c.leader == nil || passing.Stays(ctx) {
+	if !errors.Is(err, position.ErrBehind) || c.leader == nil || position.Stays(ctx) {
 		return false, err
 	}
 	if done, err := c.pass(ctx, uri); done || err != nil {
 		return done, err
 	}
 	c.r.URL.RawQuery = asked
-	return false, position.Await(passing.Stay(ctx), shared, c.r) // perhaps there is another leader soon
+	return false, position.Await(position.Stay(ctx), shared, c.r) // perhaps there is another leader soon
 }
 
 // pass has the leader answer the call. If it does not, done is false.

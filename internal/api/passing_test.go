@@ -22,7 +22,7 @@ type behind struct{ stayed int }
 func (*behind) Position() string { return "0.5" }
 
 func (b *behind) Reach(ctx context.Context, _ string, _ bool) error {
-	if passing.Stays(ctx) {
+	if position.Stays(ctx) {
 		b.stayed++
 		return nil
 	}

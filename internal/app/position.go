@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"trackway/internal/api/passing"
 	"trackway/internal/api/position"
 	"trackway/internal/ask"
 )
@@ -56,7 +55,7 @@ func (m *member) Reach(ctx context.Context, at string, latest bool) error {
 		}
 	}
 	leader, known := log.Leader()
-	canPass := known && leader.ID != log.Self() && !passing.Stays(ctx)
+	canPass := known && leader.ID != log.Self() && !position.Stays(ctx)
 	if canPass && !latest {
 		return position.ErrBehind
 	}

@@ -13,7 +13,8 @@ var trackway = Rules{
 	Layers: map[string]int{
 		".": -1, // the domain: every package may use its types
 
-		"client": 0,
+		"client":                1,
+		"client/internal/place": 0,
 
 		"openapi":             0,
 		"openapi/openapitest": 0,

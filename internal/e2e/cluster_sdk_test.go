@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -186,4 +187,56 @@ func TestClusterServers(t *testing.T) {
 	want(-1)
 	c.servers[2].kill(t)
 	want(2)
+}
+
+// TestClusterTags: all servers of a cluster give the same tag to the same data,
+// and never to other data. A server that lacks what the tag of another one
+// names waits for it.
+func TestClusterTags(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3)
+	paths := []string{
+		"/api/projects/{token}/customers/registered=person-1", "/api/projects/{token}/customers/registered=person-1/events",
+		"/api/projects/{token}/events", "/api/projects/{token}/stats",
+	}
+	type known struct{ tag, body string }
+	seen := make(map[string]map[string]string) // by path, what a tag stands for
+	for n := range scale.Of(100, 20) {
+		if got := c.servers[n%3].do(t, visitOf(t, n)); !got.success() {
+			t.Fatal(got)
+		}
+		for i, path := range paths {
+			var first known
+			for k := range 3 {
+				s := c.servers[(n+k)%3]
+				header := map[string]string{}
+				if k > 0 && i == n%len(paths) { // at once: it may lack the event
+					header["If-None-Match"] = first.tag
+				} else if k > 0 {
+					header["Trackway-Position"] = strings.Trim(first.tag[:strings.Index(first.tag, "-")], `"`)
+				}
+				got := s.do(t, request{path: path, header: header})
+				tag := got.header.Get("ETag")
+				switch {
+				case header["If-None-Match"] != "":
+					if got.status != http.StatusNotModified || tag != first.tag {
+						t.Errorf("%s: got %d, tag %s, want 304 for %s", path, got.status, tag, first.tag)
+					}
+					continue
+				case k == 0:
+					first = known{tag, string(got.body)}
+				}
+				if tag != first.tag || string(got.body) != first.body {
+					t.Errorf("%s: got tag %s of %s, want %s of %s", path, tag, got.body, first.tag, first.body)
+				}
+				if seen[path] == nil {
+					seen[path] = make(map[string]string)
+				}
+				if before, ok := seen[path][tag]; ok && before != string(got.body) {
+					t.Errorf("%s: tag %s stands for %s and %s", path, tag, before, got.body)
+				}
+				seen[path][tag] = string(got.body)
+			}
+		}
+	}
 }

@@ -128,13 +128,6 @@ func Of(ctx context.Context) *Caller {
 	return c
 }
 
-// Stays reports whether the question of a context must be answered here: it was
-// passed on before, or cannot be.
-func Stays(ctx context.Context) bool { return ctx.Value(key{}) != nil }
-
-// Stay returns a context whose question must be answered here.
-func Stay(ctx context.Context) context.Context { return context.WithValue(ctx, key{}, (*Caller)(nil)) }
-
 // Handler serves requests that other members pass on.
 func Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -4,6 +4,7 @@ package position
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -22,15 +23,24 @@ type Log interface {
 
 	// Reach waits until this server's data includes a position that another
 	// server has named, and, if latest is set, everything that any server has
-	// acknowledged. The position may be empty. An error is for the client. If
-	// the leader can answer instead, it is [ErrBehind], unless ctx stays here
-	// (see package passing).
+	// acknowledged. The position may be empty. An error is for the client. It
+	// is [ErrBehind] as soon as the leader can answer instead, unless the
+	// reader [Stays].
 	Reach(ctx context.Context, position string, latest bool) error
 }
 
 // ErrBehind says that this server lacks what the caller has seen. Another one
 // may have it.
 var ErrBehind error = &trackway.Error{Code: trackway.Overloaded, Msg: "This server does not have what the others have at the moment. Try again."}
+
+type stay struct{}
+
+// Stay returns a context whose reader must be answered here: the question was
+// passed on before, or cannot be.
+func Stay(ctx context.Context) context.Context { return context.WithValue(ctx, stay{}, true) }
+
+// Stays reports whether a context is from [Stay].
+func Stays(ctx context.Context) bool { return ctx.Value(stay{}) != nil }
 
 // Header names the position of an answer, and the one that a caller sends.
 const Header = "Trackway-Position"
@@ -67,10 +77,9 @@ func tagged(values []string) string {
 }
 
 // Await waits until a reader may read: it may ask for everything that was
-// acknowledged, or for what another server has told it. If it only has an
-// answer that is newer than this server's data, it waits for a second at most.
-// Await takes the parameter out of the query. If log is nil, the server stands
-// alone.
+// acknowledged, or for what another server has told it, above all by the entity
+// tag of an answer. Await takes the parameter out of the query. If log is nil,
+// the server stands alone.
 func Await(ctx context.Context, log Log, r *http.Request) error {
 	latest := false
 	if strings.Contains(r.URL.RawQuery, consistency) {
@@ -90,10 +99,14 @@ func Await(ctx context.Context, log Log, r *http.Request) error {
 	if at != "" || latest {
 		return log.Reach(ctx, at, latest)
 	}
-	if seen := tagged(r.Header["If-None-Match"]); seen != "" {
-		ctx, cancel := context.WithTimeout(ctx, tagTime)
-		defer cancel()
-		_ = log.Reach(ctx, seen, false) // then the caller gets what this server has
+	seen := tagged(r.Header["If-None-Match"])
+	if seen == "" || Stays(ctx) {
+		return nil // the caller gets what this server has
+	}
+	ctx, cancel := context.WithTimeout(ctx, tagTime)
+	defer cancel()
+	if err := log.Reach(ctx, seen, false); errors.Is(err, ErrBehind) {
+		return err // the leader may have it
 	}
 	return nil
 }

@@ -9,13 +9,16 @@ import (
 	"testing"
 )
 
-type waits struct{ on []string }
+type waits struct {
+	on  []string
+	err error
+}
 
 func (*waits) Position() string { return "3.90" }
 
 func (w *waits) Reach(_ context.Context, at string, _ bool) error {
 	w.on = append(w.on, at)
-	return errors.New("not reached")
+	return w.err
 }
 
 // TestTags: an entity tag names the last change of the data, and a reader that
@@ -23,7 +26,7 @@ func (w *waits) Reach(_ context.Context, at string, _ bool) error {
 // there is.
 func TestTags(t *testing.T) {
 	t.Parallel()
-	w := new(waits)
+	w := &waits{err: errors.New("no such position")}
 	if got := Tag(w, 17, `"abc-d"`); got != `"3.17-abc-d"` {
 		t.Errorf("got %s", got)
 	}
@@ -39,12 +42,20 @@ func TestTags(t *testing.T) {
 		if err := Await(t.Context(), w, r); err != nil {
 			t.Errorf("%s: got %v", tag, err)
 		}
+		if Await(Stay(t.Context()), w, r) != nil || len(w.on) > 1 {
+			t.Errorf("%s: a reader that must be answered here waits", tag)
+		}
 		if got := append(w.on, ""); got[0] != want {
 			t.Errorf("%s: waited for %q, want %q", tag, got[0], want)
 		}
 	}
+	w.on, w.err = nil, ErrBehind
+	r := &http.Request{URL: &url.URL{}, Header: http.Header{"If-None-Match": {`"3.17-abc"`}}}
+	if err := Await(t.Context(), w, r); !errors.Is(err, ErrBehind) {
+		t.Errorf("the leader may have it: got %v", err)
+	}
 	w.on = nil
-	r := &http.Request{URL: &url.URL{}, Header: http.Header{"If-None-Match": {`"3.17-abc"`}, Header: {"3.20"}}}
+	r = &http.Request{URL: &url.URL{}, Header: http.Header{"If-None-Match": {`"3.17-abc"`}, Header: {"3.20"}}}
 	if err := Await(t.Context(), w, r); err == nil || !slices.Equal(w.on, []string{"3.20"}) {
 		t.Errorf("got %v, waited for %q", err, w.on)
 	}

@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// Options say where commands go and how. Project, either URL or URLs, and a
-// key (Token, or KeyID and Secret) are required. The zero values of all other fields are good defaults.
+// Options say where commands go and how. Project, either URL or URLs, and a key
+// (Token, or KeyID and Secret) are required. The zero values of all other
+// fields are good defaults.
 type Options struct {
 	URL  string   // the server, such as https://track.example.com
 	URLs []string // several servers, instead of URL: one is drawn and kept until it fails
@@ -26,7 +27,8 @@ type Options struct {
 	Project string // the project's token, a UUID
 	Token   string // the token of a public key of the project
 
-	KeyID, Secret string // of a private key, instead of Token; [Client.Read] needs a key that may read
+	// A private key, instead of Token. [Client.Read] needs a key that may read.
+	KeyID, Secret string
 
 	Interval  time.Duration // how long a command waits for others to share its request; 0 is a second
 	BatchSize int           // most commands in a request; 0 is 50, which is also the maximum

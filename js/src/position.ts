@@ -24,7 +24,7 @@ export interface Place {
    * Notes the position of an answer. sent is what was held when the request was
    * sent. stored says that the server has stored something of it: that comes
    * after all that was known before. If its position does not, the cluster has
-   * lost that part of its log and begun it anew.
+   * lost that part of its log.
    */
   learn(answer: string | null, sent?: string, stored?: boolean): void
 }

@@ -33,7 +33,7 @@ export interface Sender {
   /** Asks the server for its time. */
   time(stop: AbortSignal): Promise<number>
 
-  // What the reader uses, too.
+  // The reader uses the rest, too.
 
   /** How far the data goes that the client knows of. */
   place: Place

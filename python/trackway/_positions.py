@@ -56,7 +56,7 @@ class Place:
         sent is what the client held when it sent the request. stored says that
         the server has stored something of it: that comes after all that was
         known before. If its position does not, the cluster has lost that part
-        of its log and begun it anew.
+        of its log.
         """
         if not is_position(answer):
             return

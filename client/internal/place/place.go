@@ -35,7 +35,7 @@ func (p *Place) Learn(position string) { p.Note(position, "", false, false) }
 //
 // stored says that the server has stored something of it: that comes after all
 // that was known before. If its position does not, the cluster has lost that
-// part of its log and begun it anew. unknown says that the cluster does not
+// part of its log. unknown says that the cluster does not
 // know the position that was sent. In both cases, what was sent is dropped.
 func (p *Place) Note(answer, sent string, stored, unknown bool) {
 	p.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"trackway"
 	"trackway/internal/api/position"
 	"trackway/internal/ask"
 )
@@ -31,6 +32,10 @@ func (m *member) Position() string {
 // readTime limits how long a reader waits before this server asks the leader,
 // or answers with what it has.
 const readTime = time.Second
+
+// errNotReached says that nobody else can answer, either. It is not
+// [position.ErrBehind], so nothing more is tried.
+var errNotReached error = &trackway.Error{Code: trackway.Overloaded, Msg: "This server does not have what the others have at the moment. Try again."}
 
 var errPosition = ask.Invalid(position.Header, "what a server of this cluster has sent")
 
@@ -68,11 +73,13 @@ func (m *member) Reach(ctx context.Context, at string, latest bool) error {
 	}
 	switch {
 	case err != nil:
-		return position.ErrBehind
+		return errNotReached
 	case index > last:
 		return errPosition
-	case !log.Reach(ctx, last):
+	case log.Reach(ctx, last):
+		return nil
+	case canPass:
 		return position.ErrBehind
 	}
-	return nil
+	return errNotReached
 }

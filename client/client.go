@@ -23,6 +23,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"trackway/client/internal/place"
 )
 
 // Client sends commands to a server. It is safe for concurrent use. Make one
@@ -31,6 +33,7 @@ type Client struct {
 	o     Options
 	http  *http.Client
 	fleet *fleet
+	place place.Place
 	sync  func() error                // forces the queue to the disk; nil if the queue is in memory
 	call  func(func(context.Context)) // calls a function of the user's with a context that [Client.calledBy] recognizes
 	stop  context.CancelCauseFunc

@@ -115,7 +115,7 @@ func naive(ctx context.Context, t *testing.T, f *fake, name string) int {
 	if err != nil {
 		t.Error(err)
 	}
-	req, err := newRequest(ctx, http.MethodPost, "http://ts1.example.com/", [][]byte{command})
+	req, err := newRequest(ctx, http.MethodPost, "http://ts1.example.com/", appendBody(nil, [][]byte{command}))
 	if err != nil {
 		t.Error(err)
 		return 0

@@ -59,6 +59,11 @@ func (d *decision) unclear() bool {
 	return slices.ContainsFunc(d.results, func(r result) bool { return r.outcome == again })
 }
 
+// stored reports whether a command of the batch was stored.
+func (d *decision) stored() bool {
+	return slices.ContainsFunc(d.results, func(r result) bool { return r.outcome == delivered })
+}
+
 // rules holds the parts of the rules that options can change.
 type rules struct{ maxDelay time.Duration }
 

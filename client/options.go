@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// Options say where commands go and how. Project, Token and either URL or URLs
-// are required. The zero values of all other fields are good defaults.
+// Options say where commands go and how. Project, either URL or URLs, and a key
+// (Token, or KeyID and Secret) are required. The zero values of all other
+// fields are good defaults.
 type Options struct {
 	URL  string   // the server, such as https://track.example.com
 	URLs []string // several servers, instead of URL: one is drawn and kept until it fails
@@ -25,6 +26,9 @@ type Options struct {
 
 	Project string // the project's token, a UUID
 	Token   string // the token of a public key of the project
+
+	// A private key, instead of Token. [Client.Read] needs a key that may read.
+	KeyID, Secret string
 
 	Interval  time.Duration // how long a command waits for others to share its request; 0 is a second
 	BatchSize int           // most commands in a request; 0 is 50, which is also the maximum
@@ -173,7 +177,11 @@ func (o *Options) complete() error {
 	switch {
 	case o.Project == "" || strings.ContainsAny(o.Project, "/?# "):
 		return errors.New("options: Project must be the project's token")
-	case o.Token == "" || strings.ContainsAny(o.Token, "\r\n"):
+	case (o.KeyID == "") != (o.Secret == ""):
+		return errors.New("options: KeyID and Secret belong together")
+	case o.KeyID != "" && (o.Token != "" || strings.Contains(o.KeyID, ":")):
+		return errors.New("options: KeyID must be the id of a private key, which takes the place of Token")
+	case o.KeyID == "" && (o.Token == "" || strings.ContainsAny(o.Token, "\r\n")):
 		return errors.New("options: Token must be the token of a public key")
 	case (o.Name != "" || o.Region != "") && !o.Discover:
 		return errors.New("options: Name and Region need Discover")

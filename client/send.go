@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"trackway/client/internal/place"
 )
 
 const (
@@ -124,13 +126,15 @@ func (c *Client) deliver(ctx context.Context, batch [][]byte, moves int) error {
 		if to == "" {
 			moves, to = 0, c.path(s, "batch")
 		}
-		a := c.ask(ctx, s, http.MethodPost, to, batch)
+		before := c.place.Held()
+		a := c.ask(ctx, s, http.MethodPost, to, appendBody(nil, batch))
 		if ctx.Err() != nil && a.err != nil {
 			return context.Cause(ctx)
 		}
 		a.moves, to = moves, ""
 		d := c.fleet.decide(s, a, len(batch), time.Now())
 		c.count(a, &d)
+		c.place.Note(a.header.Get(place.Header), before, d.stored(), false)
 		switch d.action {
 		case move:
 			to, moves = d.url, moves+1
@@ -223,38 +227,43 @@ func (c *Client) path(s *server, route string) string {
 	return s.URL + "/track/v2/projects/" + url.PathEscape(c.o.Project) + "/" + route
 }
 
-// ask sends one request to a server and reads the whole answer.
-func (c *Client) ask(ctx context.Context, s *server, method, to string, batch [][]byte) *answer {
+// ask sends one request of the tracking API to a server and reads the whole
+// answer. The body may be nil.
+func (c *Client) ask(ctx context.Context, s *server, method, to string, body []byte) *answer {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.o.Timeout, fmt.Errorf("no answer within %v", c.o.Timeout))
 	defer cancel()
-	a := &answer{url: to, header: http.Header{}}
-	req, err := newRequest(ctx, method, to, batch)
+	req, err := newRequest(ctx, method, to, body)
 	if err != nil {
-		a.err = err
-		return a
+		return &answer{url: to, header: http.Header{}, err: err}
 	}
-	req.Header.Set("Authorization", "Token "+c.o.Token)
+	return c.send(ctx, s, req, maxAnswer)
+}
+
+// send sends a request with the client's key, and reads the whole answer.
+func (c *Client) send(ctx context.Context, s *server, req *http.Request, most int) *answer {
+	a := &answer{url: req.URL.String(), header: http.Header{}}
+	if c.o.KeyID == "" {
+		req.Header.Set("Authorization", "Token "+c.o.Token)
+	} else {
+		req.SetBasicAuth(c.o.KeyID, c.o.Secret)
+	}
 	c.fleet.sent(s)
-	c.exchange(req, a)
+	c.exchange(req, a, most)
 	if a.err != nil && ctx.Err() != nil {
 		a.err = context.Cause(ctx)
 	}
 	return a
 }
 
-// newRequest makes a request. Its body is batch, if that is not empty.
-func newRequest(ctx context.Context, method, to string, batch [][]byte) (*http.Request, error) {
-	var body []byte
-	compressed := false
-	if batch != nil {
-		body, compressed = compress(appendBody(nil, batch))
-	}
-	req, err := http.NewRequestWithContext(ctx, method, to, bytes.NewReader(body))
+// newRequest makes a request. The body is JSON, or nil.
+func newRequest(ctx context.Context, method, to string, body []byte) (*http.Request, error) {
+	packed, compressed := compress(body)
+	req, err := http.NewRequestWithContext(ctx, method, to, bytes.NewReader(packed))
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("User-Agent", "trackway-go/1")
-	if batch != nil {
+	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if compressed {
@@ -285,7 +294,7 @@ func compress(body []byte) (out []byte, compressed bool) {
 func pays(bodyBytes int) bool { return bodyBytes >= gzipFrom }
 
 // exchange sends a request and puts the whole answer into a.
-func (c *Client) exchange(req *http.Request, a *answer) {
+func (c *Client) exchange(req *http.Request, a *answer, most int) {
 	res, err := c.http.Do(req)
 	if err != nil {
 		if inner := (*url.Error)(nil); errors.As(err, &inner) {
@@ -296,8 +305,8 @@ func (c *Client) exchange(req *http.Request, a *answer) {
 	}
 	defer res.Body.Close()
 	a.status, a.header = res.StatusCode, res.Header
-	a.body, a.err = io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
-	if a.err == nil && len(a.body) > maxAnswer {
+	a.body, a.err = io.ReadAll(io.LimitReader(res.Body, int64(most)+1))
+	if a.err == nil && len(a.body) > most {
 		a.err = errAnswer
 	}
 }
@@ -330,7 +339,7 @@ func (c *Client) readServers(ctx context.Context, address string) (servers []*se
 		return nil, false
 	}
 	a := &answer{}
-	if c.exchange(req, a); a.err != nil || a.status >= 500 || a.status == http.StatusTooManyRequests {
+	if c.exchange(req, a, maxAnswer); a.err != nil || a.status >= 500 || a.status == http.StatusTooManyRequests {
 		return nil, false
 	}
 	if servers = readServers(a.body, address); servers[0].Name == "" {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"trackway/client/internal/place"
 )
 
 // vectors reads a file of openapi/vectors strictly: an unknown member would be
@@ -371,6 +373,42 @@ func TestVectorsServers(t *testing.T) {
 		}
 		if !slices.Equal(urls, c.Expect.AnyOf) || c.Expect.Wait != nil && wait.Seconds() != *c.Expect.Wait {
 			t.Errorf("%s: got %q after %v, want %q", c.Name, urls, wait, c.Expect.AnyOf)
+		}
+	}
+}
+
+func TestVectorsPositions(t *testing.T) {
+	t.Parallel()
+	type given struct {
+		Held, Sent, Answer, Error, Body string
+		Stored                          bool
+		Status                          int
+	}
+	type expect struct {
+		Held, Action, Reason string
+		Failover             bool
+	}
+	p, cases := vectors[struct{ Header string }, given, expect](t, "positions.json")
+	if p.Header != place.Header {
+		t.Errorf("got other parameters than %+v", p)
+	}
+	for _, c := range cases {
+		var held place.Place
+		held.Learn(c.Given.Held)
+		a := answer{status: c.Given.Status, body: []byte(c.Given.Body)}
+		if c.Given.Error != "" {
+			a.err = errors.New(c.Given.Error)
+		}
+		var d decision
+		if c.Expect.Action != "" {
+			d = rules{defaultMaxDelay}.decideQuestion(&a, c.Given.Sent, 1, time.Now())
+		}
+		held.Note(c.Given.Answer, c.Given.Sent, c.Given.Stored, d.action == without)
+		if held.Held() != c.Expect.Held || string(d.action) != c.Expect.Action || d.failover != c.Expect.Failover {
+			t.Errorf("%s: got %q, %+v, want %+v", c.Name, held.Held(), d, c.Expect)
+		}
+		if c.Expect.Reason != "" && d.reason != c.Expect.Reason {
+			t.Errorf("%s: got the reason %q, want %q", c.Name, d.reason, c.Expect.Reason)
 		}
 	}
 }

@@ -16,7 +16,7 @@ process.chdir(fileURLToPath(new URL('.', import.meta.url)))
 const inner = new RegExp(
   '^(action|allowed|authorization|calls|cost|current|delay|failover|failures|forget|lock|memo|moved|notBefore|outcomes|own|' +
     'answer|client|keep|move|queue|reject|start|take|wait|pacer|parted|pick|policy|readyURL|saved|seen|sender|stored|trouble|' +
-    'until|whom|wipe|add|remove|last|end|why)$',
+    'until|whom|wipe|add|remove|last|end|why|place|held|learn|ready|ask|attempt|failed|use|stopped)$',
 )
 
 const common = { bundle: true, format: 'esm', target: 'es2022', sourcemap: true, logLevel: 'warning', legalComments: 'none' }

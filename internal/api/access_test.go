@@ -13,6 +13,7 @@ import (
 
 	"trackway"
 	"trackway/internal/auth"
+	"trackway/internal/change"
 	"trackway/internal/query"
 )
 
@@ -27,7 +28,7 @@ type oneCustomer struct {
 
 func (s *oneCustomer) Snapshot() query.Snapshot { return s }
 
-func (s *oneCustomer) Version(uint32) uint64 { return 1 }
+func (s *oneCustomer) Version(uint32) change.Version { return change.Version{Counter: 1} }
 
 func (s *oneCustomer) Find(_ uint32, id trackway.Identifier) (trackway.Customer, error) {
 	if slices.Contains(s.profile.IDs, id) {
@@ -154,7 +155,7 @@ type noUsage struct{ noSnapshot }
 
 func (s noUsage) Snapshot() query.Snapshot { return s }
 
-func (noUsage) Version(uint32) uint64 { return 1 }
+func (noUsage) Version(uint32) change.Version { return change.Version{Counter: 1} }
 
 func (noUsage) Usage(uint32, func(query.Day, query.Usage) bool) error { return nil }
 

@@ -78,11 +78,16 @@ func (c *call) head(status, length int) {
 	if length >= 0 {
 		h["Content-Length"] = []string{strconv.Itoa(length)}
 	}
-	if c.shared != nil {
-		h[position.Header] = []string{c.shared.Position()}
-	}
+	c.sayPosition()
 	c.status = status
 	c.w.WriteHeader(status)
+}
+
+// sayPosition tells a client of a cluster how far the data goes.
+func (c *call) sayPosition() {
+	if c.shared != nil {
+		c.w.Header()[position.Header] = []string{c.shared.Position()}
+	}
 }
 
 // fail answers a call that was refused or failed, in the words of the route's

@@ -27,6 +27,7 @@ import (
 	"trackway/internal/api/room"
 	"trackway/internal/auth"
 	"trackway/internal/catalogue"
+	"trackway/internal/change"
 	"trackway/internal/clientip"
 	"trackway/internal/fleet"
 	"trackway/internal/limit"
@@ -70,8 +71,8 @@ type brokenStore struct{}
 
 var errDisk = errors.New("disk on fire: jane@example.com")
 
-func (brokenStore) Snapshot() query.Snapshot { return noSnapshot{} }
-func (brokenStore) Version(uint32) uint64    { return 0 }
+func (brokenStore) Snapshot() query.Snapshot      { return noSnapshot{} }
+func (brokenStore) Version(uint32) change.Version { return change.Version{} }
 
 type noSnapshot struct{}
 

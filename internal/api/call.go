@@ -11,11 +11,11 @@ import (
 	"trackway"
 	"trackway/internal/api/body"
 	"trackway/internal/api/cors"
+	"trackway/internal/api/passing"
 	"trackway/internal/api/permit"
 	"trackway/internal/api/position"
 	"trackway/internal/api/request"
 	"trackway/internal/api/room"
-	"trackway/internal/api/traced"
 	"trackway/internal/audit"
 	"trackway/internal/auth"
 	"trackway/internal/format"
@@ -36,9 +36,11 @@ type front struct {
 	lingering *room.Places  // connections that are read after the answer
 	rest      time.Duration // that the rest of a small body may take, after the answer
 	log       *slog.Logger
-	shared    position.Log  // nil: the server stands alone
-	traces    *trace.Tracer // nil: no request is traced
-	audit     *audit.Log    // nil: nothing is recorded
+	shared    position.Log      // nil: the server stands alone
+	leader    http.RoundTripper // to the server that leads; nil: this one stands alone
+	passed    *room.Places      // questions that the leader answers
+	audit     *audit.Log        // nil: nothing is recorded
+	traces    *trace.Tracer     // nil: no request is traced
 
 	warnedForwarded atomic.Bool // an untrusted peer sent a forwarded address; said once
 }
@@ -69,12 +71,19 @@ type call struct {
 // serve takes a request of a route through the steps.
 func (s *Server) serve(rt *route, w http.ResponseWriter, r *http.Request) {
 	c := &call{front: s.front, access: s.access.Load(), w: w, r: r, route: rt, format: rt.format, received: time.Now()}
-	c.span = c.traces.Request(r, rt.path, c.received, c.access.Clients)
+	by := passing.Of(r.Context())
+	if by == nil {
+		c.span = c.traces.Request(r, rt.path, c.received, c.access.Clients)
+	}
 	if rt.dialect != nil && rt.dialect.Vary != nil {
 		c.format = rt.dialect.Vary(r)
 	}
 	defer c.end()
-	c.steps(r.Context())
+	if by == nil {
+		c.steps(r.Context())
+	} else {
+		c.stepsFor(r.Context(), by)
+	}
 }
 
 // end counts the call, however it ended. A panic is a bug of ours: it is
@@ -84,7 +93,9 @@ func (c *call) end() {
 	if c.making != nil {
 		c.making.Release() // the answer was sent
 	}
-	c.observer.ended(c)
+	if passing.Of(c.r.Context()) == nil {
+		c.observer.ended(c)
+	}
 	defer c.span.Answered(c.status, bug != nil)
 	if bug == nil {
 		return
@@ -115,10 +126,27 @@ func (c *call) steps(ctx context.Context) {
 	}
 }
 
+// stepsFor does what steps does for a call that another server passed on. That
+// server has counted it.
+func (c *call) stepsFor(ctx context.Context, by *passing.Caller) {
+	defer c.sent.Release()
+	c.observed = true
+	err := c.takeOver(by)
+	if err == nil && c.route.maxBody > 0 {
+		err = c.read(ctx)
+	}
+	if err == nil {
+		err = c.carryOut(position.Stay(ctx))
+	}
+	if err != nil {
+		c.fail(err)
+	}
+}
+
 // carryOut does what the call asks for, once this server may answer it.
 func (c *call) carryOut(ctx context.Context) error {
 	if c.route.current {
-		if err := position.Await(ctx, traced.Shared(c.shared, c.span), c.r); err != nil {
+		if done, err := c.await(ctx); done || err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package api
 import (
 	"time"
 
+	"trackway/internal/api/passing"
 	"trackway/internal/guide"
 )
 
@@ -35,6 +36,10 @@ func limits(g *guide.Guide) *guide.Document   { return &g.Limits }
 // giveBack makes the call cost nothing, and the header fields of the answer
 // show that. If no policy counted the call, it cost nothing anyway.
 func (c *call) giveBack() {
+	if passing.Of(c.r.Context()) != nil {
+		passing.Free(c.w.Header())
+		return
+	}
 	c.traffic.GiveBack(c.received, &c.ask)
 	c.limits.Refund(time.Now(), &c.ask, &c.decision)
 	after := c.decision.Refunded()

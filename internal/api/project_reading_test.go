@@ -18,6 +18,7 @@ import (
 
 	"trackway"
 	"trackway/internal/auth"
+	"trackway/internal/change"
 	"trackway/internal/query"
 	"trackway/internal/store"
 )
@@ -30,8 +31,8 @@ type stored struct {
 	snapshots atomic.Int64 // that were taken
 }
 
-func (r *stored) Snapshot() query.Snapshot      { r.snapshots.Add(1); return r.store.Snapshot() }
-func (r *stored) Version(project uint32) uint64 { return r.store.Version(project) }
+func (r *stored) Snapshot() query.Snapshot              { r.snapshots.Add(1); return r.store.Snapshot() }
+func (r *stored) Version(project uint32) change.Version { return r.store.Version(project) }
 
 func newReading(t testing.TB, policies ...trackway.Policy) *stored {
 	t.Helper()

@@ -9,14 +9,15 @@ import (
 	"testing"
 
 	"trackway"
+	"trackway/internal/change"
 	"trackway/internal/query"
 )
 
 // usedStore is a store with usage and nothing else.
 type usedStore struct{}
 
-func (usedStore) Snapshot() query.Snapshot { return usedSnapshot{} }
-func (usedStore) Version(uint32) uint64    { return 0 }
+func (usedStore) Snapshot() query.Snapshot      { return usedSnapshot{} }
+func (usedStore) Version(uint32) change.Version { return change.Version{} }
 
 type usedSnapshot struct{ noSnapshot }
 

@@ -2,13 +2,13 @@ package api
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
 	"trackway"
+	"trackway/internal/api/position"
 	"trackway/internal/api/room"
 	"trackway/internal/httpcache"
 	"trackway/internal/query"
@@ -30,13 +30,15 @@ var (
 )
 
 // versionTag is the entity tag of the answer to this URL and key, based on the
-// project's present data. It needs no access to the data. The tag names the
-// process, because another process may use the same versions for other data.
+// project's present data. It needs no access to the data. The servers of a
+// cluster give the same tag for the same data. The tag names the program,
+// because another one may make another answer of the same data.
 func (c *reading) versionTag() string {
-	b := binary.BigEndian.AppendUint64(append([]byte(nil), c.process...), c.store.Version(c.grant.Project.Number))
 	p := c.grant.Project
+	v := c.store.Version(p.Number)
+	b := fmt.Appendf(nil, "%s %x %d %d ", c.program, v.Origin, v.Counter, v.Index)
 	b = fmt.Appendf(b, "%v %q %q ", c.grant.Key.Permissions, p.Hard, p.Soft) // results depend on these; fmt sorts keys
-	return httpcache.ETag(append(b, c.r.URL.RequestURI()...))
+	return position.Tag(c.shared, v.Index, httpcache.ETag(append(b, c.r.URL.RequestURI()...)))
 }
 
 // has answers with 304 and returns true if the caller has the answer with this
@@ -56,6 +58,7 @@ func (c *call) notModified(etag string, cache []string) {
 	h := c.w.Header()
 	h["Etag"], h["Cache-Control"] = []string{etag}, cache
 	delete(h, "Content-Type") // of what is not sent
+	c.sayPosition()
 	c.status = http.StatusNotModified
 	c.w.WriteHeader(c.status)
 }

@@ -12,6 +12,7 @@ import (
 
 	"trackway"
 	"trackway/internal/api/room"
+	"trackway/internal/change"
 	"trackway/internal/piecewise"
 	"trackway/internal/query"
 )
@@ -296,7 +297,7 @@ type together struct{ noSnapshot }
 
 func (s together) Snapshot() query.Snapshot { return s }
 
-func (together) Version(uint32) uint64 { return 1 }
+func (together) Version(uint32) change.Version { return change.Version{Counter: 1} }
 
 func (together) CountedByName(_ uint32, typ string) bool { return typ == "early" }
 

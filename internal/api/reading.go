@@ -31,7 +31,7 @@ type reader struct {
 	store     query.Store
 	places    places
 	answers   *room.Room    // memory
-	process   []byte        // random: names this process in entity tags
+	program   string        // its version
 	patience  time.Duration // that a question may take
 	types     *catalogue.Set
 	suspects  *suspect.Labeler

@@ -10,7 +10,6 @@ package api
 
 import (
 	"cmp"
-	"crypto/rand"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -91,6 +90,7 @@ type Config struct {
 	Traces    *trace.Tracer // nil: no request is traced
 	Audit     *audit.Log    // nil: nothing is recorded
 	Contracts *book.Book
+	Leader    http.RoundTripper // to the server that leads the cluster; nil: the server stands alone
 
 	Dashboard Dashboard     // answers what the dashboard's pages ask
 	Built     web.Dashboard // its files
@@ -139,9 +139,10 @@ func New(c Config) *Server {
 			bodies: body.NewIntake(cmp.Or(c.Bodies, maxBodiesInMemory), c.Registry), limits: c.Limits, traffic: c.Traffic, pace: pace.New(now, cmp.Or(c.CPUs, runtime.GOMAXPROCS(0))),
 			observer:  &observer{limits: c.Limits, live: c.Live, rates: c.Rates, watch: c.Watch, metrics: newMetrics(c.Registry)},
 			lingering: places.lingering, rest: rest.Time, log: c.Log, shared: c.Shared, traces: c.Traces, audit: c.Audit,
+			leader: c.Leader, passed: places.passed,
 		},
 		mux: http.NewServeMux(), ids: request.NewIDs(), ingest: c.Ingest, eraser: c.Eraser, dashboard: c.Dashboard, built: &c.Built, alarms: c.Alarms,
-		reader:   &reader{store: c.Store, places: places, answers: answers, process: []byte(rand.Text()), patience: queryTime, types: c.Types, suspects: c.Suspects, contracts: c.Contracts},
+		reader:   &reader{store: c.Store, places: places, answers: answers, program: c.Version, patience: queryTime, types: c.Types, suspects: c.Suspects, contracts: c.Contracts},
 		servers:  &servers{fleet: c.Fleet, rates: c.Rates, version: c.Version, started: now},
 		limiting: &limitFacts{limits: c.Limits, history: c.History, watch: c.Watch},
 	}

@@ -109,6 +109,7 @@ func run(ctx context.Context, setup *Setup) (err error) {
 	}
 	plain := []string{"/track/", "/v1/", "/api/s/", "/batch", "/capture", "/e", "/i/"} // whose answers are short
 	s.public.Handle(s.handler(plain))
+	s.takeQuestions(ctx)
 	s.public.Shortcut(plain...)
 	private, err := listen.TCP(ctx, cfg.OpsListen, s.operatorBounds(), nil, log)
 	if err != nil {
@@ -159,7 +160,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 	s.traffic.Reload(recording(s.Config))
 	s.traces.Reload(tracing(s.Config, s.Version))
 	s.upkeep = s.newUpkeeps(p.projects, reg)
-	s.fleet = fleet.New(fleetOf(s.Config, s.public.Addr()))
+	s.fleet = fleet.New(s.fleetOf(s.Config))
 	now := time.Now()
 	s.keepContracts(reg, p.projects)
 	s.ingest = ingest.New(s.taking(), s.contracts, reg)
@@ -181,7 +182,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 		Access: p.access, Limits: s.limits, Ingest: s.ingest, Store: s.store, Eraser: eraser{s.store, s.live, s.catalogue}, Types: s.catalogue, Suspects: s.suspects, Contracts: s.contracts,
 		Fleet: s.fleet, History: s.history, Watch: callers, Traffic: s.traffic, Rates: meter, Live: s.live, Dashboard: s.pages(), Built: built, Alarms: s.alarms.Report,
 		Version: s.Version, Log: s.Log, Registry: reg, Bodies: s.budget.Memory.Bodies, Answers: s.budget.Memory.Answers,
-		CPUs: s.Processors, Shared: s.shared(), Traces: s.traces, Audit: s.audit,
+		CPUs: s.Processors, Shared: s.shared(), Traces: s.traces, Audit: s.audit, Leader: s.leader(),
 	})
 	return nil
 }
@@ -211,7 +212,9 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 	if s.member != nil {
 		g.Go(func() error { return s.member.run(ctx) })
 		g.Go(func() error { return s.member.watching(ctx) })
+		g.Go(func() error { return s.followMembers(ctx) })
 		g.Go(s.others.Serve)
+		g.Go(s.questions.Serve)
 		g.Go(func() error { return s.sharing.Run(ctx) })
 		g.Go(func() error { return s.refusals.run(ctx, s.parts[0].store, s.member.ready) })
 	}
@@ -223,6 +226,7 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 		drained.Go(socket.Drain) // ctx has ended; draining has its own
 		if s.others != nil {
 			drained.Go(s.others.Drain)
+			drained.Go(s.questions.Drain)
 		}
 		if s.plain != nil {
 			drained.Go(s.plain.Close)

@@ -42,6 +42,7 @@ type member struct {
 	raft        atomic.Pointer[raft.Log] // nil until the log is open
 	caughtUp    atomic.Bool              // had what the others had, since this start
 	watch       members.Watch            // of the other servers
+	address     atomic.Pointer[[]byte]   // what the others tell clients of this server; nil: nothing
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -84,7 +85,7 @@ func (m *member) openStore(dataDir string, o store.Options) (*store.Store, error
 	o.Open = func(r store.Replica) (store.Log, error) {
 		opened, err := raft.Open(machine{r, state}, raft.Options{
 			Dir: filepath.Join(dir, datadir.Log), Network: m.network, Name: m.cfg.Name, Heartbeat: m.cfg.Heartbeat, Log: m.log, Fatal: m.fatal,
-			Version: m.version, MaxSkew: m.cfg.MaxClockSkew, Reserve: uint64(m.cfg.Reserve),
+			Version: m.version, About: m.tells, MaxSkew: m.cfg.MaxClockSkew, Reserve: uint64(m.cfg.Reserve),
 		})
 		if err != nil {
 			return nil, err
@@ -291,8 +292,8 @@ func (m *member) Status() members.Status {
 
 // watching asks the other members how far they are, until ctx ends.
 func (m *member) watching(ctx context.Context) error {
-	return m.watch.Run(ctx, m.Status, func(ctx context.Context, address string) (uint64, error) {
-		return m.raft.Load().Progress(ctx, address)
+	return m.watch.Run(ctx, m.Status, func(ctx context.Context, other *members.Member) (uint64, error) {
+		return m.raft.Load().Progress(ctx, other.ID, other.Address)
 	})
 }
 

@@ -44,10 +44,11 @@ func (m *member) Current() bool {
 // or answers with what it has.
 const readTime = time.Second
 
-var (
-	errNotReached error = &trackway.Error{Code: trackway.Overloaded, Msg: "This server does not have what the others have at the moment. Try again."}
-	errPosition         = ask.Invalid(position.Header, "what a server of this cluster has sent")
-)
+// errNotReached says that nobody else can answer, either. It is not
+// [position.ErrBehind], so nothing more is tried.
+var errNotReached error = &trackway.Error{Code: trackway.Overloaded, Msg: "This server does not have what the others have at the moment. Try again."}
+
+var errPosition = ask.Invalid(position.Header, "what a server of this cluster has sent")
 
 // Reach implements [position.Log]. The leader tells whether there is such a
 // position.
@@ -69,16 +70,27 @@ func (m *member) Reach(ctx context.Context, at string, latest bool) error {
 			return nil
 		}
 	}
+	leader, known := log.Leader()
+	canPass := known && leader.ID != log.Self() && !position.Stays(ctx)
+	if canPass && !latest {
+		return position.ErrBehind
+	}
 	ctx, cancel := context.WithTimeout(ctx, 5*m.cfg.Heartbeat) // as long as writers wait
 	defer cancel()
 	last, err := log.Latest(ctx)
+	if canPass { // the leader has it sooner
+		ctx, cancel = context.WithTimeout(ctx, readTime)
+		defer cancel()
+	}
 	switch {
 	case err != nil:
 		return errNotReached
 	case index > last:
 		return errPosition
-	case !log.Reach(ctx, last):
-		return errNotReached
+	case log.Reach(ctx, last):
+		return nil
+	case canPass:
+		return position.ErrBehind
 	}
-	return nil
+	return errNotReached
 }

@@ -2,15 +2,12 @@ package app
 
 import (
 	"log/slog"
-	"net"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"trackway/internal/api"
 	"trackway/internal/config"
 	"trackway/internal/config/reach"
-	"trackway/internal/fleet"
 	"trackway/internal/guide"
 	"trackway/internal/limit"
 	"trackway/internal/limit/history"
@@ -44,8 +41,9 @@ func (s *server) publishLocked(cfg *config.Config, set *limit.Set) (*guide.Guide
 		Contact: guide.Contact(cfg.Contact), RedirectHosts: cfg.RedirectHosts, Limits: set, Sharers: s.sharers(),
 		Free: api.Free(), Overrides: overrides, Since: s.history.Since,
 	}
-	for _, other := range cfg.Servers {
-		facts.Others = append(facts.Others, guide.Server{Name: other.Name, Region: other.Region, URL: strings.TrimRight(other.URL, "/")})
+	_, others := s.fleetOf(cfg)
+	for _, other := range others {
+		facts.Others = append(facts.Others, guide.Server{Name: other.Name, Region: other.Region, URL: other.URL})
 	}
 	made, err := guide.New(facts)
 	if err == nil {
@@ -84,12 +82,4 @@ func (s *server) republish(why string) {
 	access.Guide = made
 	s.api.Reload(access)
 	s.Log.Info("the limits were published again", "why", why)
-}
-
-// fleetOf returns this server and the other servers of a configuration.
-func fleetOf(cfg *config.Config, addr net.Addr) (self fleet.Server, others []fleet.Server) {
-	for _, s := range cfg.Servers {
-		others = append(others, fleet.Server{Name: s.Name, Region: s.Region, URL: s.URL})
-	}
-	return fleet.Server{Name: cfg.Server.Name, Region: cfg.Server.Region, URL: reach.URL(cfg, addr)}, others
 }

@@ -78,7 +78,7 @@ func (s *server) reloadLocked() error {
 	s.traces.Reload(tracing(next, s.Version))
 	s.api.Reload(p.access)
 	s.dashboard.Reload(s.factsOf(next, p.projects))
-	s.fleet.Reload(fleetOf(next, s.public.Addr()))
+	s.fleet.Reload(s.fleetOf(next))
 	s.upkeep.Reload(p.projects)
 	s.catalogue.Reload(p.projects)
 	s.contracts.Reload(p.projects, next.Contracts)

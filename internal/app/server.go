@@ -81,11 +81,12 @@ type server struct {
 	// waits for destinations.
 	sent atomic.Pointer[[]trackway.Project]
 
-	member   *member          // nil: the server stands alone
-	others   *listen.Listener // for what operators ask of other members; nil: the server stands alone
-	alarms   *alarms
-	refusals refusals
-	sharing  *share.Group // limits that the cluster shares; nil: the server stands alone
+	member    *member          // nil: the server stands alone
+	others    *listen.Listener // for what operators ask of other members; nil: the server stands alone
+	questions *listen.Listener // of clients, which other members pass on; nil: the server stands alone
+	alarms    *alarms
+	refusals  refusals
+	sharing   *share.Group // limits that the cluster shares; nil: the server stands alone
 
 	public *listen.Listener
 

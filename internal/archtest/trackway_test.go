@@ -13,7 +13,8 @@ var trackway = Rules{
 	Layers: map[string]int{
 		".": -1, // the domain: every package may use its types
 
-		"client": 0,
+		"client":                1,
+		"client/internal/place": 0,
 
 		"openapi":             0,
 		"openapi/openapitest": 0,
@@ -201,6 +202,7 @@ var trackway = Rules{
 		"internal/ops":              4,
 		"internal/admin":            5,
 		"internal/api/administered": 0,
+		"internal/api/passing":      2,
 
 		"internal/app":     6,
 		"internal/doctor":  5,

@@ -1,6 +1,10 @@
 package auth
 
-import "strings"
+import (
+	"strings"
+
+	"trackway"
+)
 
 // find returns the project of a token, or nil. The token comes from a path and
 // may be any text.
@@ -10,6 +14,14 @@ func (k *Keys) find(token string) *project {
 		p = k.projects[strings.ToLower(token)]
 	}
 	return p
+}
+
+// Project returns the project of a token, or nil.
+func (k *Keys) Project(token string) *trackway.Project {
+	if p := k.find(token); p != nil {
+		return &p.Project
+	}
+	return nil
 }
 
 // ProjectName returns the name of a token's project, or an empty text if there

@@ -59,8 +59,8 @@ func (f *fakeStore) Accept(p *trackway.Project, _ trackway.Micros, cmds []trackw
 	return nil
 }
 
-func (f *fakeStore) Snapshot() query.Snapshot { return &fakeSnapshot{of: f} }
-func (*fakeStore) Version(uint32) uint64      { return 0 }
+func (f *fakeStore) Snapshot() query.Snapshot    { return &fakeSnapshot{of: f} }
+func (*fakeStore) Version(uint32) change.Version { return change.Version{} }
 
 // fakeSnapshot has one customer, and the log.
 type fakeSnapshot struct {

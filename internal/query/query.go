@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"trackway"
+	"trackway/internal/change"
 )
 
 // Store provides snapshots.
@@ -16,10 +17,10 @@ type Store interface {
 	// the store's clean-up, so close it.
 	Snapshot() Snapshot
 
-	// Version returns a number that increases with every change to a project's
-	// data. It starts again when the store is opened. A snapshot taken after
-	// the call is at least as new as the number. Cost: a lookup in memory.
-	Version(project uint32) uint64
+	// Version names the present state of a project's data: another state never
+	// has the same version, at this server or another one. A snapshot taken
+	// after the call is at least as new. Cost: a lookup in memory.
+	Version(project uint32) change.Version
 }
 
 // Snapshot is the store at one moment, so the results of several calls are

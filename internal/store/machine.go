@@ -120,6 +120,7 @@ func (t *tx) once(e *entry.Once) error {
 	if err != nil || e.Again || e.Late {
 		return err
 	}
+	t.first = e
 	if err := t.apply(e.Entry); err != nil {
 		return err
 	}
@@ -167,6 +168,7 @@ type tx struct {
 	nextCustomer trackway.Customer
 	scheduled    *erased.Record // the next erasure, or nil
 	digest       *entry.Digest  // to take, or nil
+	first        *entry.Once    // names the entry, or nil
 	committing   bool
 	committed    bool
 	// entries, properties and identifiers moved by merges, and other unbounded
@@ -224,9 +226,7 @@ func (t *tx) commit(index uint64) error {
 		t.m.pending.Add(t.m.nextErasure, t.scheduled.Asked)
 		t.m.nextErasure++
 	}
-	for _, project := range t.touched {
-		t.m.versions.Changed(project)
-	}
+	t.m.versions.Changed(t.touched, index, t.first)
 	return nil
 }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trackway"
+	"trackway/internal/change"
 	"trackway/internal/entry"
 	"trackway/internal/log/local"
 	"trackway/internal/query"
@@ -284,9 +285,7 @@ func (s *Store) Snapshot() query.Snapshot {
 }
 
 // Version implements [query.Store].
-func (s *Store) Version(project uint32) uint64 {
-	return s.versions.Of(project).Load()
-}
+func (s *Store) Version(project uint32) change.Version { return s.versions.Of(project) }
 
 // Descriptors returns the most files that a store opens if the process may open
 // up to limit files (the soft RLIMIT_NOFILE). The rest of the limit is for

@@ -35,7 +35,7 @@ func TestVersions(t *testing.T) {
 	} {
 		before, others := s.Version(demo), s.Version(other)
 		if step.do(); (s.Version(demo) == before) != step.same {
-			t.Errorf("%s: the version was %d and is %d, want the same: %t", step.name, before, s.Version(demo), step.same)
+			t.Errorf("%s: the version was %v and is %v, want the same: %t", step.name, before, s.Version(demo), step.same)
 		}
 		if s.Version(other) != others {
 			t.Errorf("%s changes the version of another project", step.name)

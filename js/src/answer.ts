@@ -69,7 +69,7 @@ export function again(reason: string, attempt: number, failover: boolean, low = 
 /** Data from the network. */
 type Anything = any
 
-function parse(body: string): Anything {
+export function parse(body: string): Anything {
   try {
     return JSON.parse(body)
   } catch {
@@ -85,14 +85,14 @@ const outcome = (result: Anything) =>
   result?.success === true ? undefined : result?.success === false ? texts(result.errors) || 'refused without a reason' : null
 
 /** The reason that an answer gives, in any format. */
-const reasonOf = (answer: Anything): string =>
+export const reasonOf = (answer: Anything): string =>
   [answer?.message, answer?.error, answer?.errors?.description].find((e) => e && typeof e === 'string') ?? texts(answer?.errors)
 
 /**
  * The seconds until the server wants the next request, from a number or a date
  * (RFC 9110, sections 10.2.3 and 5.6.7).
  */
-function retryAfter(fields: Fields, now: number): number {
+export function retryAfter(fields: Fields, now: number): number {
   const value = fields.get('Retry-After') ?? ''
   let wait = /^\d+$/.test(value) ? +value : 0
   // A date in the format of asctime has no zone, and means GMT too. Differences

@@ -66,6 +66,8 @@ export interface Core {
   sender: Sender
   /** Sends the waiting commands, unless that is under way already. */
   start(): Promise<void>
+  /** Ends with what is under way. */
+  stopped(): AbortSignal
   /** Ends what is under way, and removes the queue with its content. */
   wipe(): Promise<void>
 }
@@ -207,12 +209,16 @@ export function newCore(options: Options, platform: Platform): Core {
     get server() {
       return sender.server()
     },
+    get position() {
+      return sender.place.held
+    },
   }
   return {
     client,
     queue,
     sender,
     start,
+    stopped: () => stop.signal,
     async wipe() {
       await halt()
       await queue.wipe()

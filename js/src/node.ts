@@ -1,8 +1,11 @@
 import { named, newCore } from './core.ts'
 import { FileStore, MemoryStore } from './file.ts'
+import { isPosition } from './position.ts'
+import { read } from './reader.ts'
 import { moved } from './redirect.ts'
 import type { Client, Options } from './types.ts'
 
+export { AnswerError } from './reader.ts'
 export type * from './types.ts'
 
 /**
@@ -24,11 +27,36 @@ export interface NodeOptions extends Options {
   sync?: boolean
 }
 
+/** A client in Node. */
+export interface NodeClient extends Client {
+  /**
+   * Asks a question of the data API, and resolves to the answer. route is what
+   * follows the project in the path, such as `customers/export-one`. The key of
+   * the client must be allowed to read, so it is usually a private one.
+   *
+   * The answer shows everything that this client has delivered before the call,
+   * and everything up to `after`, even if another server of the cluster has
+   * stored it. Commands that still wait are not delivered: call `flush` first.
+   *
+   * If a server cannot answer, another one is asked, for at most a number of
+   * milliseconds (30 000). Rejects with an `AnswerError` if the question is
+   * refused.
+   */
+  read(route: string, question: unknown, timeout?: number): Promise<any>
+  /**
+   * Makes later calls of `read` show everything up to a position of another
+   * client, of the same project and the same cluster. The later one of this
+   * position and the client's own counts. An empty position changes nothing.
+   * Throws if it is no position.
+   */
+  after(position: string): void
+}
+
 /**
  * Returns a client that sends from this process. Throws if the queue's file
  * cannot be used.
  */
-export function createClient(options: NodeOptions): Client {
+export function createClient(options: NodeOptions): NodeClient {
   const { key, keyId, secret, file, sync = false } = options
   if (!key && !(keyId && secret)) throw new TypeError('Expected key, or keyId and secret.')
   // The store may have something to report before the queue exists, which
@@ -39,7 +67,7 @@ export function createClient(options: NodeOptions): Client {
     if (error) queue.trouble(error)
   }
   const store = file ? new FileStore(file, sync, tell) : new MemoryStore()
-  const { client, queue, start } = newCore(options, {
+  const { client, queue, sender, start, stopped } = newCore(options, {
     open: () => store,
     authorization: key ? `Token ${key}` : `Basic ${Buffer.from(`${keyId}:${secret}`).toString('base64')}`,
     redirect: 'manual',
@@ -48,8 +76,14 @@ export function createClient(options: NodeOptions): Client {
     allowed: () => true,
   })
   if (file) void start() // what is left from last time
-  return Object.defineProperty(client as Client, 'identify', {
-    value: ((who, properties = {}, options = {}) =>
-      client.update(properties, { ...options, ids: { ...options.ids, ...named(who) } })) satisfies Client['identify'],
-  })
+  const identify: Client['identify'] = (who, properties = {}, options = {}) =>
+    client.update(properties, { ...options, ids: { ...options.ids, ...named(who) } })
+  const reading: Pick<NodeClient, 'read' | 'after'> = {
+    read: (route, question, timeout = 30_000) => read(sender, options.project, route, question, timeout, stopped()),
+    after(position) {
+      if (position && !isPosition(position)) throw new TypeError(`${position} is not a position, such as 0.1234.`)
+      sender.place.learn(position)
+    },
+  }
+  return Object.assign(client as NodeClient, { identify }, reading)
 }

@@ -1,6 +1,7 @@
 import { again, draw, judge, type Verdict } from './answer.ts'
 import type { Platform } from './core.ts'
 import { note } from './pace.ts'
+import { header, newPlace, type Place } from './position.ts'
 import { newServers, type Server } from './servers.ts'
 import type { Options } from './types.ts'
 
@@ -31,10 +32,35 @@ export interface Sender {
   send(bodies: readonly string[], stop: AbortSignal): Promise<Exclude<Verdict, { action: 'retry' }> | undefined>
   /** Asks the server for its time. */
   time(stop: AbortSignal): Promise<number>
+
+  // The reader uses the rest, too.
+
+  /** How far the data goes that the client knows of. */
+  place: Place
+  /**
+   * Returns the server to call once it may be called. Returns nothing if
+   * another server has to be chosen meanwhile, or at a stop.
+   */
+  ready(stop: AbortSignal): Promise<Server | undefined>
+  /**
+   * Makes a request with the client's key, and notes what the answer says about
+   * limits.
+   */
+  ask(server: Server, url: string, stop: AbortSignal, init: RequestInit): Promise<{ answer: Response; text: string }>
+  /** The failures in a row if the server fails now. */
+  attempt(server: Server): number
+  /**
+   * Notes a failure. The server is left alone or, if it is not at fault, waited
+   * for.
+   */
+  failed(server: Server, verdict: Verdict & { action: 'retry' }): void
+  /** Uses the server that a redirect leads to: what comes before path. */
+  use(target: string, path: string): void
 }
 
 export function newSender(options: Options, platform: Platform, trouble: (error: unknown) => void): Sender {
   const servers = newServers(options, platform.memo)
+  const place = newPlace()
   const { authorization: Authorization } = platform
 
   const path = ({ url }: Server, route: string) => `${url}/track/v2/projects/${options.project}/${route}`
@@ -46,26 +72,16 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
       return { answer, text: await answer.text() }
     })
 
-  /**
-   * Makes a request of the tracking API, and notes what the answer says about
-   * limits.
-   */
-  const ask = async (server: Server, route: string, stop: AbortSignal, init: RequestInit) => {
-    const url = path(server, route)
+  const ask: Sender['ask'] = async (server, url, stop, init) => {
     server.pacer!.calls++
-    const { answer, text } = await request(url, stop, init)
+    const { answer, text } = await request(url, stop, { ...init, headers: { Authorization, ...init.headers } })
     const wait = note(server.pacer!, answer.headers, now())
     if (wait) server.notBefore = now() + draw(wait)
-    return { answer, text, url }
+    return { answer, text }
   }
 
-  /** The failures in a row if the server fails now. */
   const attempt = (server: Server) => (server.failures ?? 0) + 1
 
-  /**
-   * Notes a failure. The server is left alone or, if it is not at fault, waited
-   * for.
-   */
   const failed = (server: Server, { delay, failover, why }: Verdict & { action: 'retry' }) => {
     server.failures = attempt(server)
     const until = now() + draw(delay)
@@ -74,10 +90,6 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
     trouble(new Error(why))
   }
 
-  /**
-   * Returns the server to call once it may be called. Returns nothing if
-   * another server has to be chosen meanwhile, or at a stop.
-   */
   const ready = async (stop: AbortSignal) => {
     try {
       const { server, wait } = await servers.pick(now(), async (url) => (await request(url, stop)).text)
@@ -96,10 +108,13 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
     try {
       const body = envelope(bodies)
       const packed = await compress(body)
-      const headers = { Authorization, 'Content-Type': 'application/json', ...(packed && { 'Content-Encoding': 'gzip' }) }
+      const headers = { 'Content-Type': 'application/json', ...(packed && { 'Content-Encoding': 'gzip' }) }
       const init = { method: 'POST', headers, body: packed ?? body, redirect: platform.redirect! }
-      const { answer, text, url } = await ask(server, 'batch', stop, init)
+      const url = path(server, 'batch')
+      const before = place.held
+      const { answer, text } = await ask(server, url, stop, init)
       const verdict = judge(answer.status, answer.headers, text, bodies.length, attempt(server))
+      place.learn(answer.headers.get(header), before, verdict.action === 'done' && verdict.outcomes.includes(undefined))
       const to = platform.moved(answer, url, moves)
       if (to) servers.move(to.split('/track/v2/')[0]!)
       return to && verdict.action !== 'done' ? undefined : verdict
@@ -109,6 +124,12 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
   }
 
   return {
+    place,
+    ready,
+    ask,
+    attempt,
+    failed,
+    use: (target, path) => servers.move(target.split(path)[0]!),
     server: () => servers.current()?.url ?? '',
     readyURL() {
       const server = servers.current()
@@ -135,7 +156,7 @@ export function newSender(options: Options, platform: Platform, trouble: (error:
     async time(stop) {
       const server = await ready(stop)
       if (!server || stop.aborted) throw new Error('The client is closed.')
-      const { answer, text } = await ask(server, 'system/time', stop, { headers: { Authorization } })
+      const { answer, text } = await ask(server, path(server, 'system/time'), stop, {})
       if (answer.ok) return (JSON.parse(text) as { time: number }).time
       throw new Error((judge(answer.status, answer.headers, text, 1, 1) as { why: string }).why)
     },

@@ -151,4 +151,10 @@ export interface Client {
   readonly report: Report
   /** The address of the server in use. Empty while only its name is known. */
   readonly server: string
+  /**
+   * How far the data of a cluster goes, as far as this client knows: everything
+   * that it has delivered is included. Hand it to another process, which reads.
+   * Empty if nothing was delivered yet, or if the server stands alone.
+   */
+  readonly position: string
 }

@@ -102,12 +102,12 @@ const remains = (page: Page) =>
     databases: (await indexedDB.databases()).map(({ name }) => name),
   }))
 
-test('the bundle is 6.1 kB, rounded, and needs nothing else', async () => {
+test('the bundle is 6.4 kB, rounded, and needs nothing else', async () => {
   const { gzipSync } = await import('node:zlib')
   const bundle = read('../dist/browser.js').replace(/\n\/\/# sourceMappingURL=.*\n?$/, '')
   const packed = gzipSync(bundle, { level: 9 }).length
   console.log(`# bundle: ${bundle.length} bytes, ${packed} gzipped`)
-  assert.ok(packed < 6150, `${packed} bytes gzipped`)
+  assert.ok(packed < 6450, `${packed} bytes gzipped`)
   assert.doesNotMatch(bundle, /\b(import|require)\b *[("'{]/)
 })
 

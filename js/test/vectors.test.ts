@@ -6,7 +6,9 @@ import { again, judge, type Range } from '../src/answer.ts'
 import { due, fitting, interval, maxCommands } from '../src/core.ts'
 import { stamp } from '../src/clock.ts'
 import { allowances, delay, newPacer, sample } from '../src/pace.ts'
+import { header, newPlace } from '../src/position.ts'
 import { maxData, someone } from '../src/queue.ts'
+import { decide, note as noteAnswer } from '../src/reader.ts'
 import { moved } from '../src/redirect.ts'
 import { gzipFrom } from '../src/sender.ts'
 import { candidates, listed, type Server } from '../src/servers.ts'
@@ -113,8 +115,23 @@ vectors('servers.json', ['now', 'servers', 'current', 'want', 'asked', 'answer']
   if (expect.wait !== undefined) assert.equal(Math.round(wait * 1000), expect.wait * 1000)
 })
 
+vectors('positions.json', ['held', 'sent', 'answer', 'error', 'body', 'stored', 'status'], ({ given, expect }, parameters) => {
+  assert.equal(parameters.header, header)
+  const { status, body = '', sent = '', stored, answer = null } = given
+  const place = newPlace(given.held)
+  if (!expect.action) place.learn(answer, sent, stored)
+  else {
+    const decision: any = given.error ? again(given.error, 1, true) : decide(status, new Headers(), body, sent, 1)
+    noteAnswer(place, decision.action, answer, sent)
+    assert.equal(decision.action, expect.action)
+    assert.equal(decision.failover ?? false, expect.failover ?? false)
+    if (expect.reason) assert.equal(decision.why, expect.reason)
+  }
+  assert.equal(place.held, expect.held ?? '')
+})
+
 test('there is no file of vectors that is not read', () => {
-  const read = ['backoff.json', 'batching.json', 'identifiers.json', 'pacing.json', 'results.json', 'servers.json', 'timestamps.json']
+  const read = ['backoff.json', 'batching.json', 'identifiers.json', 'pacing.json', 'positions.json', 'results.json', 'servers.json', 'timestamps.json']
   assert.deepEqual(readdirSync(folder).filter((name) => name.endsWith('.json')).sort(), read)
 })
 

@@ -20,6 +20,7 @@ from typing import Any, Callable, Dict, List
 from unittest import mock
 
 from trackway import AnswerError, Client, Rejection, _servers
+from trackway._positions import HEADER
 
 from .support import JANE, KEY, PATIENCE, PROJECT, Case, Reply, Request, ok
 
@@ -683,6 +684,70 @@ class Servers(Case):
         with self.assertRaises(TimeoutError):
             client.time(1)
         self.assertEqual(len(fake.requests), 1)
+
+
+class Positions(Case):
+    """Reads in a cluster: the client sends the position that it knows along."""
+
+    def reader(self, servers: List[str]) -> Client:
+        return self.client(servers=servers, key_id="id", secret="secret")
+
+    def test_a_write_at_one_server_and_a_read_at_another(self) -> None:
+        at = {HEADER: "0.7"}
+        dead: List[str] = []
+
+        def answer(request: Request) -> Reply:
+            if request.headers["Host"] in dead:
+                return Reply(0)
+            if request.path.endswith("/batch"):
+                reply = ok(request)
+                reply.headers = at
+                return reply
+            return Reply(body={"sent": request.headers[HEADER]}, headers={HEADER: "0.8"})
+
+        first, second = self.fake(answer), self.fake(answer)
+        client = self.reader([first.url, second.url])
+        self.assertEqual(client.position, "")
+        self.track(client, [1])
+        self.assertEqual((client.flush().pending, client.position), (0, "0.7"))
+        dead.append(client.server[len("http://") :])
+        self.assertEqual(client.read("customers/events", {"customer_ids": {}}), {"sent": "0.7"})
+        self.assertEqual(client.position, "0.8")
+        self.assertNotIn(client.server[len("http://") :], dead)
+
+    def test_a_position_of_another_cluster(self) -> None:
+        def answer(request: Request) -> Reply:
+            if request.headers[HEADER] in (None, "0.5"):
+                return Reply(body={"n": 1}, headers={HEADER: "0.5"})
+            return Reply(400, {"success": False, "errors": {HEADER: ["No."]}}, {HEADER: "0.5"})
+
+        fake = self.fake(answer)
+        client = self.reader([fake.url])
+        with self.assertRaises(ValueError):
+            client.after("soon")
+        for position in ("0.900", "", "0.40"):
+            client.after(position)
+        for _ in range(2):
+            self.assertEqual(client.read("customers/events", {}), {"n": 1})
+        self.assertEqual([request.headers[HEADER] for request in fake.requests], ["0.900", None, "0.5"])
+        self.assertEqual(fake.connections, 1)
+
+    def test_a_question_that_is_refused(self) -> None:
+        fake = self.fake(lambda _: Reply(400, {"success": False, "errors": {HEADER: ["No."]}}))
+        client = self.reader([fake.url])
+        client.after("0.900")
+        with self.assertRaises(AnswerError) as raised:
+            client.read("customers/events", {})
+        self.assertEqual((raised.exception.status, raised.exception.reason, len(fake.requests)), (400, "No.", 2))
+
+    def test_nobody_answers(self) -> None:
+        fake = self.fake(lambda _: Reply(503, {"message": "Try again."}))
+        client = self.reader([fake.url])
+        with self.assertRaisesRegex(TimeoutError, "Try again."):
+            client.read("customers/events", {}, timeout=0.2)
+        client.close()
+        with self.assertRaises(TimeoutError):
+            client.read("customers/events", {}, timeout=5)
 
 
 class Transports(Case):

@@ -8,8 +8,8 @@ import json
 import unittest
 from typing import Any, Dict, List, Optional, Tuple
 
-from trackway import _answer, _commands, _pace, _queue, _servers
-from trackway._answer import Answer, decide
+from trackway import _answer, _commands, _pace, _positions, _queue, _servers
+from trackway._answer import Answer, Decision, decide
 
 from .support import ROOT, headers_of
 
@@ -189,6 +189,25 @@ class Vectors(unittest.TestCase):
                 )
                 self.assertEqual([s.url for s in found], expect["any_of"])
                 self.assertEqual(wait, expect.get("wait", wait))
+
+
+    def test_positions(self) -> None:
+        known = "held sent answer error body stored status"
+        for case in self.cases("positions.json", known, {"header": _positions.HEADER}):
+            given, expect = case["given"], case["expect"]
+            with self.subTest(case["name"]):
+                answer = Answer(
+                    status=given.get("status", 0), body=given.get("body", "").encode(), error=given.get("error")
+                )
+                sent, decision = given.get("sent", ""), Decision("")
+                if "action" in expect:
+                    decision = _positions.decide_question(answer, sent, 1, NOW)
+                place = _positions.Place(given.get("held", ""))
+                place.after(decision, given.get("answer", ""), sent, given.get("stored", False))
+                self.assertEqual(place.held, expect.get("held", ""))
+                self.assertEqual(decision.action, expect.get("action", ""))
+                self.assertEqual(decision.failover, expect.get("failover", False))
+                self.assertEqual(decision.reason, expect.get("reason", decision.reason))
 
 
 def _time(given: Dict[str, Any]) -> float:

@@ -67,6 +67,11 @@ class Decision:
     """Done: the outcome of each command, and why it was rejected."""
 
     @property
+    def stored(self) -> bool:
+        """Whether a command of the batch was stored."""
+        return any(outcome == DELIVERED for outcome, _ in self.results)
+
+    @property
     def unclear(self) -> bool:
         """Whether commands of the batch have to be sent again."""
         return any(outcome == AGAIN for outcome, _ in self.results)

@@ -33,6 +33,7 @@ from ._answer import (
     target,
 )
 from ._http import Transport
+from ._positions import HEADER, Place, is_position
 from ._queue import Queue
 from ._servers import Fleet, Server, read_servers
 from ._types import AnswerError, Command, Ids, Properties, Rejection, Report, Timestamp
@@ -43,6 +44,9 @@ _PATIENCE = 10.0
 """Seconds to wait for an answer of /api/servers, because commands wait in the
 meantime.
 """
+
+_MAX_READ = 64 << 20  # bytes of an answer to a question
+_MAX_IDLE = 8  # connections that are kept for the next question
 
 _FULL = ("drop_newest", "drop_oldest", "block")
 
@@ -151,6 +155,8 @@ class Client:
         self._queue = Queue(self._directory, self._sync, self._troubles.append)
         self._fleet = Fleet(self._urls, self._discovers, self._server, self._region, self._max_delay)
         self._transport = Transport(self._ssl_context)
+        self._place = Place()
+        self._idle: List[Transport] = []  # for questions
         self._stamps = _commands.Stamps()
         self._sender: Optional[threading.Thread] = None
         self._stop_at: Optional[float] = None  # when the sender ends, whatever is left
@@ -362,6 +368,9 @@ class Client:
         with self._changed:
             self._queue.close()
             report = self._report()
+            for transport in self._idle:
+                transport.close()
+            self._idle.clear()
         self._tell()
         return report
 
@@ -375,15 +384,8 @@ class Client:
         """
         end = time.monotonic() + timeout
         transport = Transport(self._ssl_context)
-
-        def pause(seconds: float) -> bool:
-            if seconds > end - time.monotonic():
-                return False
-            with self._changed:
-                return not self._changed.wait_for(lambda: self._closed, seconds)
-
         try:
-            answer = self._ask_time(transport, pause, end)
+            answer = self._ask_time(transport, self._pause_until(end), end)
         finally:
             transport.close()
         if answer.error is not None:
@@ -393,6 +395,19 @@ class Client:
         if not isinstance(now, (int, float)):
             raise AnswerError(answer.status, NOT_OURS if answer.status == 200 else reason_of(answer))
         return float(now)
+
+    def _pause_until(self, end: float) -> Callable[[float], bool]:
+        """Returns a function that waits for some seconds. It returns False if
+        that would go beyond a time, or if the client is closed.
+        """
+
+        def pause(seconds: float) -> bool:
+            if seconds > end - time.monotonic():
+                return False
+            with self._changed:
+                return not self._changed.wait_for(lambda: self._closed, seconds)
+
+        return pause
 
     def _ask_time(self, transport: Transport, pause: Callable[[float], bool], end: float) -> Answer:
         to = ""
@@ -410,6 +425,98 @@ class Client:
                 break
             self._fleet.moved(_origin(to, self._path("", "system/time")))
         return answer
+
+    def read(self, route: str, question: Any, timeout: float = 30.0) -> Any:
+        """Asks a question of the data API, and returns the answer.
+
+        route is what follows the project in the path, such as
+        ``customers/export-one``. question and the answer are JSON. The key of
+        the client must be allowed to read, so it is usually a private one.
+
+        The answer shows everything that this client has delivered before the
+        call, and everything up to ``after``, even if another server of the
+        cluster has stored it. Commands that still wait are not delivered: call
+        flush first.
+
+        If a server cannot answer, another one is asked, for at most timeout
+        seconds. Then TimeoutError says why the last one could not. A question
+        that is refused raises AnswerError.
+        """
+        end = time.monotonic() + timeout
+        body = json.dumps(question).encode()
+        with self._changed:
+            transport = self._idle.pop() if self._idle else Transport(self._ssl_context)
+        try:
+            answer = self._read(transport, route.lstrip("/"), body, end)
+        finally:
+            with self._changed:
+                kept = not self._closed and len(self._idle) < _MAX_IDLE
+                if kept:
+                    self._idle.append(transport)
+            if not kept:
+                transport.close()
+        try:
+            return json.loads(answer.body.decode())
+        except (ValueError, RecursionError):
+            raise AnswerError(answer.status, NOT_OURS) from None
+
+    def _read(self, transport: Transport, route: str, body: bytes, end: float) -> Answer:
+        """Asks until a question is answered, and returns that answer."""
+        packed, compressed = _commands.compress(body)
+        to, moves, bare, last = "", 0, False, ""
+        while True:
+            server = self._turn(transport, self._pause_until(end))
+            if server is None or end <= time.monotonic():
+                raise TimeoutError(last or "The client is closed, or has to wait for longer.")
+            if not to:
+                to, moves = self._data_path(server.url, route), 0
+            sent = "" if bare else self._place.held
+            headers = {**self._headers(), "Content-Type": "application/json"}
+            if compressed:
+                headers["Content-Encoding"] = "gzip"
+            if sent:
+                headers[HEADER] = sent
+            self._fleet.sent(server)
+            left = min(self._timeout, end - time.monotonic())
+            answer = transport.exchange("POST", to, headers, packed, left, _MAX_READ)
+            answer.moves, to = moves, ""
+            decision = self._fleet.decide_question(server, answer, sent)
+            self._place.after(decision, str(answer.headers.get(HEADER, "")), sent)
+            if decision.action == "done":
+                return answer
+            if decision.action == "reject":
+                raise AnswerError(answer.status, decision.reason)
+            if decision.action == "move":
+                to, moves = decision.url, moves + 1
+                self._fleet.moved(_origin(to, self._data_path("", route)))
+            elif decision.action == "without":
+                bare = True
+            else:
+                last = decision.reason
+
+    def _data_path(self, url: str, route: str) -> str:
+        return f"{url}/data/v2/projects/{self._project}/{route}"
+
+    @property
+    def position(self) -> str:
+        """How far the data of a cluster goes, as far as this client knows:
+        everything that it has delivered is included.
+
+        Hand it to another process, which reads: see after. A program without a
+        client sends it in the header ``Trackway-Position``. It is empty if
+        nothing was delivered yet, or if the server stands alone.
+        """
+        return self._place.held
+
+    def after(self, position: str) -> None:
+        """Makes later calls of read show everything up to a position of another
+        client, of the same project and the same cluster.
+
+        The later one of this position and the client's own counts. An empty
+        position changes nothing. Raises ValueError if it is no position.
+        """
+        _check((not position or is_position(position), "position must be one of a client, such as 0.1234"))
+        self._place.learn(position)
 
     @property
     def report(self) -> Report:
@@ -435,6 +542,10 @@ class Client:
     async def atime(self, timeout: float = 10.0) -> float:
         """Does what time does, without blocking the loop."""
         return await asyncio.to_thread(self.time, timeout)
+
+    async def aread(self, route: str, question: Any, timeout: float = 30.0) -> Any:
+        """Does what read does, without blocking the loop."""
+        return await asyncio.to_thread(self.read, route, question, timeout)
 
     def _report(self) -> Report:
         return Report(
@@ -583,12 +694,14 @@ class Client:
                 to, moves = self._path(server.url, "batch"), 0
             with self._changed:
                 left = self._left(time.monotonic())
+            before = self._place.held
             answer = self._ask(self._transport, server, "POST", to, batch, time.monotonic() + left)
             if answer.error is not None and not self._pause(0):
                 return False
             answer.moves, to = moves, ""
             decision = self._fleet.decide(server, answer, len(batch))
             self._count(answer, decision)
+            self._place.after(decision, str(answer.headers.get(HEADER, "")), before, decision.stored)
             if decision.action == "move":
                 to, moves = decision.url, moves + 1
                 self._fleet.moved(_origin(to, self._path("", "batch")))
@@ -650,7 +763,7 @@ class Client:
         end: float,
     ) -> Answer:
         """Sends one request of the tracking API to a server."""
-        headers = {"User-Agent": "trackway-python/1", "Authorization": self._authorization}
+        headers = self._headers()
         body: Optional[bytes] = None
         if batch is not None:
             headers["Content-Type"] = "application/json"
@@ -659,6 +772,9 @@ class Client:
                 headers["Content-Encoding"] = "gzip"
         self._fleet.sent(server)
         return transport.exchange(method, to, headers, body, min(self._timeout, end - time.monotonic()))
+
+    def _headers(self) -> Dict[str, str]:
+        return {"User-Agent": "trackway-python/1", "Authorization": self._authorization}
 
     def _discover(self, transport: Transport) -> None:
         """Reads the list of servers, if the options ask for it and it is time.
@@ -725,6 +841,8 @@ class Client:
         queued.
         """
         self._transport.close()
+        for transport in self._idle:
+            transport.close()
         self._queue.leave()
         self._begin()
         util = sys.modules.get("multiprocessing.util")

@@ -35,13 +35,19 @@ class Transport:
         self._aborted = False
 
     def exchange(
-        self, method: str, url: str, headers: Dict[str, str], body: Optional[bytes], timeout: float
+        self,
+        method: str,
+        url: str,
+        headers: Dict[str, str],
+        body: Optional[bytes],
+        timeout: float,
+        most: int = MAX_ANSWER,
     ) -> Answer:
         """Returns the answer to a request. The time limit covers everything
         from the connection to the last byte.
         """
         try:
-            return self._exchange(method, url, headers, body, time.monotonic() + timeout)
+            return self._exchange(method, url, headers, body, time.monotonic() + timeout, most)
         except Exception as error:  # whatever it is, there is no answer
             self.close()
             if isinstance(error, (TimeoutError, socket.timeout)):
@@ -49,14 +55,20 @@ class Transport:
             return Answer(url, error=f"{type(error).__name__}: {error}")
 
     def _exchange(
-        self, method: str, url: str, headers: Dict[str, str], body: Optional[bytes], deadline: float
+        self,
+        method: str,
+        url: str,
+        headers: Dict[str, str],
+        body: Optional[bytes],
+        deadline: float,
+        most: int,
     ) -> Answer:
         connection, target, extra = self._connected(url, deadline)
         connection.sock.settimeout(_left(deadline))
         connection.request(method, target, body=body, headers={**headers, **extra})
         response = connection.getresponse()
-        content = response.read(MAX_ANSWER + 1)
-        whole = response.length in (None, 0) and len(content) <= MAX_ANSWER
+        content = response.read(most + 1)
+        whole = response.length in (None, 0) and len(content) <= most
         self._used = time.monotonic()
         if not whole or not response.isclosed() or response.will_close:
             response.close()

@@ -14,6 +14,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 from ._answer import FIRST_DELAY, Answer, Decision, backoff, ceiling, decide, draw, server_url
 from ._pace import Pacer
+from ._positions import decide_question
 
 REFRESH = 10.0
 """Minimum number of seconds between two requests for the list of servers,
@@ -138,6 +139,17 @@ class Fleet:
         with self._lock:
             server.pace.answered(answer.headers, now, wall)
             decision = decide(answer, server.failures + 1, commands, wall, self._cap)
+            self._conclude(server, decision, now)
+            return decision
+
+    def decide_question(self, server: Server, answer: Answer, sent: str) -> Decision:
+        """Returns what a server's answer means for a question that was sent
+        with a position, and what it means for the server.
+        """
+        now, wall = time.monotonic(), time.time()
+        with self._lock:
+            server.pace.answered(answer.headers, now, wall)
+            decision = decide_question(answer, sent, server.failures + 1, wall, self._cap)
             self._conclude(server, decision, now)
             return decision
 

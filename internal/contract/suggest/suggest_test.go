@@ -8,6 +8,7 @@ import (
 
 	"trackway"
 	"trackway/internal/catalogue"
+	"trackway/internal/change"
 	"trackway/internal/contract/trial"
 	"trackway/internal/query"
 )
@@ -15,8 +16,8 @@ import (
 // fakeStore has events, and no other data.
 type fakeStore []trackway.Event
 
-func (fakeStore) Version(uint32) uint64      { return 0 }
-func (f fakeStore) Snapshot() query.Snapshot { return snapshot{events: f} }
+func (fakeStore) Version(uint32) change.Version { return change.Version{} }
+func (f fakeStore) Snapshot() query.Snapshot    { return snapshot{events: f} }
 
 type snapshot struct {
 	query.Snapshot

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"trackway"
+	"trackway/internal/change"
 	"trackway/internal/contract"
 	"trackway/internal/query"
 )
@@ -23,7 +24,7 @@ type fakeStore struct {
 
 func (f *fakeStore) Snapshot() query.Snapshot { return fakeSnapshot{store: f} }
 
-func (*fakeStore) Version(uint32) uint64 { return 0 }
+func (*fakeStore) Version(uint32) change.Version { return change.Version{} }
 
 type fakeSnapshot struct {
 	query.Snapshot

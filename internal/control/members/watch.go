@@ -36,9 +36,9 @@ type reached struct {
 	index uint64
 }
 
-// Run asks until ctx ends. self returns what this server knows; ask asks the
-// member at an address for the last entry in its data.
-func (w *Watch) Run(ctx context.Context, self func() Status, ask func(ctx context.Context, address string) (uint64, error)) error {
+// Run asks until ctx ends. self returns what this server knows; ask asks a
+// member for the last entry in its data.
+func (w *Watch) Run(ctx context.Context, self func() Status, ask func(ctx context.Context, m *Member) (uint64, error)) error {
 	ticker := time.NewTicker(pace)
 	defer ticker.Stop()
 	for {
@@ -54,7 +54,7 @@ func (w *Watch) Run(ctx context.Context, self func() Status, ask func(ctx contex
 
 // askAll asks the other members once, all at the same time. The answers are in
 // the order of the members.
-func askAll(ctx context.Context, s *Status, ask func(ctx context.Context, address string) (uint64, error)) []answers {
+func askAll(ctx context.Context, s *Status, ask func(ctx context.Context, m *Member) (uint64, error)) []answers {
 	got := make([]answers, len(s.Members))
 	var all sync.WaitGroup
 	for i, m := range s.Members {
@@ -64,7 +64,7 @@ func askAll(ctx context.Context, s *Status, ask func(ctx context.Context, addres
 		all.Go(func() {
 			ctx, cancel := context.WithTimeout(ctx, askTime)
 			defer cancel()
-			applied, err := ask(ctx, m.Address)
+			applied, err := ask(ctx, &m)
 			if err != nil {
 				got[i] = answers{failed: 1}
 				return

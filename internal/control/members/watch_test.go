@@ -39,7 +39,8 @@ func TestWatch(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() {
-			ended <- w.Run(ctx, self, func(ctx context.Context, address string) (uint64, error) {
+			ended <- w.Run(ctx, self, func(ctx context.Context, m *Member) (uint64, error) {
+				address := m.Address
 				mu.Lock()
 				hangs, index := down && address == "c:1", applied[address]
 				mu.Unlock()
@@ -107,7 +108,8 @@ func TestBusy(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() {
-			ended <- w.Run(ctx, self, func(_ context.Context, address string) (uint64, error) {
+			ended <- w.Run(ctx, self, func(_ context.Context, m *Member) (uint64, error) {
+				address := m.Address
 				if address == "b:1" {
 					return applied() + 100, nil
 				}

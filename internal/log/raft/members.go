@@ -182,15 +182,6 @@ func (l *Log) Leader() (t peer.Target, known bool) {
 	return t, err == nil
 }
 
-// Progress asks the member at an address for the last entry in its state.
-func (l *Log) Progress(ctx context.Context, address string) (uint64, error) {
-	got, err := l.askAt(ctx, change{Cluster: l.o.Name, Do: "progress"}, address)
-	if err == nil {
-		got, err = wrong(got)
-	}
-	return got.Index, err
-}
-
 // Transfer hands leadership over to another voter. Only the leader can do that.
 func (l *Log) Transfer() error { return l.raft.LeadershipTransfer().Error() }
 

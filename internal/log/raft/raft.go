@@ -13,6 +13,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -113,6 +114,10 @@ type Options struct {
 	// there are; nil: FS says so.
 	Reserve uint64
 	Free    func() (uint64, error)
+
+	// About returns what this server tells the others, for which the log has no
+	// use itself, in at most 2 KiB; nil: nothing.
+	About func() json.RawMessage
 
 	// Fatal is called if this server cannot go on: it could not write what it
 	// promised, or its state may no longer be that of the others. It should end

@@ -2,6 +2,8 @@ package raft
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"sync"
 	"time"
 
@@ -20,7 +22,10 @@ type standing struct {
 	Applied uint64          // index of the last entry in its state
 	Unfit   string          // why it takes no commands; empty: it does
 	Digests []digest.Digest // the last ones; only the newest says where the next part begins
+	About   json.RawMessage `json:",omitempty"` // see [Options.About]
 }
+
+const maxAbout = 2 << 10 // bytes
 
 // other is what this server knows of another member.
 type other struct {
@@ -64,6 +69,11 @@ func (l *Log) standing() *standing {
 	if why := l.Unfit(); why != nil {
 		s.Unfit = why.Error()
 	}
+	if l.o.About != nil {
+		if about := l.o.About(); len(about) <= maxAbout {
+			s.About = about
+		}
+	}
 	for i := range s.Digests {
 		if d := &s.Digests[i]; i < len(s.Digests)-1 || len(d.Next) > maxChange/4 {
 			d.Next = nil
@@ -76,28 +86,64 @@ func (l *Log) standing() *standing {
 // answerTime limits how long a member is waited for.
 const answerTime = 2 * time.Second
 
-// askOthers asks all other members for their standing, at once.
+// askOthers asks all other members for their standing, at once, unless they
+// have told it just now, see [Log.Progress].
 func (l *Log) askOthers(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	var asked sync.WaitGroup
 	for _, m := range l.members() {
-		if m.ID == l.ID() {
+		known, ok := l.others.get(m.ID)
+		if m.ID == l.ID() || ok && time.Since(known.heard) < l.o.askEach/2 {
 			continue
 		}
-		asked.Go(func() {
-			got, err := l.askAt(ctx, change{Cluster: l.o.Name, Do: "standing"}, m.Address)
-			if err != nil || got.Standing == nil || got.Standing.ID != m.ID {
-				return // it is down, its program is older, or it is another server by now
-			}
-			half := got.took / 2
-			l.others.note(other{
-				standing: *got.Standing, heard: time.Now(), margin: half,
-				offset: time.Unix(0, got.Standing.Now).Sub(got.sent.Add(half)),
-			})
-		})
+		asked.Go(func() { _, _ = l.askStanding(ctx, &m) }) // it is down, or its program is older
 	}
 	asked.Wait()
+}
+
+// askStanding asks a member for its standing, and notes it.
+func (l *Log) askStanding(ctx context.Context, m *Member) (*standing, error) {
+	got, err := l.askAt(ctx, change{Cluster: l.o.Name, Do: "standing"}, m.Address)
+	if err == nil {
+		got, err = wrong(got)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case got.Standing == nil || got.Standing.ID != m.ID:
+		return nil, errOther
+	}
+	half := got.took / 2
+	l.others.note(other{
+		standing: *got.Standing, heard: time.Now(), margin: half,
+		offset: time.Unix(0, got.Standing.Now).Sub(got.sent.Add(half)),
+	})
+	return got.Standing, nil
+}
+
+var errOther = errors.New("another server is at this address")
+
+// Progress asks a member for the last entry in its state. With the answer comes
+// all that a member tells of itself, so that this server need not ask for that,
+// too.
+func (l *Log) Progress(ctx context.Context, id, address string) (uint64, error) {
+	s, err := l.askStanding(ctx, &Member{ID: id, Address: address})
+	if err != nil {
+		return 0, err
+	}
+	return s.Applied, nil
+}
+
+// Abouts returns what the other members have told this server last, see
+// [Options.About].
+func (l *Log) Abouts() (all []json.RawMessage) {
+	for _, m := range l.members() {
+		if known, ok := l.others.get(m.ID); ok && m.ID != l.ID() && known.About != nil {
+			all = append(all, known.About)
+		}
+	}
+	return all
 }
 
 // tell tells all other members something, at once.

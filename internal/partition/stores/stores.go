@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/change"
 	"trackway/internal/entry"
 	"trackway/internal/partition"
 	"trackway/internal/query"
@@ -97,7 +98,7 @@ func (s *Set) Refused(project uint32, at trackway.Micros, n int) error {
 }
 
 // Version implements [query.Store].
-func (s *Set) Version(project uint32) uint64 {
+func (s *Set) Version(project uint32) change.Version {
 	of, local := s.of(project)
 	return of.Version(local)
 }

@@ -34,6 +34,7 @@ const (
 	Lease    Kind = 'l' // shares of limits
 	Snapshot Kind = 's' // the state of a server
 	Operate  Kind = 'o' // what operators ask of the leader, in HTTP
+	Question Kind = 'q' // what clients ask and another server cannot answer, in HTTP
 	Change   Kind = 'c' // changes of the members; they are for whichever server is at the address
 )
 

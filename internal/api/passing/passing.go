@@ -1,0 +1,145 @@
+// Package passing carries a question from the server that received it, and that
+// lacks what the caller has seen, to the server that leads the cluster. The
+// receiving server has let the caller in and counted the call. It tells who the
+// caller is, and the leader believes it: only members can connect to it. ADR 35
+// gives the reasons.
+package passing
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"trackway"
+	"trackway/internal/piecewise"
+)
+
+// Caller is who asks, as the receiving server has found.
+type Caller struct {
+	Project string // its token
+	Key     Key
+	Addr    netip.Addr
+}
+
+// Key is what a key may do.
+type Key struct {
+	Name        string
+	Kind        trackway.KeyKind
+	Permissions map[trackway.Permission][]string
+}
+
+const (
+	// callerField has the Caller, in JSON, in Base64.
+	callerField = "Trackway-Caller"
+
+	// freeField in an answer says that the call costs nothing.
+	freeField = "Trackway-Free"
+
+	host      = "leader"
+	pieceTime = 30 * time.Second // that a piece of an answer may take to come
+)
+
+// fields are those of requests and answers that are passed on.
+var (
+	asked    = []string{"Content-Type", "If-None-Match", "Trackway-Position", "X-Request-Id"}
+	answered = []string{"Content-Type", "Content-Length", "Etag", "Cache-Control", "Last-Modified", "Retry-After", "Trackway-Position"}
+)
+
+// Pass has the leader answer a request for uri, and passes its answer on. The
+// body may be nil. If begun is false, nothing was answered. An answer that
+// costs nothing calls free before it begins.
+func Pass(
+	ctx context.Context, leader http.RoundTripper, w http.ResponseWriter, r *http.Request, uri string, body []byte, c *Caller, free func(),
+) (status int, begun bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	late := time.AfterFunc(pieceTime, cancel)
+	defer late.Stop()
+	req, err := http.NewRequestWithContext(ctx, r.Method, "http://"+host+uri, bytes.NewReader(body))
+	if err != nil {
+		return 0, false, err
+	}
+	copyFields(req.Header, r.Header, asked)
+	req.Header["X-Request-Id"] = w.Header()["X-Request-Id"]
+	text, err := json.Marshal(c)
+	if err != nil {
+		return 0, false, err
+	}
+	req.Header.Set(callerField, base64.RawURLEncoding.EncodeToString(text))
+	res, err := leader.RoundTrip(req)
+	if err != nil {
+		return 0, false, err
+	}
+	defer func() { _ = res.Body.Close() }() // it was read, or nobody wants it
+	if res.Header.Get(freeField) != "" {
+		free()
+	}
+	copyFields(w.Header(), res.Header, answered)
+	w.WriteHeader(res.StatusCode)
+	return res.StatusCode, true, pieces(w, res.Body, func() { late.Reset(pieceTime) })
+}
+
+// pieces passes the pieces of an answer on. The client has to read them at a
+// minimum rate.
+func pieces(w http.ResponseWriter, from io.Reader, came func()) error {
+	out := piecewise.To(w)
+	b := make([]byte, piecewise.Size)
+	for n := 0; ; {
+		m, err := from.Read(b[n:])
+		n += m
+		if n > 0 && (err != nil || n == len(b)) {
+			came()
+			if out.Send(b[:n]) != nil {
+				return nil //nolint:nilerr // the client has gone, so there is nobody to tell
+			}
+			n = 0
+		}
+		if err == io.EOF { //nolint:errorlint // readers return it as it is
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func copyFields(to, from http.Header, names []string) {
+	for _, name := range names {
+		if values := from[name]; values != nil {
+			to[name] = values
+		}
+	}
+}
+
+// Free notes that the answer to a call that was passed on costs nothing.
+func Free(h http.Header) { h.Set(freeField, "1") }
+
+type key struct{}
+
+// Of returns who has asked the server that passed a request on, or nil if the
+// request was not passed on.
+func Of(ctx context.Context) *Caller {
+	c, _ := ctx.Value(key{}).(*Caller)
+	return c
+}
+
+// Handler serves requests that other members pass on.
+func Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := new(Caller)
+		text, err := base64.RawURLEncoding.DecodeString(r.Header.Get(callerField))
+		if err == nil {
+			err = json.Unmarshal(text, c)
+		}
+		if err != nil {
+			http.Error(w, "a member passes on who has asked", http.StatusBadRequest)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), key{}, c)))
+	})
+}

@@ -232,11 +232,14 @@ func (c *compiler) keyword(n *node, name string, raw []byte, at place) *Problem 
 	return nil
 }
 
-var typeNames = []struct {
+// typeName is a type as a schema names it.
+type typeName struct {
 	name string
 	of   kinds
 	what string
-}{
+}
+
+var typeNames = []typeName{
 	{"object", object, "an object"},
 	{"array", array, "an array"},
 	{"string", text, "a text"},
@@ -258,13 +261,7 @@ func (c *compiler) types(n *node, raw []byte, at place) *Problem {
 	n.kinds = 0
 	var words []string
 	for _, name := range names {
-		i := slices.IndexFunc(typeNames, func(t struct {
-			name string
-			of   kinds
-			what string
-		}) bool {
-			return t.name == name
-		})
+		i := slices.IndexFunc(typeNames, func(t typeName) bool { return t.name == name })
 		if i < 0 {
 			return bad
 		}

@@ -117,7 +117,7 @@ function TryContract({ type, project, contract }: Props) {
           void run("Trying it on the stored events…", attempt);
         }}
       >
-        <label for="schema">JSON Schema for the properties of {type}</label>
+        <label for="schema">JSON Schema for the properties of its events</label>
         <textarea id="schema" rows={10} spellcheck={false} autocomplete="off" value={text} onInput={(event) => (text.value = event.currentTarget.value)} />
         <p class="actions">
           <button type="submit" disabled={busy.value !== ""}>

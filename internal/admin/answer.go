@@ -19,7 +19,7 @@ type refusal struct {
 
 // fault is one reason for a refusal.
 type fault struct {
-	Field   string `json:"field"` // a setting of the body, or of another thing by its name; empty: it is about the whole
+	Field   string `json:"field"` // a setting of the body, or of another thing; empty: the whole
 	Message string `json:"message"`
 }
 

@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"trackway/cmd/trackway/command"
 	"trackway/internal/app"
+	"trackway/internal/audit"
 	"trackway/internal/config"
 	"trackway/internal/control"
 	"trackway/internal/datadir"
@@ -72,6 +74,9 @@ func (c *restoreCommand) Run(out output) error {
 	if err != nil {
 		return err
 	}
+	e := command.Entry(audit.BackupRestore, b.Path)
+	e.Outcome = audit.Done
+	command.Log(dir, out.stderr).Note(e)
 	terminal.Say(out.stdout, "Restored %s of %s to %s: everything up to change %d, %s. All of it was read and found whole.\n",
 		b.Path, b.At.Local().Format("2006-01-02 15:04:05"), dir, b.Seq, terminal.Size(b.Bytes))
 	return nil

@@ -12,6 +12,8 @@ import (
 	"github.com/alecthomas/kong"
 
 	"trackway"
+	"trackway/cmd/trackway/command"
+	"trackway/internal/audit"
 	"trackway/internal/config"
 	"trackway/internal/terminal"
 )
@@ -105,9 +107,15 @@ func (c *keyChange) AfterApply(ctx *kong.Context) error {
 	return c.keyFiles.AfterApply(ctx)
 }
 
-// change changes the keys.
-func (c *keyChange) change(do func(*config.Keys) error) (*config.Config, error) {
-	return config.ChangeKeys(c.Config, config.Flags{DataDir: c.DataDir}, do)
+// change changes the keys, and records that.
+func (c *keyChange) change(out output, action audit.Action, do func(*config.Keys) error) (*config.Config, error) {
+	e := command.Entry(action, c.Name)
+	return command.Change(c.Config, c.DataDir, out.stderr, e, func(keys *config.Keys) (err error) {
+		if e.Project, err = keys.Project(c.Project); err != nil {
+			return err
+		}
+		return do(keys)
+	})
 }
 
 // sayUnused says which line of the operator's file has no effect after a
@@ -144,7 +152,7 @@ func (c *keyAddCommand) Run(out output) error {
 		c.Kind = string(trackway.PrivateKey)
 	}
 	var id, secret string
-	cfg, err := c.change(func(keys *config.Keys) (err error) {
+	cfg, err := c.change(out, audit.KeyAdd, func(keys *config.Keys) (err error) {
 		id, secret, err = keys.Add(c.Project, c.Name, trackway.KeyKind(c.Kind), c.Permission)
 		return err
 	})
@@ -174,7 +182,7 @@ func (c *keyRotateCommand) Run(out output) error {
 	var kind trackway.KeyKind
 	var made, unused string
 	until := time.Now().Add(c.Overlap).UTC().Truncate(time.Second)
-	cfg, err := c.change(func(keys *config.Keys) (err error) {
+	cfg, err := c.change(out, audit.KeyRotate, func(keys *config.Keys) (err error) {
 		kind, made, unused, err = keys.Rotate(c.Project, c.Name, until)
 		return err
 	})
@@ -202,7 +210,7 @@ type keyRevokeCommand struct{ keyChange }
 // Run revokes a key.
 func (c *keyRevokeCommand) Run(out output) error {
 	var unused string
-	cfg, err := c.change(func(keys *config.Keys) (err error) {
+	cfg, err := c.change(out, audit.KeyRevoke, func(keys *config.Keys) (err error) {
 		unused, err = keys.Revoke(c.Project, c.Name)
 		return err
 	})

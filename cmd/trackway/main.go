@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"trackway/cmd/trackway/alarms"
+	"trackway/cmd/trackway/audit"
 	"trackway/cmd/trackway/cluster"
 	"trackway/cmd/trackway/configfile"
 	"trackway/cmd/trackway/user"
@@ -35,6 +36,7 @@ type commands struct {
 	Check        checkCommand        `cmd:"" help:"Check the configuration and print its mistakes."`
 	Key          keyCommand          `cmd:"" help:"Manage the keys that let clients in."`
 	User         user.Command        `cmd:"" help:"Manage the users who may sign in at the server's pages."`
+	Audit        audit.Command       `cmd:"" help:"Show who did what to the server, and check that nobody has changed that log."`
 	Tail         tailCommand         `cmd:"" help:"Show events live, as they become durable."`
 	Catalogue    catalogueCommand    `cmd:"" help:"Show the types of events, and their properties."`
 	Import       importCommand       `cmd:"" help:"Import customers and events from NDJSON or CSV files."`

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 
+	"trackway/cmd/trackway/command"
+	"trackway/internal/audit"
 	"trackway/internal/control"
 	"trackway/internal/datadir"
 	"trackway/internal/terminal"
@@ -56,6 +58,9 @@ func (c *salvageCommand) Run(out output) error {
 		terminal.Say(out.stdout, "Copy the data directory, and run: trackway salvage --drop\nOr restore a backup: see docs/damage.md.\n")
 		return errDamaged
 	}
+	e := command.Entry(audit.StoreSalvage, lost.Log)
+	e.Outcome = audit.Done
+	command.Log(cfg.DataDir, out.stderr).Note(e)
 	terminal.Say(out.stdout, "It is dropped, and the server can start. Repeat the erasures since then, and import what clients still have.\n")
 	return nil
 }

@@ -88,7 +88,7 @@ func jane() *oneCustomer {
 // withKeys gives the fixture a project with private keys. The name of a key,
 // which is also its id and secret, says what it may do.
 func (f *fixture) withKeys(permissions map[string]map[trackway.Permission][]string) *fixture {
-	project := trackway.Project{Number: 1, Token: projectToken, Legacy: true, Hard: []string{"registered"}, Soft: []string{"cookie"}}
+	project := trackway.Project{Number: 1, Name: "demo", Token: projectToken, Legacy: true, Hard: []string{"registered"}, Soft: []string{"cookie"}}
 	for _, id := range []string{"news", "sms", "old", "long", "ever", "odd", "silent"} {
 		project.Consents = append(project.Consents, trackway.ConsentCategory{ID: id, Name: strings.ToUpper(id)})
 	}

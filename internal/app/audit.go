@@ -22,7 +22,7 @@ func (s *server) started() {
 	s.audit.Note(&audit.Entry{Via: audit.Server, Action: audit.ServerStart, Outcome: audit.Done, Target: s.Version})
 }
 
-// ended records the end of the server. After a kill there is none.
+// ended records the end of the server. A killed server records no end.
 func (s *server) ended(err error) {
 	e := &audit.Entry{Via: audit.Server, Action: audit.ServerStop, Outcome: audit.Done, Target: s.Version}
 	if err != nil {

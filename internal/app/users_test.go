@@ -58,7 +58,7 @@ func TestReloadWaits(t *testing.T) {
 		return nil, wrong
 	}}}
 	s.Change = func(func(*config.Keys) error, func() error) (*config.Config, error) {
-		go func() { _ = s.reload(audit.Signal) }()
+		go func() { _ = s.reload(audit.Ops) }()
 		select {
 		case <-loaded:
 			t.Error("the reload overtakes the change")

@@ -193,6 +193,7 @@ var trackway = Rules{
 
 		"cmd/trackway":            7,
 		"cmd/trackway/alarms":     6,
+		"cmd/trackway/audit":      6,
 		"cmd/trackway/cluster":    6,
 		"cmd/trackway/user":       6,
 		"cmd/trackway/command":    5,

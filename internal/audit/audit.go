@@ -3,7 +3,7 @@
 // line. Each line has a checksum of itself and of the line before it, so that
 // [Log.Verify] finds a line that was changed, removed or moved.
 //
-// The checksums have no secret. Whoever may write the file can write another
+// The checksums have no secret. Anyone who may write the file can write another
 // whole file. [Log.Verify] finds that too if it is given a checksum that was
 // noted elsewhere before.
 //

@@ -270,7 +270,7 @@ func TestTrim(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 	after := content(t, l)
-	trim(time.Now().Add(20 * time.Hour)) // less than a day after: the file is not written anew
+	trim(time.Now().Add(20 * time.Hour)) // less than a day after: the file is not written again
 	if !bytes.Equal(after, content(t, l)) {
 		t.Error("the file has changed")
 	}

@@ -13,12 +13,12 @@ import (
 type Entry struct {
 	N       uint64    `json:"n"`                 // counts the entries; [Log] sets it
 	At      time.Time `json:"at"`                // UTC; [Log] sets it if it is zero
-	Actor   string    `json:"actor,omitempty"`   // the user, the key or the user of the operating system; empty: the server itself
+	Actor   string    `json:"actor,omitempty"`   // a user, a key, or a user of the operating system; empty: the server
 	Via     Via       `json:"via"`               // how the actor has asked for it
-	Address string    `json:"address,omitempty"` // of the actor; empty if it is unknown, or this machine: see [AddressText]
+	Address string    `json:"address,omitempty"` // of the actor, as [AddressText] writes it; empty: unknown
 	Action  Action    `json:"action"`
 	Project string    `json:"project,omitempty"` // its name; empty: it is about no single project
-	Target  string    `json:"target,omitempty"`  // whom or what it was done to, such as the name of a user, or a customer's number
+	Target  string    `json:"target,omitempty"`  // whom or what it was done to, such as a user or "customer 17"
 	Outcome Outcome   `json:"outcome"`
 	Count   uint64    `json:"count,omitempty"` // if the entry stands for several
 	Detail  string    `json:"detail,omitempty"`
@@ -29,7 +29,7 @@ type Via string
 
 // The ways.
 const (
-	Page    Via = "page"    // a user, or whoever has the one password; Actor is empty for the latter
+	Page    Via = "page"    // a user, or somebody with the one password, for whom Actor is empty
 	Command Via = "command" // a user of the operating system, by a command
 	API     Via = "api"     // a program, by the private key whose name is Actor
 	Signal  Via = "signal"  // SIGHUP

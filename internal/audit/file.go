@@ -105,7 +105,7 @@ func (l *Log) own(f *os.File) error {
 }
 
 // findEnd returns the place of the last entry, and the offset after its line.
-// What follows the last line break is no whole line, and is to be written over.
+// A rest after the last line break is no whole line, and is to be written over.
 // found says what is wrong.
 func findEnd(f *os.File) (at place, end int64, found []string, err error) {
 	info, err := f.Stat()
@@ -135,9 +135,9 @@ func findEnd(f *os.File) (at place, end int64, found []string, err error) {
 }
 
 // backward calls yield for each whole line of the first size bytes, the last
-// one first, with the offset of its first byte, until yield returns false. What
-// follows the last line break is no line. Something longer than maxLine is no
-// entry, and comes in parts.
+// one first, with the offset of its first byte, until yield returns false. A
+// rest after the last line break is no line. Something longer than maxLine is
+// no entry, and comes in parts.
 func backward(f io.ReaderAt, size int64, yield func(text []byte, from int64) bool) error {
 	const block = 64 << 10
 	var held []byte // the bytes from at on that were not handed out

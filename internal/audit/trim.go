@@ -13,7 +13,7 @@ import (
 )
 
 // Trim removes the entries that are older than they are kept. It removes at
-// least a day of entries at once, because it writes the file anew. It removes
+// least a day of entries at once, because it replaces the file. It removes
 // from the beginning only, up to the first entry that is young enough. The
 // first line then says what was removed, and whether that was whole.
 func (l *Log) Trim(now time.Time) (err error) {
@@ -59,7 +59,7 @@ const batch = 24 * time.Hour
 
 // old returns the place and the end of the last entry that is to be removed,
 // the number of those entries, and how many of them did not follow the one
-// before. There are none until the first entry is older than oldest by a batch.
+// before. It is nothing until the first entry is older than oldest by a batch.
 func old(lines *bufio.Reader, oldest time.Time) (at place, offset int64, removed, wrong uint64, err error) {
 	for {
 		text, err := lines.ReadSlice('\n')

@@ -20,6 +20,7 @@ import (
 	"trackway"
 	"trackway/internal/certificate"
 	"trackway/internal/config/alarming"
+	"trackway/internal/config/auditing"
 	"trackway/internal/config/covered"
 )
 
@@ -107,6 +108,7 @@ log: {level: debug, format: json}
 		Connections:    Connections{Max: 1000, PerAddress: 20},
 		Memory:         Memory{MaxMB: 512},
 		Log:            Log{Level: "debug", Format: "json"},
+		Audit:          auditing.Defaults(),
 		Projects: []trackway.Project{{
 			Name: "demo", Token: token,
 			Hard: []string{"registered", "email"}, Soft: []string{"cookie"}, Nobody: []string{"null", "Anonymous"}, User: "registered", Device: "cookie", Personal: []string{"email", "First Name"},
@@ -164,6 +166,7 @@ func TestDefaults(t *testing.T) {
 		ClientIPHeader: "X-Forwarded-For",
 		Connections:    Connections{PerAddress: 256},
 		Log:            Log{Level: "info", Format: "text"},
+		Audit:          auditing.Defaults(),
 		Projects: []trackway.Project{{
 			Name: "demo", Token: "12345678-1234-1234-1234-123456789abc", Hard: []string{"registered"}, Soft: []string{"cookie"}, Nobody: usualNobody(), User: "registered", Device: "cookie",
 		}},

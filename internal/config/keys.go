@@ -281,6 +281,15 @@ func (k *Keys) holder(project string) (*holder, error) {
 	return &all[0], nil
 }
 
+// Project returns the name of a project that is named as for [Keys.Add].
+func (k *Keys) Project(project string) (string, error) {
+	h, err := k.holder(project)
+	if err != nil {
+		return "", err
+	}
+	return h.name, nil
+}
+
 // key finds a key by its project and name.
 func (k *Keys) key(project, name string) (*holder, *key, error) {
 	h, err := k.holder(project)

@@ -143,8 +143,8 @@ func (q *request) changeOf(action audit.Action, name string, roles []string) *au
 	return e
 }
 
-// changeUsers changes the users, if that can be recorded. What cannot be
-// changed is not recorded.
+// changeUsers changes the users, if that can be recorded. It does not record a
+// change that is refused.
 func (q *request) changeUsers(e *audit.Entry, change func(people.List) (people.List, error)) error {
 	recorded := false
 	err := q.ChangeUsers(q.r.Context(), func(users people.List) (people.List, error) {

@@ -11,7 +11,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 
+	"trackway/internal/audit"
 	"trackway/internal/certificate"
 	"trackway/internal/config"
 	"trackway/internal/durable"
@@ -34,9 +36,9 @@ const (
 
 // Restore makes a data directory from a backup: from a given one, or from the
 // newest in a directory of backups. The data directory must be missing or
-// empty, except for the managed keys and the certificates, which stay as they
-// are. Restore opens and reads the whole result. If it returns an error,
-// nothing has changed.
+// empty, except for the managed keys, the certificates and the audit log, which
+// stay as they are. Restore opens and reads the whole result. If it returns an
+// error, nothing has changed.
 func Restore(ctx context.Context, backup, dataDir string) (_ store.Backup, err error) {
 	var made []string
 	defer func() {
@@ -61,8 +63,7 @@ func Restore(ctx context.Context, backup, dataDir string) (_ store.Backup, err e
 
 // makeVacant makes a directory with its parents, and returns those that it has
 // made, the outermost first. An existing directory must be empty, except for
-// the managed keys, the certificates, and what a file system or a killed
-// restore has left.
+// what stays, and what a file system or a killed restore has left.
 func makeVacant(dir string) (made []string, err error) {
 	const private = 0o700
 	there, err := os.ReadDir(dir)
@@ -79,17 +80,21 @@ func makeVacant(dir string) (made []string, err error) {
 		return nil, err
 	}
 	for _, entry := range there {
-		if name := entry.Name(); name != "lost+found" && name != Store+".partial" && name != config.ManagedFile && name != certificate.Dir {
+		if name := entry.Name(); name != "lost+found" && name != Store+".partial" && !slices.Contains(stays, name) {
 			return nil, fmt.Errorf("%s is not empty: nothing is overwritten", dir)
 		}
 	}
 	return nil, nil
 }
 
+// stays are the files that a restore leaves as they are: keys that the backup
+// does not know may be revoked, and what was done since must not be forgotten.
+var stays = []string{config.ManagedFile, certificate.Dir, audit.File, audit.AnchorFile}
+
 // carried are the files beside the store that a backup also contains. All
 // generations share the latest copy: the history of limits only ever grows, and
 // older keys could bring back a revoked one.
-var carried = [...]string{history.File, config.ManagedFile}
+var carried = [...]string{history.File, config.ManagedFile, audit.File}
 
 // Carry copies these files from a data directory to a directory of backups.
 func Carry(from, to string) error {

@@ -320,6 +320,30 @@ export interface Caller {
   repeats: number;
 }
 
+/** GET /grid/audit. Times are in RFC 3339. */
+export interface Audit {
+  entries: AuditEntry[];
+  /** The parameter before of the next page. */
+  next: number | null;
+  /** Damaged lines on the way. */
+  unreadable: number;
+}
+
+export interface AuditEntry {
+  n: number;
+  at: string;
+  /** Absent: the server itself, or somebody with the one password. */
+  actor?: string;
+  via: string;
+  address?: string;
+  action: string;
+  project?: string;
+  target?: string;
+  outcome: string;
+  count?: number;
+  detail?: string;
+}
+
 /** GET /grid/alarms. Times are in RFC 3339. */
 export interface Alarms {
   at: string;

@@ -6,6 +6,7 @@ import { useEffect, useErrorBoundary, useLayoutEffect, useRef } from "preact/hoo
 import { helpOpen } from "./keys.ts";
 import { tryNow } from "./net/link.ts";
 import { Alarms } from "./pages/alarms.tsx";
+import { Audit } from "./pages/audit.tsx";
 import { Catalogue } from "./pages/catalogue.tsx";
 import { CustomerPage } from "./pages/customer.tsx";
 import { Customers } from "./pages/customers.tsx";
@@ -42,6 +43,7 @@ const views: { [page in Page]: () => preact.JSX.Element } = {
   users: Users,
   catalogue: Catalogue,
   alarms: Alarms,
+  audit: Audit,
 };
 
 /** shown are the places that the user may go to. */
@@ -121,7 +123,7 @@ function Header() {
           <span class="out">Help</span>
         </button>
         {session.value === "in" && (
-          <a class="tool" href={href("users")} title={who()} aria-current={here === "users" ? "page" : undefined}>
+          <a class="tool" href={href("users")} title={who()} aria-current={here === "users" ? "page" : here === "audit" ? "true" : undefined}>
             <Person />
             <span class="out">{usersTitle()}</span>
           </a>
@@ -240,5 +242,6 @@ function usersTitle(): string {
 
 function titleOf(page: Page): string {
   if (page === "users") return usersTitle();
+  if (page === "audit") return "Audit";
   return page === "alarms" ? "Alarms" : (places.find(([name]) => name === page)?.[1] ?? "Customer");
 }

@@ -3,7 +3,7 @@
 
 import { computed, signal } from "@preact/signals";
 
-export const pages = ["overview", "live", "customers", "customer", "limits", "destinations", "catalogue", "users", "alarms"] as const;
+export const pages = ["overview", "live", "customers", "customer", "limits", "destinations", "catalogue", "users", "alarms", "audit"] as const;
 export type Page = (typeof pages)[number];
 
 export interface Route {

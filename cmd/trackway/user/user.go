@@ -18,6 +18,7 @@ import (
 
 	"trackway"
 	"trackway/cmd/trackway/command"
+	"trackway/internal/audit"
 	"trackway/internal/config"
 	"trackway/internal/control"
 	"trackway/internal/people"
@@ -51,10 +52,10 @@ func (f *flags) read() (*config.Config, error) {
 
 // change changes the users in the managed file, and makes the running server
 // use them.
-func (f *flags) change(t command.Tools, done string, do func(people.List) (people.List, error)) error {
+func (f *flags) change(t command.Tools, e *audit.Entry, done string, do func(people.List) (people.List, error)) error {
 	ctx, stop := t.Until()
 	defer stop()
-	cfg, err := config.ChangeKeys(f.Config, config.Flags{DataDir: f.DataDir}, func(k *config.Keys) error { return k.ChangeUsers(do) })
+	cfg, err := command.Change(f.Config, f.DataDir, t.Stderr, e, func(k *config.Keys) error { return k.ChangeUsers(do) })
 	if err != nil {
 		return err
 	}
@@ -169,7 +170,9 @@ func (c *addCommand) Run(t command.Tools) error {
 	if user.Password, err = password(t, user.Name); err != nil {
 		return err
 	}
-	return c.change(t, "User "+user.Name+" is", func(users people.List) (people.List, error) { return users.Add(user) })
+	e := command.Entry(audit.UserAdd, user.Name)
+	e.Detail = strings.Join(shown(cfg, &user), " ")
+	return c.change(t, e, "User "+user.Name+" is", func(users people.List) (people.List, error) { return users.Add(user) })
 }
 
 type setCommand struct {
@@ -189,7 +192,9 @@ func (c *setCommand) Run(t command.Tools) error {
 		return err
 	}
 	name := strings.ToLower(c.Name)
-	return c.change(t, "The roles of "+name+" are", func(users people.List) (people.List, error) {
+	e := command.Entry(audit.UserChange, name)
+	e.Detail = strings.Join(c.Role, " ")
+	return c.change(t, e, "The roles of "+name+" are", func(users people.List) (people.List, error) {
 		return users.Change(name, func(u people.User) (people.User, error) { return u.WithRoles(list) })
 	})
 }
@@ -202,7 +207,7 @@ type removeCommand struct {
 // Run removes a user.
 func (c *removeCommand) Run(t command.Tools) error {
 	name := strings.ToLower(c.Name)
-	return c.change(t, "User "+name+" is no longer", func(users people.List) (people.List, error) { return users.Remove(name) })
+	return c.change(t, command.Entry(audit.UserRemove, name), "User "+name+" is no longer", func(users people.List) (people.List, error) { return users.Remove(name) })
 }
 
 type passwordCommand struct {
@@ -224,7 +229,7 @@ func (c *passwordCommand) Run(t command.Tools) error {
 	if err != nil {
 		return err
 	}
-	return c.change(t, "The password of "+name+" is", func(users people.List) (people.List, error) {
+	return c.change(t, command.Entry(audit.UserPassword, name), "The password of "+name+" is", func(users people.List) (people.List, error) {
 		return users.Change(name, func(u people.User) (people.User, error) {
 			u.Password = hash
 			return u, nil

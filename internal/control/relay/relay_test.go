@@ -66,3 +66,30 @@ func TestForward(t *testing.T) {
 	running.Wait()
 	l.Take(nil) // it is closed: nobody takes it
 }
+
+// TestTell checks that another member learns who asks, and that a client cannot
+// say that it is somebody else.
+func TestTell(t *testing.T) {
+	t.Parallel()
+	l := NewListener()
+	defer func() { _ = l.Close() }()
+	told := make(chan string, 1)
+	srv := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		Believe(r)
+		told <- r.RemoteAddr
+	})}
+	go func() { _ = srv.Serve(l) }()
+	h := Forward(Transport(func(context.Context) (net.Conn, error) {
+		mine, theirs := net.Pipe()
+		go l.Take(theirs)
+		return mine, nil
+	}))
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/destinations/pause?name=out", http.NoBody)
+	r.RemoteAddr = "ada"
+	r.Header.Set(operatorField, "eve")
+	Tell(r)
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	if got := <-told; got != "ada" {
+		t.Errorf("got %q", got)
+	}
+}

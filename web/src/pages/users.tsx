@@ -6,6 +6,7 @@ import { type Role, roles, type Session, type Sessions, type User, type Users as
 import { count } from "../format.ts";
 import { useAnswer } from "../net/answer.ts";
 import { forget, post, Refusal } from "../net/client.ts";
+import { href } from "../route.ts";
 import { announcement, may, projects, session, start } from "../state.ts";
 import { Dialog, Num, Panel, Time, Trouble, Waiting } from "../ui/parts.tsx";
 
@@ -29,6 +30,9 @@ function All() {
     <>
       <div class="title">
         <h1>Users</h1>
+        <a class="button quiet" href={href("audit")}>
+          Audit log
+        </a>
       </div>
       {error !== null && <Trouble text={error} again={again} />}
       <List data={data} changed={reread} />

@@ -97,6 +97,11 @@ func (c *call) into(dst any, optional bool) error {
 	if err != nil {
 		return err
 	}
+	for name, value := range settings {
+		if value == nil {
+			return refuse(http.StatusBadRequest, name, "must not be null: leave it out")
+		}
+	}
 	text, err := json.Marshal(settings)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 )
 
@@ -98,8 +99,8 @@ func (c *call) into(dst any, optional bool) error {
 		return err
 	}
 	for name, value := range settings {
-		if value == nil {
-			return refuse(http.StatusBadRequest, name, "must not be null: leave it out")
+		if list, ok := value.([]any); value == nil || ok && slices.Contains(list, nil) {
+			return refuse(http.StatusBadRequest, name, "must be given without null, or be left out")
 		}
 	}
 	text, err := json.Marshal(settings)

@@ -106,8 +106,8 @@ type call struct {
 	now  time.Time
 }
 
-// do answers the call. What the caller can mend is answered here, with statuses
-// and problems that other routes do not have.
+// do answers the call. It answers the mistakes that a caller can mend with
+// statuses and problems that other routes do not have.
 func (c *call) do(do func(*call) error) error {
 	err := do(c)
 	if found, ok := errors.AsType[*refusal](err); ok {

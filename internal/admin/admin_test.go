@@ -155,6 +155,7 @@ func TestRefused(t *testing.T) {
 		{"POST", "projects/demo/keys", `{"name": "a b", "kind": "public"}`, 422, `"field":"name","message":"\"a b\": must name the key`},
 		{"POST", "projects/demo/keys", `{"name": "a", "kind": "public", "permissions": ["gdpr"]}`, 422, `"field":"permissions[0]","message":"\"gdpr\": is for private keys`},
 		{"POST", "projects/demo/keys", `{"name": 1, "kind": "public"}`, 400, `"field":"name"`},
+		{"POST", "projects/demo/keys", `{"name": "a", "kind": "public", "permissions": null}`, 400, `"field":"permissions"`},
 		{"POST", "projects/demo/keys", `{"name": "a", "kind": "public", "secret": "mine"}`, 400, "unknown"},
 		{"POST", "projects/demo/keys/none/rotate", ``, 404, "no such key"},
 		{"POST", "projects/demo/keys/web/rotate", `{"overlap": "25h"}`, 422, `"field":"overlap"`},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 )
 
@@ -19,7 +20,7 @@ type refusal struct {
 
 // fault is one reason for a refusal.
 type fault struct {
-	Field   string `json:"field"` // a setting of the body, or of another thing by its name; empty: it is about the whole
+	Field   string `json:"field"` // a setting of the body, or of another thing; empty: the whole
 	Message string `json:"message"`
 }
 
@@ -96,6 +97,11 @@ func (c *call) into(dst any, optional bool) error {
 	settings, err := c.body(optional)
 	if err != nil {
 		return err
+	}
+	for name, value := range settings {
+		if list, ok := value.([]any); value == nil || ok && slices.Contains(list, nil) {
+			return refuse(http.StatusBadRequest, name, "must be given without null, or be left out")
+		}
 	}
 	text, err := json.Marshal(settings)
 	if err != nil {

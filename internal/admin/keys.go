@@ -18,7 +18,7 @@ import (
 type key struct {
 	Name          string           `json:"name"`
 	Kind          trackway.KeyKind `json:"kind"`
-	ID            string           `json:"id"`          // the id of a private key, or the token of a public one, which is no secret
+	ID            string           `json:"id"`          // of a private key; the token of a public one
 	Permissions   []string         `json:"permissions"` // null: those of every key of its kind
 	PreviousUntil *time.Time       `json:"previous_until"`
 	Managed       bool             `json:"managed"`
@@ -130,8 +130,8 @@ type made struct {
 	Kind          trackway.KeyKind `json:"kind"`
 	ID            string           `json:"id"`
 	Secret        string           `json:"secret,omitempty"`         // of a private key
-	PreviousUntil *time.Time       `json:"previous_until,omitempty"` // until when the previous secret or token works
-	Unused        string           `json:"unused,omitempty"`         // a line of the operator's file that has no effect any more
+	PreviousUntil *time.Time       `json:"previous_until,omitempty"` // until when the previous one works
+	Unused        string           `json:"unused,omitempty"`         // a place in the operator's file
 }
 
 // addKey adds a key to a project.

@@ -12,7 +12,7 @@ type doc struct {
 	path      string            // the same; empty if no file was read
 	file      file
 	managed   managed
-	holders   []holder // the projects of file in its order, then the server, then projects that only managed has keys of
+	holders   []holder // the projects in their order, the server, then projects that only managed has keys of
 }
 
 // hidden is a text that no problem ever shows: a secret, or the token of a

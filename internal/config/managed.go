@@ -45,7 +45,7 @@ type managed struct {
 	Revoked []hidden      `yaml:"revoked"`
 	Users   []managedUser `yaml:"users"`
 
-	// What the admin API has made. adopt moves it to the lists of the
+	// The admin API has made these. adopt moves them to the lists of the
 	// operator's file.
 	Projects     []project                   `yaml:"projects"`
 	Limits       []policy                    `yaml:"limits"`

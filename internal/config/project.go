@@ -203,7 +203,7 @@ func (r keyring) key(k *key, names map[string]any) trackway.Key {
 	return domain
 }
 
-// checkServerKey checks a key of the server, with which the admin API is called.
+// checkServerKey checks a key of the server, for the admin API.
 func (r keyring) checkServerKey(k *key) {
 	if k.Kind == trackway.PublicKey {
 		r.report(&k.Kind, "must be private: everybody can see a public key")

@@ -159,7 +159,8 @@ func TestThingsRefused(t *testing.T) {
 	}
 }
 
-// A default limit can be replaced. What cannot be put in force is taken back.
+// A default limit can be replaced. A change that cannot be put in force is
+// taken back.
 func TestDefaultLimits(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "t.yaml")

@@ -36,8 +36,8 @@ func (s *server) admin(t *testing.T, method, path, body string, status int, want
 	return res
 }
 
-// TestAdmin: what the admin API makes is in force when the answer comes, and
-// after a restart. What it cannot put in force changes nothing.
+// TestAdmin: changes by the admin API are in force when the answer comes, and
+// after a restart. A change that cannot be put in force changes nothing.
 func TestAdmin(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -89,7 +89,7 @@ func TestAdmin(t *testing.T) {
 	if res := s.grid(t, ada, "users"); res.status != http.StatusUnauthorized {
 		t.Errorf("after the sessions have ended: got %v", res)
 	}
-	// What the operator has changed since, and only a restart can change.
+	// The operator has changed a setting that only a restart can change.
 	s.configure(t, config+"memory: {max_mb: 700}\n")
 	s.admin(t, "PUT", "limits/late", `{"paths": ["/api/late"], "limit": 2, "window": "60s"}`, 409, "only a restart can change memory")
 	s.admin(t, "GET", "limits/late", "", 404, "")

@@ -21,7 +21,8 @@ const fuzzerDir = "testdata/schemathesis"
 const fuzzTime = 10 * time.Minute
 
 // The routes that erase have a run of their own: the others need a customer to
-// ask about. So do those that change the configuration. Streams are left out, because they never end.
+// ask about. So do those that change the configuration. Streams are left out,
+// because they never end.
 const (
 	erasing  = "anonymizeCustomers?|gridAnonymize"
 	changing = "admin.*"

@@ -9,8 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// What Flow writes, the YAML reader reads back as the same value, whatever the
-// texts are.
+// The YAML reader reads the same value back, for all texts.
 func TestFlow(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -138,8 +138,7 @@ func (t *Thing) Conflict(kind string) error {
 
 // Prepare checks the settings of a thing that somebody elsewhere sends, and
 // completes them. old is the thing that they replace, or nil. They must not
-// name a file or a variable of the server: whoever sends them could read those
-// by that.
+// name a file or a variable of the server: a caller could read those by that.
 func Prepare(kind, name string, old *Thing, settings map[string]any) error {
 	if old != nil && !old.Managed && old.Place != "" {
 		return old.Conflict(kind)

@@ -33,6 +33,7 @@ import (
 	"trackway/internal/clientip"
 	"trackway/internal/config/alarming"
 	"trackway/internal/config/membership"
+	"trackway/internal/config/owned"
 	"trackway/internal/config/secret"
 	"trackway/internal/config/traces"
 	"trackway/internal/people"
@@ -153,7 +154,7 @@ type Check func(*Config) []Problem
 // [fs.ErrNotExist] if there is no file at path, and the environment does not
 // replace it.
 func Load(path string, flags Flags, checks ...Check) (cfg *Config, warnings []Problem, err error) {
-	d, err := load(path, flags, here, readManaged, checks)
+	d, err := load(path, flags, here, owned.Read, checks)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -176,7 +177,7 @@ func Load(path string, flags Flags, checks ...Check) (cfg *Config, warnings []Pr
 // access to what only the server needs: the certificate and the environment
 // variables.
 func LoadElsewhere(path string, flags Flags, checks ...Check) (*Config, error) {
-	d, err := load(path, flags, elsewhere, readManaged, checks)
+	d, err := load(path, flags, elsewhere, owned.Read, checks)
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +232,7 @@ func parse(name string, src []byte, flags Flags, lookup func(string) (string, bo
 
 // load reads the operator's file at path, and calls managed for the managed
 // file.
-func load(path string, flags Flags, from surroundings, managed managedReader, checks []Check) (*doc, error) {
+func load(path string, flags Flags, from surroundings, managed owned.Reader, checks []Check) (*doc, error) {
 	d := newDoc(path, from)
 	d.asked = path
 	src, err := d.source(path)

@@ -20,12 +20,21 @@ import (
 	"trackway"
 	"trackway/internal/certificate"
 	"trackway/internal/config/alarming"
+	"trackway/internal/config/covered"
 )
 
 const minimal = "projects: [{name: demo, token: 12345678-1234-1234-1234-123456789abc}]\n"
 
 // wide is how IPv6 callers are counted together by default.
 var wide = trackway.IPv6Wide{Prefix: 48, Times: 16}
+
+// tracked returns the paths of a limit that lists some paths, with those of
+// dialects.
+func tracked(paths ...string) []string {
+	p := []trackway.Policy{{Paths: paths}}
+	covered.Dialects(p)
+	return p[0].Paths
+}
 
 func comparePrefixes(a, b netip.Prefix) bool { return a == b }
 
@@ -115,7 +124,7 @@ log: {level: debug, format: json}
 		}},
 		Policies: []trackway.Policy{
 			{
-				Name: "track", Paths: append([]string{"/track/"}, dialectPaths...), Limit: 6000, Window: time.Minute,
+				Name: "track", Paths: tracked("/track/"), Limit: 6000, Window: time.Minute,
 				Per: trackway.PerIP, Algorithm: trackway.Fixed, Mode: trackway.Enforce, IPv6Prefix: 64, IPv6Wide: wide,
 			},
 			{
@@ -160,7 +169,7 @@ func TestDefaults(t *testing.T) {
 		}},
 		Policies: []trackway.Policy{
 			{
-				Name: "track", Paths: append([]string{"/track/", "/data/v2/projects/*/consent/categories"}, dialectPaths...), Limit: 6000, Window: time.Minute,
+				Name: "track", Paths: tracked("/track/", "/data/v2/projects/*/consent/categories"), Limit: 6000, Window: time.Minute,
 				Per: trackway.PerIP, Algorithm: trackway.Fixed, Mode: trackway.Enforce, IPv6Prefix: 64, IPv6Wide: wide,
 			},
 			{

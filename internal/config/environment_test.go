@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"trackway"
+	"trackway/internal/config/owned"
 	"trackway/internal/config/scalar"
 	"trackway/internal/config/setting"
 )
@@ -239,7 +240,7 @@ func TestReplacedList(t *testing.T) {
 	environ := func() []string {
 		return []string{"TRACKWAY_LIMITS=[{name: b, paths: [/b], limit: 2, window: 1s}]"}
 	}
-	d, err := load(path, Flags{}, surroundings{env, nil, environ}, readManaged, []Check{func(*Config) []Problem {
+	d, err := load(path, Flags{}, surroundings{env, nil, environ}, owned.Read, []Check{func(*Config) []Problem {
 		return []Problem{{Field: "limits[0].limit", Msg: "is even"}, {Field: "limits[0].ipv6_wide.prefix", Msg: "is missing"}}
 	}})
 	if err != nil {
@@ -263,7 +264,7 @@ func TestNoFile(t *testing.T) {
 		t.Errorf("got %v, want that a named file is not replaced", err)
 	}
 	write(t, path, minimal, 0o644)
-	d, err := load(path, Flags{}, surroundings{env, nil, func() []string { return []string{"TRACKWAY_DASHBOARD_PASSWORD=" + strong} }}, readManaged, nil)
+	d, err := load(path, Flags{}, surroundings{env, nil, func() []string { return []string{"TRACKWAY_DASHBOARD_PASSWORD=" + strong} }}, owned.Read, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"trackway"
 	"trackway/internal/config/dirlock"
+	"trackway/internal/config/owned"
 	"trackway/internal/durable"
 )
 
@@ -38,7 +39,7 @@ type PlacedKey struct {
 // ReadKeys reads the keys of the configuration at path, which must be right.
 // The environment variables that it names may be unset.
 func ReadKeys(path string, flags Flags) (*Keys, error) {
-	d, err := load(path, flags, elsewhere, readManaged, nil)
+	d, err := load(path, flags, elsewhere, owned.Read, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ import (
 	"pgregory.net/rapid"
 
 	"trackway"
+	"trackway/internal/config/owned"
 )
 
 const (
@@ -65,7 +66,7 @@ func installation(t testing.TB, operators, managed string) (path string) {
 // loads loads an installation whose environment has all variables.
 func loads(t testing.TB, path string) (*Config, string) {
 	t.Helper()
-	d, err := load(path, Flags{}, elsewhere, readManaged, nil)
+	d, err := load(path, Flags{}, elsewhere, owned.Read, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

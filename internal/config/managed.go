@@ -1,12 +1,9 @@
 package config
 
 import (
-	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -16,6 +13,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/config/owned"
 	"trackway/internal/config/setting"
 )
 
@@ -69,7 +67,7 @@ func (m *managed) encode() []byte {
 	if len(m.Users) > 0 { // versions before users refuse the setting
 		b = append(appendList(append(b, "users:"...), m.Users), '\n')
 	}
-	return fmt.Appendf(b, "%s%x\n", checksumHead, sha256.Sum256(b))
+	return owned.Seal(b)
 }
 
 // appendList appends a list of keys or users.
@@ -89,18 +87,6 @@ func appendList[T any](b []byte, list []T) []byte {
 	return b
 }
 
-// checksumHead begins the last line of the managed file: the SHA-256 of
-// everything above. Without it, a flipped bit in a revoked token would put the
-// key in force again. Anyone who has to edit the file by hand removes this
-// line.
-const checksumHead = "# SHA-256 of all above: "
-
-// damaged reports whether the managed file has a wrong checksum.
-func damaged(text []byte) bool {
-	body, sum, ok := bytes.Cut(text, []byte(checksumHead))
-	return ok && string(sum) != fmt.Sprintf("%x\n", sha256.Sum256(body))
-}
-
 // written returns a text, a time, or a list of these as YAML.
 func written(v reflect.Value) string {
 	switch {
@@ -116,31 +102,8 @@ func written(v reflect.Value) string {
 	return v.Interface().(time.Time).Format(time.RFC3339)
 }
 
-// managedReader returns the managed file at path, and its mode. The error is
-// [fs.ErrNotExist] if there is no file.
-type managedReader func(path string) ([]byte, fs.FileMode, error)
-
-// errNoFile explains why we do not read anything but a regular file in the
-// managed file's place. A dangling link would look like a file that does not
-// exist yet, and revoked keys would be in force again. The next change would
-// replace any link. A pipe would block its reader.
-var errNoFile = errors.New("it is not a regular file")
-
-// readManaged is the [managedReader] for the file system.
-func readManaged(path string) ([]byte, fs.FileMode, error) {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return nil, 0, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, errNoFile
-	}
-	text, err := os.ReadFile(path)
-	return text, info.Mode(), err
-}
-
 // readManaged reads the managed file, if there is one.
-func (d *doc) readManaged(read managedReader) {
+func (d *doc) readManaged(read owned.Reader) {
 	path := d.file.ManagedPath()
 	text, mode, err := read(path)
 	switch {
@@ -152,7 +115,7 @@ func (d *doc) readManaged(read managedReader) {
 		}
 		d.Problems = append(d.Problems, Problem{File: path, Msg: fmt.Sprintf("cannot be read: %v", err)})
 		return
-	case damaged(text):
+	case owned.Damaged(text):
 		d.Problems = append(d.Problems, Problem{File: path, Msg: "was damaged or changed by hand: its checksum does not match. " +
 			"Take it from a backup, or check its content, remove its last line, and run trackway check"})
 		return

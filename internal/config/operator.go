@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/config/owned"
 )
 
 // PrivateKey is what an operator's command presents to the running server.
@@ -23,7 +24,7 @@ var (
 // secret, the first with the permission admin whose secret is in the operator's
 // file, or in the environment variable or file that it names.
 func LoadForOperator(path string, flags Flags, secret string) (*Config, PrivateKey, error) {
-	d, err := load(path, flags, elsewhere, readManaged, nil)
+	d, err := load(path, flags, elsewhere, owned.Read, nil)
 	if err != nil {
 		return nil, PrivateKey{}, err
 	}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"trackway/internal/config/owned"
 	"trackway/internal/config/secret"
 	"trackway/internal/config/setting"
 )
@@ -133,7 +134,7 @@ func loadFile(path string, flags Flags, environ ...string) (*Config, []Problem, 
 		}
 		return "", false
 	}
-	d, err := load(path, flags, surroundings{lookup, secret.Read, func() []string { return environ }}, readManaged, nil)
+	d, err := load(path, flags, surroundings{lookup, secret.Read, func() []string { return environ }}, owned.Read, nil)
 	if err != nil {
 		return nil, nil, err
 	}

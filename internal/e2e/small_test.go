@@ -16,9 +16,7 @@ func TestSmall(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := startIn(t, dir, baseConfig+wideLimits)
-	// Usually it is some 60 MB, or 70 MB with cgo. The table of counters takes
-	// 27 MB more if it has pages already, which it seldom has so early.
-	if got, most := s.peakMemory(t), float64(110<<20); got > most {
+	if got, most := s.peakMemory(t), float64(90<<20); got > most {
 		t.Errorf("an idle server took %.0f MB of memory, want at most %.0f", got/(1<<20), most/(1<<20))
 	}
 	for i := range 200 { // some megabytes, so that the first tables in memory are full
@@ -35,7 +33,7 @@ func TestSmall(t *testing.T) {
 			t.Fatalf("status %d: %s", res.status, res.body)
 		}
 	}
-	const mostDisk, mostMemory = 30 << 20, 140 << 20
+	const mostDisk, mostMemory = 30 << 20, 120 << 20
 	if got := occupied(t, filepath.Join(dir, "data")); got > mostDisk {
 		t.Errorf("10 000 events take %d MB of the disk, want at most %d", got>>20, mostDisk>>20)
 	}

@@ -95,9 +95,10 @@ func New(callers int) *Table {
 	stripes := min(max(sets/usualSets, 1), maxStripes)
 	per := (sets + stripes - 1) / stripes
 	t := &Table{stripes: make([]stripe, stripes), perStripe: uint64(per), seed: maphash.MakeSeed()}
-	all := make([]set, per*stripes)
+	// One by one: a large allocation that touches memory that was used before
+	// is cleared as a whole, and then has all its pages.
 	for i := range t.stripes {
-		t.stripes[i].sets = all[i*per : (i+1)*per]
+		t.stripes[i].sets = make([]set, per)
 	}
 	return t
 }

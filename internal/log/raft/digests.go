@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strconv"
 	"sync"
@@ -228,8 +229,11 @@ func (l *Log) mark(text string) error {
 func (l *Log) checkEqual() error {
 	name := l.o.FS.PathJoin(l.o.Dir, differsFile)
 	f, err := l.o.FS.Open(name)
-	if err != nil {
-		return nil //nolint:nilerr // there is no such file
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err // it may be there
 	}
 	text, err := io.ReadAll(io.LimitReader(f, 1<<10))
 	return errors.Join(fmt.Errorf("%w: %s says: %s", ErrDiffers, name, text), err, f.Close())

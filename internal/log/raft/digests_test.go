@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
 	"trackway/internal/entry"
 	"trackway/internal/log/raft/peer"
 	"trackway/internal/store/digest"
@@ -160,6 +163,24 @@ func TestAlteredState(t *testing.T) {
 	})
 	if altered.differs.Load() {
 		t.Error("it ended again")
+	}
+}
+
+// TestUnreadableMark: a server that cannot tell whether its state was found to
+// differ does not start.
+func TestUnreadableMark(t *testing.T) {
+	t.Parallel()
+	mem, broken := vfs.NewMem(), errors.New("the disk is broken")
+	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpOpen && mem.PathBase(op.Path) == differsFile {
+			return broken
+		}
+		return nil
+	}))
+	for fs, want := range map[vfs.FS]error{mem: nil, fs: broken} {
+		if err := (&Log{o: Options{FS: fs, Dir: "log"}}).checkEqual(); !errors.Is(err, want) {
+			t.Errorf("got %v, want %v", err, want)
+		}
 	}
 }
 

@@ -33,6 +33,13 @@ var secrets = map[string]struct {
 		func(c *Config) any { return c.Projects[0].Keys[0].Secret }, true,
 	},
 	"dashboard.password": {minimal + "dashboard: {%s}\n", func(c *Config) any { return c.Password }, true},
+	"cluster.kafka.url": {
+		minimal + "cluster: {name: eu, listen: \"127.0.0.1:1\", log: kafka, kafka: {%s}}\n", func(c *Config) any { return c.Cluster.Kafka.URL }, false,
+	},
+	"cluster.kafka.password": {
+		minimal + "cluster: {name: eu, listen: \"127.0.0.1:1\", log: kafka, kafka: {url: \"kafka://k\", user: u, %s}}\n",
+		func(c *Config) any { return c.Cluster.Kafka.Password }, false,
+	},
 	"destinations[].url": {
 		minimal + "destinations: [{name: d, kind: postgres, %s}]\n", func(c *Config) any { return c.Destinations[0].URL }, false,
 	},

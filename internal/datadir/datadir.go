@@ -30,6 +30,7 @@ const (
 const (
 	State = "state"
 	Log   = "log"
+	Kafka = "kafka" // instead of Log, if brokers keep the log
 )
 
 // Restore makes a data directory from a backup: from a given one, or from the

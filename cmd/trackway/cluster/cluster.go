@@ -108,6 +108,10 @@ func (c *initCommand) Run(t command.Tools) error {
 	if err != nil {
 		return err
 	}
+	if s.Log == "kafka" {
+		terminal.Say(t.Stdout, "Cluster %s has begun. The other servers take part by themselves, once they run.\n", s.Name)
+		return nil
+	}
 	terminal.Say(t.Stdout, "Cluster %s has begun. The other servers join it by: trackway cluster join %s\n", s.Name, s.Address)
 	return nil
 }
@@ -164,7 +168,18 @@ func printStatus(w io.Writer, s *members.Status) error {
 	if !s.Leading {
 		contact = fmt.Sprintf("it heard the leader %v ago", time.Duration(s.ContactMS)*time.Millisecond)
 	}
-	terminal.Say(w, "Cluster %s, term %d. This server has applied entry %d of %d that most servers have; %s.\n\n", s.Name, s.Term, s.Applied, s.Commit, contact)
+	if s.Log == "kafka" {
+		if s.Leader == "" {
+			contact = "no server leads"
+		}
+		terminal.Say(w, "Cluster %s, in Kafka, term %d. This server has applied entry %d of %d in the topic; %s.\n", s.Name, s.Term, s.Applied, s.Last, contact)
+		if s.Durability != "" {
+			terminal.Say(w, "What is acknowledged is %s.\n", s.Durability)
+		}
+		terminal.Say(w, "\n")
+	} else {
+		terminal.Say(w, "Cluster %s, term %d. This server has applied entry %d of %d that most servers have; %s.\n\n", s.Name, s.Term, s.Applied, s.Commit, contact)
+	}
 	if s.Trouble != "" {
 		terminal.Say(w, "%s\n\n", s.Trouble)
 	}
@@ -172,6 +187,9 @@ func printStatus(w io.Writer, s *members.Status) error {
 	_, _ = fmt.Fprintln(table, "ADDRESS\tROLE\tBEHIND\tCLOCK\tID\t") // errors come with Flush
 	for _, m := range s.Members {
 		role, self, clock := "votes", "", "?"
+		if s.Log == "kafka" {
+			role, clock = "follows", "-"
+		}
 		if m.OffsetMS != nil {
 			clock = fmt.Sprintf("%+.3fs", (time.Duration(*m.OffsetMS) * time.Millisecond).Seconds())
 		}

@@ -237,4 +237,3 @@ func clientOf(t *testing.T, url string, opts ...kgo.Opt) *kgo.Client {
 	t.Cleanup(client.Close)
 	return client
 }
-

@@ -355,11 +355,11 @@ func (l *Log) Status() raft.Status {
 	s := raft.Status{ID: l.ID(), Applied: l.progress.Reached(), Last: end, Commit: end}
 	s.Last, s.Commit = max(s.Last, s.Applied), max(s.Commit, s.Applied)
 	s.Term, s.Leading = l.Leading()
-	term, id, _ := l.leader()
-	s.Term = term
+	_, id, _ := l.leader()
 	for _, m := range l.list() {
-		shown := raft.Member{ID: m.ID, Address: m.Address, Voter: true, Heard: l.fresh(&m), Unfit: m.Unfit}
-		if m.ID == id && (shown.Heard && !m.Stopping) {
+		// Its clock is not compared with that of this server, but with a broker's.
+		shown := raft.Member{ID: m.ID, Address: m.Address, Voter: true, Unfit: m.Unfit}
+		if m.ID == id && l.fresh(&m) && !m.Stopping {
 			s.Leader = m.Address
 			if !s.Leading {
 				s.LastContact = time.Since(m.heard)

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -28,6 +29,13 @@ func (l *Log) Full() bool { u := l.unfit.Load(); return u != nil && u.full }
 
 // Skewed reports whether this server takes no commands because of its clock.
 func (l *Log) Skewed() bool { u := l.unfit.Load(); return u != nil && u.skewed }
+
+// Look finds out whether this server can take commands, and returns why not, or
+// nil.
+func (l *Log) Look(context.Context) error {
+	l.judge()
+	return l.Unfit()
+}
 
 // judge finds out whether this server can take commands.
 func (l *Log) judge() {

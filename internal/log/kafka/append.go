@@ -142,7 +142,7 @@ func (l *Log) record(kind byte, b []byte) *kgo.Record {
 
 // patience is how long an entry waits for the brokers: they may be electing a
 // leader.
-func (l *Log) patience() time.Duration { return 5 * l.o.Heartbeat }
+func (l *Log) patience() time.Duration { return max(5*l.o.Heartbeat, 5*time.Second) }
 
 // waiting is the entries of this server that are under way.
 type waiting struct {

@@ -118,7 +118,7 @@ func (l *Log) Bootstrap() error {
 	if l.known().Begun {
 		return raft.ErrMember
 	}
-	ctx, cancel := context.WithTimeout(l.ctx, l.patience())
+	ctx, cancel := context.WithTimeout(l.ctx, 2*askTime)
 	defer cancel()
 	found, err := l.topic(ctx)
 	if err != nil {

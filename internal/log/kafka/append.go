@@ -95,6 +95,7 @@ func (l *Log) deliver(b []byte, came <-chan *entry.Once) (*entry.Once, error) {
 	case once := <-came:
 		return once, nil
 	case <-end.C:
+	case <-l.hurry:
 	case <-l.failed:
 	}
 	return nil, raft.ErrUnknown
@@ -109,6 +110,8 @@ func (l *Log) acknowledge(kind byte, b []byte, end <-chan time.Time) error {
 		select {
 		case err = <-acknowledged:
 		case <-end:
+			return raft.ErrUnknown
+		case <-l.hurry:
 			return raft.ErrUnknown
 		case <-l.failed:
 			return raft.ErrUnknown

@@ -271,8 +271,8 @@ func TestWentBack(t *testing.T) {
 	t.Parallel()
 	admin := func(t *testing.T, url string) *kadm.Client { return kadm.NewClient(clientOf(t, url)) }
 	for name, test := range map[string]struct {
-		break_ func(t *testing.T, url string, a *server) (newURL string)
-		why    string
+		harm func(t *testing.T, url string, a *server) (newURL string)
+		why  string
 	}{
 		"deleted": {func(t *testing.T, url string, a *server) string {
 			if _, err := admin(t, url).DeleteTopic(t.Context(), a.o.Topic); err != nil {
@@ -317,7 +317,7 @@ func TestWentBack(t *testing.T) {
 			if err := a.Close(); err != nil {
 				t.Fatal(err)
 			}
-			url = test.break_(t, url, a)
+			url = test.harm(t, url, a)
 			serve(t, url, a.machine, a.o).refuses(t, test.why)
 		})
 	}
@@ -330,10 +330,10 @@ func fill(t *testing.T, url, topic string, n int) {
 	for i := range all {
 		all[i] = kgo.StringRecord("x")
 	}
-	make_(t, url, topic, all)
+	makeTopic(t, url, topic, all)
 }
 
-func make_(t *testing.T, url, topic string, all []*kgo.Record) kadm.TopicID {
+func makeTopic(t *testing.T, url, topic string, all []*kgo.Record) kadm.TopicID {
 	t.Helper()
 	client := clientOf(t, url, kgo.DefaultProduceTopic(topic))
 	set := make(map[string]*string)
@@ -367,7 +367,7 @@ func rebuild(t *testing.T, url string, s *server, change func([]*kgo.Record) []*
 		all = append(all, client.PollFetches(t.Context()).Records()...)
 	}
 	topic := newTopic()
-	id := make_(t, url, topic, change(all))
+	id := makeTopic(t, url, topic, change(all))
 	s.o.Topic, s.kept.Topic = topic, id.String()
 	if err := s.save(s.kept); err != nil {
 		t.Fatal(err)
@@ -450,142 +450,4 @@ func TestOccupied(t *testing.T) {
 		t.Errorf("it began twice: %v", err)
 	}
 	serve(t, url, &state{Index: 3, Names: []string{"own"}}, o).refuses(t, "holds data of its own")
-}
-
-// TestClean: what was applied leaves the topic once all members have it. A
-// member that is down keeps it there until it is removed. A server that comes
-// later gets the state of another one.
-func TestClean(t *testing.T) {
-	t.Parallel()
-	url := urlOf(fake(t))
-	a, b := two(t, url, Options{})
-	a.visit(t, "a1", "secret")
-	b.wants(t, "a1", "secret")
-	if err := a.Clean(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if topicHolds(t, url, a.o.Topic, "secret") {
-		t.Error("the topic still holds it")
-	}
-	a.visit(t, "a2")
-	if err := b.Close(); err != nil {
-		t.Fatal(err)
-	}
-	a.visit(t, "hidden")
-	short, cancel := context.WithTimeout(t.Context(), time.Second)
-	if err := a.Clean(short); err == nil || !topicHolds(t, url, a.o.Topic, "hidden") {
-		t.Errorf("the entry was deleted, though a member lacks it: %v", err)
-	}
-	cancel()
-	if err := a.Expel(t.Context(), a.ID()); err == nil {
-		t.Error("a server that runs was removed")
-	}
-	if err := a.Expel(t.Context(), b.ID()); err != nil {
-		t.Fatal(err)
-	}
-	if err := a.Clean(t.Context()); err != nil || topicHolds(t, url, a.o.Topic, "hidden") {
-		t.Errorf("it was not deleted: %v", err)
-	}
-	for what, late := range map[string]*server{"a member": serve(t, url, b.machine, b.o), "a new server": serve(t, url, new(state), a.o.fresh(t))} {
-		if err := <-late.fatal; !errors.Is(err, raft.ErrRestart) {
-			t.Fatalf("%s: %v", what, err)
-		}
-		late = late.again(t, url)
-		awaitReady(t, late.Log)
-		late.wants(t, "a1", "secret", "a2", "hidden")
-	}
-}
-
-// fresh returns the options of another server.
-func (o Options) fresh(t *testing.T) Options {
-	t.Helper()
-	o.Dir = t.TempDir()
-	return o
-}
-
-func topicHolds(t *testing.T, url, topic, text string) bool {
-	t.Helper()
-	client := clientOf(t, url, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}))
-	ends, err := kadm.NewClient(client).ListEndOffsets(t.Context(), topic)
-	if err != nil {
-		t.Fatal(err)
-	}
-	end, _ := ends.Lookup(topic, 0)
-	for {
-		for _, r := range client.PollFetches(t.Context()).Records() {
-			if strings.Contains(string(r.Value), text) {
-				return true
-			}
-			if r.Offset == end.Offset-1 {
-				return false
-			}
-		}
-	}
-}
-
-// TestTrim: the server that leads deletes what all have, except for the last
-// entries.
-func TestTrim(t *testing.T) {
-	t.Parallel()
-	url := urlOf(fake(t))
-	a, b := two(t, url, Options{trailing: 10})
-	for n := range 30 {
-		a.visit(t, fmt.Sprint("a", n))
-	}
-	await(t, func() error {
-		if index, err := a.group.lowest(0); err != nil || index != a.machine.Applied() {
-			return fmt.Errorf("all have entry %d: %w", index, err)
-		}
-		return nil
-	})
-	if err := a.trim(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if topicHolds(t, url, a.o.Topic, "a5") || !topicHolds(t, url, a.o.Topic, "a25") {
-		t.Error("the topic has other records")
-	}
-	b = b.again(t, url)
-	awaitReady(t, b.Log)
-	b.visit(t, "b1")
-}
-
-// TestLeader: one server leads. If it stops, the other one leads in a later
-// term, and a server that starts again is not the leader of an earlier start.
-func TestLeader(t *testing.T) {
-	t.Parallel()
-	url := urlOf(fake(t))
-	a, b := two(t, url, Options{})
-	leads := func(s *server) func() error {
-		return func() error {
-			if _, leads := s.Leading(); !leads {
-				return errors.New("it does not lead")
-			}
-			return nil
-		}
-	}
-	if a.ID() > b.ID() {
-		a, b = b, a
-	}
-	await(t, leads(a)) // the lowest id
-	first, _ := a.Leading()
-	if _, both := b.Leading(); both {
-		t.Error("both lead")
-	}
-	if at, known := b.Leader(); !known || at.ID != a.Self() {
-		t.Errorf("the other one knows %v", at)
-	}
-	if err := a.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if _, still := a.Leading(); still {
-		t.Error("it leads after its end")
-	}
-	await(t, leads(b))
-	second, _ := b.Leading()
-	a = serve(t, url, a.machine, a.o)
-	awaitReady(t, a.Log)
-	time.Sleep(2 * time.Second)
-	if _, leads := a.Leading(); leads || second <= first {
-		t.Errorf("the terms are %d and %d, and the first one leads again: %v", first, second, leads)
-	}
 }

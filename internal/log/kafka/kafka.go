@@ -72,6 +72,8 @@ type Options struct {
 const (
 	usualHeartbeat = 2 * time.Second
 	usualTrailing  = 100_000
+
+	closeTime = 3 * time.Second // for entries that are under way when the log is closed
 )
 
 // Members returns the name of the topic with the members of a log's topic.
@@ -108,6 +110,7 @@ type Log struct {
 	mu      sync.Mutex
 	closed  bool
 	closing chan struct{} // closed when closed is set
+	hurry   chan struct{} // closed when entries that are under way are not waited for any more
 	running sync.WaitGroup
 	kept    kept   // as it is on the disk
 	why     error  // why no entries are applied at the moment; nil: they are
@@ -146,7 +149,7 @@ func Open(m Machine, o Options) (*Log, error) {
 		}
 	}
 	l := &Log{
-		o: o, machine: m, failed: make(chan struct{}), closing: make(chan struct{}), singles: make(chan struct{}, maxOthers),
+		o: o, machine: m, failed: make(chan struct{}), closing: make(chan struct{}), hurry: make(chan struct{}), singles: make(chan struct{}, maxOthers),
 		sending: make(chan struct{}, 1), why: errConnecting,
 	}
 	l.groups = group.New(func(c *entry.Commands) error { return l.send(c) }, raft.ErrUnknown)
@@ -243,7 +246,9 @@ func (l *Log) Close() error {
 	l.closed = true
 	close(l.closing)
 	l.mu.Unlock()
+	hurry := time.AfterFunc(closeTime, func() { close(l.hurry) })
 	l.waiting.using.Wait()
+	hurry.Stop()
 	l.leave()
 	l.o.Network.Handle(peer.Snapshot, l.o.Partition, l.origin, nil)
 	l.cancel()

@@ -314,6 +314,9 @@ func (l *Log) heard(r *kgo.Record, live bool) {
 	}
 	if live {
 		m.heard = time.Now()
+		if m.ID == idText(l.origin) && m.Address != l.o.Network.Advertise() {
+			go l.fatal(fmt.Errorf("%s is the same server as this one: its data directory, or that of this server, is a copy. Empty one of them", m.Address)) // mu is held here
+		}
 	}
 	g.all[key] = m
 	if live && m.Term > g.lead.term {

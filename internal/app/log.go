@@ -10,6 +10,7 @@ import (
 	"trackway/internal/config/membership"
 	"trackway/internal/datadir"
 	"trackway/internal/destination/kafka/brokers"
+	files "trackway/internal/destination/kept"
 	"trackway/internal/entry"
 	"trackway/internal/log/kafka"
 	"trackway/internal/log/raft"
@@ -18,7 +19,7 @@ import (
 
 // sharedLog is what a member needs of the log that it shares with others:
 // [raft.Log] or [kafka.Log], whose comments say what the methods do.
-type sharedLog interface { //nolint:interfacebloat // a log, in all that a server needs of it
+type sharedLog interface { //nolint:interfacebloat // all that a server needs
 	Append(ctx context.Context, e entry.Entry) error
 	Clean(ctx context.Context) error
 	Close() error
@@ -74,6 +75,7 @@ func (m *member) openLog(of machine, dir string) (sharedLog, error) {
 	return kafka.Open(of, kafka.Options{
 		Dir: filepath.Join(dir, datadir.Kafka), Network: m.network, Brokers: at, Topic: m.cfg.Kafka.Topic, Name: m.cfg.Name,
 		Heartbeat: m.cfg.Heartbeat, Log: m.log, Fatal: m.fatal, Version: m.version, MaxSkew: m.cfg.MaxClockSkew, Reserve: uint64(m.cfg.Reserve),
+		Joined: func() error { return files.Forsake(m.destinations) },
 	})
 }
 
@@ -96,7 +98,7 @@ func CheckCluster(cfg *config.Config) []config.Problem {
 	return nil
 }
 
-// errOverKafka is the answer to what only makes sense if the servers have votes.
+// errOverKafka is the answer to what needs servers with votes.
 var errOverKafka = errors.New("this is for servers with cluster.log: raft. With kafka, a server takes part in the log by itself, the brokers store it, " +
 	"and if the server that leads stops, another one leads at once")
 

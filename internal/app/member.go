@@ -306,7 +306,21 @@ func (m *member) watching(ctx context.Context) error {
 }
 
 // Init implements [members.Cluster].
-func (m *member) Init() error { return unlessAgain(m.raft.Load().Bootstrap()) }
+func (m *member) Init() error {
+	log := m.raft.Load()
+	if _, is := log.(*kafka.Log); !is || log.Status().Applied == 0 {
+		return unlessAgain(log.Bootstrap())
+	}
+	// The data may be of another log, the end of which it lacks.
+	undo, err := files.Renew(m.destinations)
+	if err != nil {
+		return err
+	}
+	if err = log.Bootstrap(); err != nil {
+		undo()
+	}
+	return err
+}
 
 // Join implements [members.Cluster].
 func (m *member) Join(ctx context.Context, address string) error {

@@ -5,10 +5,14 @@ import (
 	"flag"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"trackway/internal/destination/kafka/kafkatest"
 )
@@ -116,4 +120,84 @@ func (c *cluster) awaitServing() {
 			return status == 200
 		})
 	}
+}
+
+// TestKafkaLogMembers: erased data leaves the topic once all servers have
+// applied the erasure. A server that starts later gets the state of another
+// one. All of them stop when the topic is another one.
+func TestKafkaLogMembers(t *testing.T) {
+	t.Parallel()
+	b := kafkatest.Start(t)
+	c := prepareCluster(t, 3)
+	c.kafka = b.URL()
+	late := c.dirs[2]
+	c.dirs, c.servers = c.dirs[:2], c.servers[:2]
+	c.begin()
+	for n := range 10 {
+		if got := c.servers[n%2].do(t, visitOf(t, n)); !got.success() {
+			t.Fatal(got)
+		}
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(strings.TrimPrefix(b.URL(), "kafka://")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	before := firstOffset(t, admin)
+	erased := c.servers[0].do(t, request{
+		path: "/data/v2/projects/{token}/customers/anonymize",
+		body: encode(t, map[string]any{"customer_ids": map[string]any{"registered": "person-1"}}),
+	})
+	if !erased.success() {
+		t.Fatal(erased)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	await(ctx, t, func() bool { return firstOffset(t, admin) > before })
+
+	c.dirs, c.servers = append(c.dirs, late), append(c.servers, nil)
+	c.start(2)
+	c.servers[2].awaitReady(t)
+	c.awaitServing()
+	if !strings.Contains(c.servers[2].log.all(), "has received the state of another one") {
+		t.Error("the new server did not get a state")
+	}
+	if got := c.servers[2].do(t, visitOf(t, 100)); !got.success() {
+		t.Fatal(got)
+	}
+	c.settle()
+	want := c.servers[0].run(t, 0, "export")
+	for _, s := range c.servers[1:] {
+		if got := s.run(t, 0, "export"); got != want {
+			t.Errorf("a server has\n%s, want\n%s", got, want)
+		}
+	}
+
+	for _, s := range c.servers {
+		if code := s.stop(t); code != 0 {
+			t.Errorf("it ended with %d", code)
+		}
+	}
+	if _, err := admin.DeleteTopic(t.Context(), "trackway"); err != nil {
+		t.Fatal(err)
+	}
+	for i := range c.servers {
+		c.start(i)
+		c.servers[i].log.mayHold("the log went back")
+		if code := c.servers[i].await(t, patience); code != 1 || !strings.Contains(c.servers[i].log.all(), "the log went back") {
+			t.Errorf("it ended with %d:\n%s", code, c.servers[i].log)
+		}
+	}
+}
+
+// firstOffset returns the offset of the first record in the log.
+func firstOffset(t *testing.T, admin *kadm.Client) int64 {
+	t.Helper()
+	starts, err := admin.ListStartOffsets(t.Context(), "trackway")
+	if err != nil {
+		t.Fatal(err)
+	}
+	start, _ := starts.Lookup("trackway", 0)
+	return start.Offset
 }

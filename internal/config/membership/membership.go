@@ -41,7 +41,7 @@ type Kafka struct {
 	User  string `yaml:"user"` // if it is not in the URL
 
 	URLText      document.Hidden `yaml:"url"`
-	URLEnv       document.Hidden `yaml:"url_env"` // hidden, as all names below: someone may write a secret here by mistake
+	URLEnv       document.Hidden `yaml:"url_env"` // hidden, as the names below: someone may write a secret here
 	URLFile      document.Hidden `yaml:"url_file"`
 	PasswordText document.Hidden `yaml:"password"`
 	PasswordEnv  document.Hidden `yaml:"password_env"`

@@ -20,10 +20,10 @@ const (
 	batchBytes    = group.MaxEntry + 64<<10 // of a batch of records, before it is compressed
 	bufferBytes   = 64 << 20                // of records that wait for the brokers
 	bufferRecords = 1000
-	produceTime   = 5 * time.Second // that a broker gets for a record
+	produceTime   = 5 * time.Second // for a broker and a record
 	maxOthers     = 16              // other entries of this server that are under way
 
-	// retryPause is how long this server waits before it appends an entry again.
+	// retryPause is how long a server waits before it appends an entry again.
 	retryPause = 50 * time.Millisecond
 )
 
@@ -77,8 +77,8 @@ func (l *Log) send(e entry.Entry) error {
 }
 
 // deliver has a record with an entry acknowledged and applied. If the brokers
-// refuse it, they get it again: it may be in the log all the same, if too few of
-// them had it in time.
+// refuse it, they get it again: it may be in the log all the same, if too few
+// of them had it in time.
 func (l *Log) deliver(b []byte, came <-chan *entry.Once) (*entry.Once, error) {
 	if l.Ready() != nil {
 		if err := l.broken(); err != nil && !errors.Is(err, raft.ErrRestart) {

@@ -109,6 +109,11 @@ func (l *Log) recognize(ctx context.Context, found *topic) error {
 	case h.log != k.Log && l.machine.Applied() > 0:
 		return refuse("%w, which is not that of the log in the topic %s. Start it with an empty data directory, or begin another log in a new topic", raft.ErrOccupied, l.o.Topic)
 	}
+	if h.log != k.Log && l.o.Joined != nil {
+		if err := l.o.Joined(); err != nil {
+			return err
+		}
+	}
 	return l.keep(func(k *kept) {
 		k.Log, k.Base, k.Begun, k.Cluster, k.Topic = h.log, h.base, true, found.cluster, found.id
 	})

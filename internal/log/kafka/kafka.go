@@ -64,6 +64,10 @@ type Options struct {
 	// and the log and its machine must be closed and opened again.
 	Fatal func(error)
 
+	// Joined is called when this server is about to take part in a log that
+	// another one has begun; nil: nothing is called.
+	Joined func() error
+
 	// For tests: how many entries stay in the topic; 0: the usual number.
 	trailing int64
 }

@@ -98,7 +98,11 @@ func (l *Log) look() {
 		l.judge()
 		l.noteProgress()
 		if l.Ready() == nil && l.Unfit() == nil && l.vacant() {
-			l.claim()
+			end := time.NewTimer(l.o.Heartbeat)
+			if err := l.claim(end.C); err != nil {
+				l.o.Log.Info("this server could not claim to lead", "err", err)
+			}
+			end.Stop()
 		}
 	}
 }
@@ -131,7 +135,8 @@ func (l *Log) vacant() bool {
 		g.lead.free = now
 	}
 	wait := time.Duration(2*before) * l.o.Heartbeat
-	unheard := g.lead.term == 0 && len(all) > 1 && now.Sub(g.wholeAt) < 3*l.o.Heartbeat // perhaps one leads
+	others := len(all) > 1 || g.lead.id != "" && g.lead.id != self
+	unheard := others && now.Sub(g.wholeAt) < 3*l.o.Heartbeat // perhaps one of them leads
 	if unheard || now.Sub(g.lead.free) < wait || now.Sub(g.lead.asked) < 2*l.o.Heartbeat {
 		return false
 	}
@@ -139,15 +144,11 @@ func (l *Log) vacant() bool {
 	return true
 }
 
-// claim claims leadership.
-func (l *Log) claim() {
+// claim claims leadership, before end.
+func (l *Log) claim(end <-chan time.Time) error {
 	value, err := json.Marshal(l.ownClaim())
 	if err != nil {
-		return
+		return err
 	}
-	end := time.NewTimer(l.o.Heartbeat)
-	defer end.Stop()
-	if err := l.acknowledge(kindClaim, value, end.C); err != nil {
-		l.o.Log.Info("this server could not claim to lead", "err", err)
-	}
+	return l.acknowledge(kindClaim, value, end)
 }

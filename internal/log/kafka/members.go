@@ -29,7 +29,7 @@ type standing struct {
 	Address string `json:"address"`
 	Version string `json:"version"`
 
-	Applied  uint64 `json:"applied"` // index of the last entry in its state
+	Applied  uint64 `json:"applied"` // index of the last record that it has read
 	Durable  uint64 `json:"durable"` // of the last one in its state on the disk
 	Unfit    string `json:"unfit,omitempty"`
 	Stopping bool   `json:"stopping,omitempty"`
@@ -190,7 +190,8 @@ func (l *Log) tell(ctx context.Context, stopping bool) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*l.o.Heartbeat)
 	defer cancel()
 	done := make(chan error, 1)
-	l.client.TryProduce(ctx, &kgo.Record{Topic: Members(l.o.Topic), Key: []byte(keyOf(s.ID, l.o.Partition)), Value: value}, func(_ *kgo.Record, err error) { done <- err })
+	r := &kgo.Record{Topic: Members(l.o.Topic), Key: []byte(keyOf(s.ID, l.o.Partition)), Value: value}
+	l.client.TryProduce(ctx, r, func(_ *kgo.Record, err error) { done <- err })
 	select {
 	case err = <-done:
 	case <-ctx.Done():
@@ -315,7 +316,8 @@ func (l *Log) heard(r *kgo.Record, live bool) {
 	if live {
 		m.heard = time.Now()
 		if m.ID == idText(l.origin) && m.Address != l.o.Network.Advertise() {
-			go l.fatal(fmt.Errorf("%s is the same server as this one: its data directory, or that of this server, is a copy. Empty one of them", m.Address)) // mu is held here
+			// mu is held here.
+			go l.fatal(fmt.Errorf("%s is the same server as this one: its data directory, or that of this server, is a copy. Empty one of them", m.Address))
 		}
 	}
 	g.all[key] = m
@@ -360,7 +362,7 @@ func (l *Log) Status() raft.Status {
 	s.Term, s.Leading = l.Leading()
 	_, id, _ := l.leader()
 	for _, m := range l.list() {
-		// Its clock is not compared with that of this server, but with a broker's.
+		// Its clock is compared with that of a broker, not of this server.
 		shown := raft.Member{ID: m.ID, Address: m.Address, Voter: true, Unfit: m.Unfit}
 		if m.ID == id && l.fresh(&m) && !m.Stopping {
 			s.Leader = m.Address
@@ -373,5 +375,6 @@ func (l *Log) Status() raft.Status {
 	return s
 }
 
-// Compared returns what comparisons of states have found: there are none.
+// Compared returns what comparisons of states have found: nothing, since states
+// are not compared.
 func (*Log) Compared() raft.Comparison { return raft.Comparison{} }

@@ -149,17 +149,17 @@ func TestLeader(t *testing.T) {
 			return nil
 		}
 	}
-	if a.ID() > b.ID() {
-		a, b = b, a
-	}
-	await(t, leads(a)) // the lowest id
+	await(t, leads(a)) // it has begun the log
 	first, _ := a.Leading()
 	if _, both := b.Leading(); both {
 		t.Error("both lead")
 	}
-	if at, known := b.Leader(); !known || at.ID != a.Self() {
-		t.Errorf("the other one knows %v", at)
-	}
+	await(t, func() error {
+		if at, known := b.Leader(); !known || at.ID != a.Self() {
+			return fmt.Errorf("the other one knows %v", at)
+		}
+		return nil
+	})
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -112,8 +112,8 @@ func (l *Log) place(ctx context.Context) (uint64, error) {
 	return 0, raft.ErrUnavailable
 }
 
-// Bootstrap begins the log, with the state of this server. There must be
-// nothing in the topic.
+// Bootstrap begins the log, with the state of this server, which leads first.
+// There must be nothing in the topic.
 func (l *Log) Bootstrap() error {
 	if l.known().Begun {
 		return raft.ErrMember
@@ -143,7 +143,10 @@ func (l *Log) Bootstrap() error {
 	}
 	end := time.NewTimer(l.patience())
 	defer end.Stop()
-	return l.acknowledge(kindBegin, nil, end.C)
+	if err := l.acknowledge(kindBegin, nil, end.C); err != nil {
+		return err
+	}
+	return l.claim(end.C)
 }
 
 func newLog() string {

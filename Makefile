@@ -129,6 +129,15 @@ test-cluster: test-deps ## test several servers that keep the same data
 	$(GO) test -race -count=1 -timeout 60m ./internal/log/raft/...
 	$(GO) test -race -count=1 -timeout 60m -run '^TestCluster' ./internal/e2e -cluster-rounds=$(ROUNDS)
 
+# ROUNDS is how often the last test kills servers and the broker: 50 is the full
+# size.
+.PHONY: test-kafka-log
+test-kafka-log: ROUNDS = 2
+test-kafka-log: ## test servers whose log is in Kafka, with a broker
+	@./tools/install-kafka
+	TRACKWAY_REQUIRE=kafka $(GO) test -count=1 -run '^TestLogReal$$' ./internal/log/kafka
+	TRACKWAY_REQUIRE=kafka $(GO) test -count=1 -timeout 60m -run '^TestKafkaLog' ./internal/e2e -kafka-rounds=$(ROUNDS)
+
 # The race detector needs a C compiler. The test of the commands that a first
 # start prints needs curl. The clients that must obey the limits, and the fuzzer
 # of the contract, come from their registries.

@@ -17,7 +17,7 @@ import (
 	"trackway/internal/destination/kafka/kafkatest"
 )
 
-var kafkaRounds = flag.Int("kafka-rounds", 2, "how many `rounds` TestKafkaLog makes; the full size is 50")
+var kafkaRounds = flag.Int("kafka-rounds", 1, "how many `rounds` TestKafkaLog makes; the full size is 50")
 
 // newKafkaCluster starts servers whose log is in a broker.
 func newKafkaCluster(t *testing.T, n int) (*cluster, *kafkatest.Broker) {

@@ -136,7 +136,7 @@ var (
 	// ErrNotBegun says that the log was not begun yet.
 	ErrNotBegun = errors.New("the log was not begun yet: see trackway cluster init")
 
-	errConnecting = errors.New("this server has not reached the brokers of the log yet")
+	errConnecting = errors.New("the brokers of the log have not acknowledged anything of this server yet")
 	errSilent     = errors.New("the brokers of the log do not answer")
 )
 
@@ -219,10 +219,15 @@ func (l *Log) Ready() error {
 	l.mu.Lock()
 	why := l.why
 	l.mu.Unlock()
-	if why == nil && l.group.contact(3*l.o.Heartbeat) {
+	switch {
+	case why != nil:
+		return why
+	case l.group.contact(3 * l.o.Heartbeat):
 		return nil
+	case l.group.never():
+		return errConnecting
 	}
-	return cmp.Or(why, errSilent)
+	return errSilent
 }
 
 // wait notes why no entries are applied; nil: they are.

@@ -72,6 +72,13 @@ func (g *members) contact(within time.Duration) bool {
 	return !g.through.IsZero() && time.Since(g.through) < within
 }
 
+// never reports whether the brokers have acknowledged nothing yet.
+func (g *members) never() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.through.IsZero()
+}
+
 var errNotWhole = errors.New("this server does not know all members yet")
 
 // lowest returns the index of the last entry that all members have on their

@@ -201,7 +201,7 @@ var trackway = Rules{
 	Modules: map[string][]string{
 		"github.com/HdrHistogram/hdrhistogram-go":       {"internal/load"},
 		"github.com/alecthomas/kong":                    {"cmd/trackway"},
-		"github.com/cockroachdb/pebble/v2":              {"internal/store", "internal/log/kafka", "internal/log/raft", Tests},
+		"github.com/cockroachdb/pebble/v2":              {"internal/store", "internal/log/raft", Tests},
 		"github.com/cockroachdb/datadriven":             {Tests},
 		"github.com/gaissmai/bart":                      {"internal/clientip", "internal/limit"},
 		"github.com/go-json-experiment/json":            {Tests},

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"trackway/internal/destination/kafka/kafkatest"
+	"trackway/internal/sleep"
 )
 
 var kafkaRounds = flag.Int("kafka-rounds", 1, "how many `rounds` TestKafkaLog makes; the full size is 50")
@@ -84,7 +85,7 @@ func TestKafkaLog(t *testing.T) {
 			}
 			if broker {
 				b.Kill()
-				time.Sleep(time.Duration(random.IntN(1000)) * time.Millisecond)
+				_ = sleep.For(t.Context(), time.Duration(random.IntN(1000))*time.Millisecond)
 				b.Run(t)
 			}
 		})

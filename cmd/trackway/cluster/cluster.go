@@ -157,6 +157,25 @@ func (c *statusCommand) Run(t command.Tools) error {
 	return printStatus(t.Stdout, &s)
 }
 
+// summary says how far a server is.
+func summary(s *members.Status) string {
+	contact := "it leads"
+	if !s.Leading {
+		contact = fmt.Sprintf("it heard the leader %v ago", time.Duration(s.ContactMS)*time.Millisecond)
+	}
+	if s.Log != "kafka" {
+		return fmt.Sprintf("Cluster %s, term %d. This server has applied entry %d of %d that most servers have; %s.", s.Name, s.Term, s.Applied, s.Commit, contact)
+	}
+	if s.Leader == "" {
+		contact = "no server leads"
+	}
+	text := fmt.Sprintf("Cluster %s, in Kafka, term %d. This server has applied entry %d of %d in the topic; %s.", s.Name, s.Term, s.Applied, s.Last, contact)
+	if s.Durability != "" {
+		text += "\nWhat is acknowledged is " + s.Durability + "."
+	}
+	return text
+}
+
 func printStatus(w io.Writer, s *members.Status) error {
 	if s.Ready != "" {
 		terminal.Say(w, "This server accepts no requests: %s.\n", s.Ready)
@@ -164,22 +183,7 @@ func printStatus(w io.Writer, s *members.Status) error {
 	if len(s.Members) == 0 {
 		return nil
 	}
-	contact := "it leads"
-	if !s.Leading {
-		contact = fmt.Sprintf("it heard the leader %v ago", time.Duration(s.ContactMS)*time.Millisecond)
-	}
-	if s.Log == "kafka" {
-		if s.Leader == "" {
-			contact = "no server leads"
-		}
-		terminal.Say(w, "Cluster %s, in Kafka, term %d. This server has applied entry %d of %d in the topic; %s.\n", s.Name, s.Term, s.Applied, s.Last, contact)
-		if s.Durability != "" {
-			terminal.Say(w, "What is acknowledged is %s.\n", s.Durability)
-		}
-		terminal.Say(w, "\n")
-	} else {
-		terminal.Say(w, "Cluster %s, term %d. This server has applied entry %d of %d that most servers have; %s.\n\n", s.Name, s.Term, s.Applied, s.Commit, contact)
-	}
+	terminal.Say(w, "%s\n\n", summary(s))
 	if s.Trouble != "" {
 		terminal.Say(w, "%s\n\n", s.Trouble)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -268,40 +269,30 @@ func TestStranger(t *testing.T) {
 // of, or has lost records.
 func TestWentBack(t *testing.T) {
 	t.Parallel()
-	admin := func(t *testing.T, url string) *kadm.Client { return kadm.NewClient(clientOf(t, url)) }
 	for name, test := range map[string]struct {
-		harm func(t *testing.T, url string, a *server) (newURL string)
+		harm func(t *testing.T, url string, a *server)
 		why  string
 	}{
-		"deleted": {func(t *testing.T, url string, a *server) string {
-			if _, err := admin(t, url).DeleteTopic(t.Context(), a.o.Topic); err != nil {
-				t.Fatal(err)
-			}
-			return url
-		}, "there is no topic"},
-		"created again": {func(t *testing.T, url string, a *server) string {
-			if _, err := admin(t, url).DeleteTopic(t.Context(), a.o.Topic); err != nil {
-				t.Fatal(err)
-			}
-			fill(t, url, a.o.Topic, 20)
-			return url
-		}, "created again"},
-		"another Kafka": {func(t *testing.T, url string, a *server) string {
-			url = urlOf(fake(t))
-			fill(t, url, a.o.Topic, 20)
-			return url
-		}, "created again"}, // each fake has the same id
-		"shorter": {func(t *testing.T, url string, a *server) string {
+		"deleted":       {func(t *testing.T, url string, a *server) { t.Helper(); remove(t, url, a) }, "there is no topic"},
+		"created again": {func(t *testing.T, url string, a *server) { t.Helper(); remove(t, url, a); fill(t, url, a.o.Topic, 20) }, "created again"},
+		"shorter": {func(t *testing.T, url string, a *server) {
+			t.Helper()
 			rebuild(t, url, a, func(all []*kgo.Record) []*kgo.Record { return all[:len(all)-1] })
-			return url
 		}, "the log went back"},
-		"other records": {func(t *testing.T, url string, a *server) string {
+		"other records": {func(t *testing.T, url string, a *server) {
+			t.Helper()
 			rebuild(t, url, a, func(all []*kgo.Record) []*kgo.Record {
 				all[len(all)-1].Value = []byte("other")
 				return append(all, all[0], all[0])
 			})
-			return url
 		}, "is not the one that this server has read"},
+		"another Kafka": {func(t *testing.T, _ string, a *server) {
+			t.Helper()
+			a.kept.Cluster = "another"
+			if err := a.save(a.kept); err != nil {
+				t.Fatal(err)
+			}
+		}, "Kafka's cluster is"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -316,9 +307,17 @@ func TestWentBack(t *testing.T) {
 			if err := a.Close(); err != nil {
 				t.Fatal(err)
 			}
-			url = test.harm(t, url, a)
+			test.harm(t, url, a)
 			serve(t, url, a.machine, a.o).refuses(t, test.why)
 		})
+	}
+}
+
+// remove deletes the topic of a server.
+func remove(t *testing.T, url string, s *server) {
+	t.Helper()
+	if _, err := kadm.NewClient(clientOf(t, url)).DeleteTopic(t.Context(), s.o.Topic); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -401,10 +400,7 @@ func TestSettings(t *testing.T) {
 		"cleanup.policy": "compact,delete", "retention.ms": "1", "retention.bytes": "1", "unclean.leader.election.enable": "true",
 		"max.message.bytes": "1048588", "min.insync.replicas": "1",
 	} {
-		is := make(map[string]string)
-		for k, v := range good {
-			is[k] = v
-		}
+		is := maps.Clone(good)
 		is[key] = value
 		if wrong := wrongSettings(is, 3, false); len(wrong) != 1 || !strings.Contains(wrong[0], key) {
 			t.Errorf("%s: %s: got %q", key, value, wrong)
@@ -448,5 +444,5 @@ func TestOccupied(t *testing.T) {
 	if err := a.Bootstrap(); !errors.Is(err, raft.ErrMember) {
 		t.Errorf("it began twice: %v", err)
 	}
-	serve(t, url, &state{Index: 3, Names: []string{"own"}}, o).refuses(t, "holds data of its own")
+	serve(t, url, &state{Index: 3, Names: []string{"own"}}, o).refuses(t, "holds data that is not of the log")
 }

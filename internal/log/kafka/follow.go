@@ -9,7 +9,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"trackway/internal/entry"
-	"trackway/internal/log/raft"
 	"trackway/internal/sleep"
 )
 
@@ -65,7 +64,7 @@ func (l *Log) attach(ctx context.Context) (next int64, err error) {
 		return 0, err
 	}
 	applied := l.machine.Applied()
-	next = int64(applied - k.Base) //nolint:gosec // an offset has 63 bits
+	next = int64(applied - k.Base)
 	switch {
 	case applied < k.Base, next < found.start:
 		return 0, errLacks
@@ -107,7 +106,8 @@ func (l *Log) recognize(ctx context.Context, found *topic) error {
 	case h.name != l.o.Name:
 		return refuse("the topic %s has the log of the cluster %q, not of %q: see cluster.name in the configuration", l.o.Topic, h.name, l.o.Name)
 	case h.log != k.Log && l.machine.Applied() > 0:
-		return refuse("%w, which is not that of the log in the topic %s. Start it with an empty data directory, or begin another log in a new topic", raft.ErrOccupied, l.o.Topic)
+		return refuse("this server holds data that is not of the log in the topic %s. "+
+			"Start it with an empty data directory, and it gets the data of that log; or begin another log with its data, in a new topic (docs/cluster.md)", l.o.Topic)
 	}
 	if h.log != k.Log && l.o.Joined != nil {
 		if err := l.o.Joined(); err != nil {
@@ -141,12 +141,12 @@ func (l *Log) wentBack(ctx context.Context, found *topic) error {
 
 // index returns the index of the record at an offset.
 func (l *Log) index(offset int64) uint64 {
-	return l.known().Base + uint64(offset+1) //nolint:gosec // an offset is -1 at least
+	return l.known().Base + uint64(offset+1)
 }
 
 // offset returns the offset of the record with an index.
 func (l *Log) offset(index uint64) int64 {
-	return int64(index-l.known().Base) - 1 //nolint:gosec // an offset has 63 bits
+	return int64(index-l.known().Base) - 1
 }
 
 // noteEnd notes how far the topic goes.
@@ -172,16 +172,17 @@ func (l *Log) readAt(ctx context.Context, offset int64) (*kgo.Record, error) {
 	}
 	defer client.Close()
 	fetches := client.PollRecords(ctx, 1)
-	for _, e := range fetches.Errors() {
-		return nil, fmt.Errorf("read the record at offset %d: %w", offset, e.Err)
+	if failed := fetches.Errors(); len(failed) > 0 {
+		return nil, fmt.Errorf("read the record at offset %d: %w", offset, failed[0].Err)
 	}
-	for _, r := range fetches.Records() {
-		if r.Offset == offset {
-			return r, nil
-		}
+	if fetches.NumRecords() == 0 {
+		return nil, errSilent
+	}
+	r := fetches.Records()[0]
+	if r.Offset != offset {
 		return nil, refuse("the topic %s has no record at offset %d, and one at %d: %w", l.o.Topic, offset, r.Offset, ErrWentBack)
 	}
-	return nil, errSilent
+	return r, nil
 }
 
 // consume applies the records from an offset on. It returns an error if it
@@ -198,8 +199,8 @@ func (l *Log) consume(ctx context.Context, next int64) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for _, e := range fetches.Errors() {
-			return l.readError(e.Err)
+		if failed := fetches.Errors(); len(failed) > 0 {
+			return l.readError(failed[0].Err)
 		}
 		for it := fetches.RecordIter(); !it.Done(); next++ {
 			r := it.Next()
@@ -253,7 +254,7 @@ func (l *Log) enter(ctx context.Context, r *kgo.Record) error {
 // servers alike.
 func (l *Log) stranger(r *kgo.Record) {
 	if l.strangers++; l.strangers%strangerLog == 1 {
-		l.o.Log.Error("somebody else writes into the topic of the log: the record has no effect", "topic", l.o.Topic, "offset", r.Offset, "so far", l.strangers)
+		l.o.Log.Error("somebody else writes into the topic of the log: the record has no effect", "topic", l.o.Topic, "offset", r.Offset, "so_far", l.strangers)
 	}
 }
 

@@ -149,7 +149,7 @@ func Open(m Machine, o Options) (*Log, error) {
 		o.Free = func() (uint64, error) {
 			var s syscall.Statfs_t
 			err := syscall.Statfs(o.Dir, &s)
-			return s.Bavail * uint64(s.Bsize), err //nolint:gosec // it is positive
+			return s.Bavail * uint64(s.Bsize), err
 		}
 	}
 	l := &Log{

@@ -22,6 +22,7 @@ import (
 	"trackway/internal/entry"
 	"trackway/internal/log/logtest"
 	"trackway/internal/log/raft/peer"
+	"trackway/internal/sleep"
 )
 
 // alone is a machine of a test as the only one of its log. It counts entries
@@ -170,7 +171,9 @@ func await(t *testing.T, is func() error) {
 		if time.Now().After(limit) {
 			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Millisecond)
+		if err := sleep.For(t.Context(), 10*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"encoding/json"
+	"errors"
 	"time"
 
 	"trackway/internal/log/raft/peer"
@@ -94,7 +95,13 @@ func (l *Log) Leader() (t peer.Target, known bool) {
 // look looks again and again whether this server can take commands, and whether
 // it should lead.
 func (l *Log) look() {
+	var before error
 	for sleep.For(l.ctx, min(l.o.Heartbeat/4, time.Second)) == nil {
+		now := l.Ready()
+		if errors.Is(now, errSilent) != errors.Is(before, errSilent) {
+			l.noteSilence(now)
+		}
+		before = now
 		l.judge()
 		l.noteProgress()
 		if l.Ready() == nil && l.Unfit() == nil && l.vacant() {
@@ -104,6 +111,15 @@ func (l *Log) look() {
 			}
 			end.Stop()
 		}
+	}
+}
+
+// noteSilence logs that the brokers do not answer any more, or answer again.
+func (l *Log) noteSilence(why error) {
+	if why == nil {
+		l.o.Log.Info("the brokers of the log answer again")
+	} else if errors.Is(why, errSilent) {
+		l.o.Log.Warn("this server takes no commands", "why", why)
 	}
 }
 

@@ -150,7 +150,7 @@ func openMark(path string) (*mark, error) {
 			continue
 		}
 		r := read{
-			offset: int64(binary.BigEndian.Uint64(slot)), epoch: int32(binary.BigEndian.Uint32(slot[8:])), //nolint:gosec // as they were written
+			offset: int64(binary.BigEndian.Uint64(slot)), epoch: int32(binary.BigEndian.Uint32(slot[8:])),
 			sum: binary.BigEndian.Uint32(slot[12:]), any: true,
 		}
 		if !m.last.any || r.offset > m.last.offset {
@@ -162,8 +162,8 @@ func openMark(path string) (*mark, error) {
 
 // write notes a record.
 func (m *mark) write(r read) error {
-	b := binary.BigEndian.AppendUint64(make([]byte, 0, slotSize), uint64(r.offset)) //nolint:gosec // it is positive
-	b = binary.BigEndian.AppendUint32(b, uint32(r.epoch))                           //nolint:gosec // read back in the same way
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, slotSize), uint64(r.offset))
+	b = binary.BigEndian.AppendUint32(b, uint32(r.epoch))
 	b = binary.BigEndian.AppendUint32(b, r.sum)
 	b = binary.BigEndian.AppendUint32(b, sumOf(b))
 	if _, err := m.file.WriteAt(b, m.next*slotSize); err != nil {

@@ -150,7 +150,7 @@ func (l *Log) beat() {
 		if !l.known().Begun {
 			continue
 		}
-		if err := l.tell(l.ctx, false); err != nil && l.ctx.Err() == nil {
+		if err := l.tell(l.ctx, false); err != nil && l.Ready() == nil { // else it is known
 			l.o.Log.Warn("this server could not tell the others of itself", "err", l.o.Brokers.Clean(err))
 		}
 	}
@@ -237,7 +237,7 @@ func (l *Log) watchMembers() {
 			_ = sleep.For(l.ctx, againPause)
 			continue
 		}
-		if err := l.readMembers(l.ctx); err != nil && l.ctx.Err() == nil {
+		if err := l.readMembers(l.ctx); err != nil && l.ctx.Err() == nil && l.Ready() == nil { // else it is known
 			l.o.Log.Warn("what the members tell could not be read", "err", l.o.Brokers.Clean(err))
 		}
 		_ = sleep.For(l.ctx, againPause) // the loop looks whether it has ended
@@ -280,8 +280,8 @@ func (l *Log) readMembers(ctx context.Context) error {
 		if late {
 			return errSilent // this server's own records should come
 		}
-		for _, e := range fetches.Errors() {
-			return e.Err
+		if failed := fetches.Errors(); len(failed) > 0 {
+			return failed[0].Err
 		}
 		for it := fetches.RecordIter(); !it.Done(); {
 			r := it.Next()

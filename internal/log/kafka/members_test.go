@@ -170,7 +170,12 @@ func TestLeader(t *testing.T) {
 	second, _ := b.Leading()
 	a = serve(t, url, a.machine, a.o)
 	awaitReady(t, a.Log)
-	time.Sleep(2 * time.Second)
+	await(t, func() error { // it has heard of the other one
+		if at, known := a.Leader(); !known || at.ID != b.Self() {
+			return fmt.Errorf("it knows %v", at)
+		}
+		return nil
+	})
 	if _, leads := a.Leading(); leads || second <= first {
 		t.Errorf("the terms are %d and %d, and the first one leads again: %v", first, second, leads)
 	}

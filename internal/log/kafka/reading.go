@@ -99,6 +99,7 @@ func (l *Log) place(ctx context.Context) (uint64, error) {
 		err    error
 	}
 	done := make(chan placed, 1)
+	//nolint:contextcheck // what was sent is not abandoned
 	l.client.TryProduce(l.ctx, l.record(kindMark, nil), func(r *kgo.Record, err error) { done <- placed{r.Offset, err} })
 	select {
 	case p := <-done:

@@ -8,10 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"trackway/internal/log/raft"
 	"trackway/internal/log/raft/parcel"
@@ -96,14 +95,14 @@ func (l *Log) sendState(p patient, asked stateAsked) (err error) {
 		return answer(l.Ready())
 	}
 	dir := filepath.Join(l.o.Dir, "outgoing")
-	if err := vfs.Default.RemoveAll(dir); err != nil {
+	if err := os.RemoveAll(dir); err != nil {
 		return answer(err)
 	}
-	defer func() { err = errors.Join(err, vfs.Default.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	if err := l.machine.Checkpoint(dir); err != nil {
 		return answer(fmt.Errorf("make a checkpoint of the state: %w", err))
 	}
-	r, err := parcel.Open(vfs.Default, dir)
+	r, err := parcel.Open(nil, dir)
 	if err != nil {
 		return answer(err)
 	}
@@ -159,14 +158,14 @@ func (l *Log) getStateOf(ctx context.Context, m *member) error {
 	}
 	dir := filepath.Join(l.o.Dir, "incoming")
 	if err := receive(dir, from); err != nil {
-		return errors.Join(err, vfs.Default.RemoveAll(dir))
+		return errors.Join(err, os.RemoveAll(dir))
 	}
 	index, err := l.machine.Check(dir)
 	if err != nil {
-		return errors.Join(err, vfs.Default.RemoveAll(dir))
+		return errors.Join(err, os.RemoveAll(dir))
 	}
 	if index <= l.machine.Applied() {
-		return errors.Join(fmt.Errorf("it goes to entry %d only", index), vfs.Default.RemoveAll(dir))
+		return errors.Join(fmt.Errorf("it goes to entry %d only", index), os.RemoveAll(dir))
 	}
 	err = l.machine.Replace(dir)
 	if err == nil || errors.Is(err, raft.ErrRestart) {
@@ -178,7 +177,7 @@ func (l *Log) getStateOf(ctx context.Context, m *member) error {
 }
 
 func receive(dir string, from io.Reader) error {
-	w, err := parcel.Receive(vfs.Default, dir)
+	w, err := parcel.Receive(nil, dir)
 	if err != nil {
 		return err
 	}

@@ -98,39 +98,45 @@ func (l *Log) describe(ctx context.Context) (t *topic, copies int, err error) {
 	return &topic{cluster: m.Cluster, id: d.ID.String()}, len(p.Replicas), nil
 }
 
-// create creates a topic that does not exist.
+// create creates a topic that does not exist, and waits until it has a leader.
 func (l *Log) create(ctx context.Context, name string, partitions int32, settings map[string]string) error {
 	for first := true; ; first = false {
 		found, err := l.admin.ListTopics(ctx, name)
 		if err == nil {
 			err = found[name].Err
 		}
-		if err == nil && len(found[name].Partitions) > 0 {
+		switch {
+		case err == nil && len(found[name].Partitions) > 0:
 			return nil
-		}
-		if err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
+		case err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition):
 			return fmt.Errorf("ask the brokers for the topic %s: %w", name, err)
-		}
-		if first {
-			if l.known().Begun && name == l.o.Topic {
-				return refuse("%w: there is no topic %s any more", ErrWentBack, name)
-			}
-			set := make(map[string]*string)
-			for key, value := range settings {
-				set[key] = &value
-			}
-			if l.o.Brokers.Replication > 1 && name == l.o.Topic {
-				least := strconv.Itoa(int(l.o.Brokers.Replication/2) + 1)
-				set["min.insync.replicas"] = &least
-			}
-			if _, err := l.admin.CreateTopic(ctx, partitions, l.o.Brokers.Replication, set, name); err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-				return fmt.Errorf("create the topic %s with %s: %w", name, inWords(settings), err)
+		case first && name == l.o.Topic && l.known().Begun:
+			return refuse("%w: there is no topic %s any more", ErrWentBack, name)
+		case first:
+			if err := l.createNow(ctx, name, partitions, settings); err != nil {
+				return err
 			}
 		}
-		if err := sleep.For(ctx, againPause); err != nil { // it needs a leader
+		if err := sleep.For(ctx, againPause); err != nil {
 			return err
 		}
 	}
+}
+
+func (l *Log) createNow(ctx context.Context, name string, partitions int32, settings map[string]string) error {
+	set := make(map[string]*string)
+	for key, value := range settings {
+		set[key] = &value
+	}
+	if l.o.Brokers.Replication > 1 && name == l.o.Topic {
+		least := strconv.Itoa(int(l.o.Brokers.Replication/2) + 1)
+		set["min.insync.replicas"] = &least
+	}
+	_, err := l.admin.CreateTopic(ctx, partitions, l.o.Brokers.Replication, set, name)
+	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+		return fmt.Errorf("create the topic %s with %s: %w", name, inWords(settings), err)
+	}
+	return nil
 }
 
 func inWords(settings map[string]string) string {
@@ -200,7 +206,7 @@ func durability(is map[string]string, copies int, redpanda bool) string {
 		where = "on the disk"
 	}
 	if copies == 1 {
-		return fmt.Sprintf("%s of the one broker that has the topic", where)
+		return where + " of the one broker that has the topic"
 	}
 	return fmt.Sprintf("%s of at least %d brokers, of %d that have the topic", where, least, copies)
 }

@@ -41,7 +41,7 @@ func (l *Log) Append(ctx context.Context, e entry.Entry) error {
 		return why
 	}
 	if c, ok := e.(*entry.Commands); ok {
-		return l.groups.Append(c) //nolint:contextcheck // what was sent is not abandoned
+		return l.groups.Append(c)
 	}
 	l.singles <- struct{}{}
 	defer func() { <-l.singles }()

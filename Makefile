@@ -141,6 +141,15 @@ chaos: ## break a cluster in every way, for DURATION (1h); SEED repeats the faul
 	@./tools/install-packages mkfs.ext4:e2fsprogs mount:mount
 	TRACKWAY_REQUIRE=namespaces $(GO) test -count=1 -v -timeout 0 ./internal/chaos -clocks -for=$(DURATION) -seed=$(SEED)
 
+# ROUNDS is how often the last test kills servers and the broker: 50 is the full
+# size.
+.PHONY: test-kafka-log
+test-kafka-log: ROUNDS = 2
+test-kafka-log: ## test servers whose log is in Kafka, with a broker
+	@./tools/install-kafka
+	TRACKWAY_REQUIRE=kafka $(GO) test -count=1 -run '^TestLogReal$$' ./internal/log/kafka
+	TRACKWAY_REQUIRE=kafka $(GO) test -count=1 -timeout 60m -run '^TestKafkaLog' ./internal/e2e -kafka-rounds=$(ROUNDS)
+
 # The race detector needs a C compiler. The test of the commands that a first
 # start prints needs curl. The clients that must obey the limits, and the fuzzer
 # of the contract, come from their registries.

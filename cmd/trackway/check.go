@@ -29,5 +29,5 @@ func (c *checkCommand) Run(out output) error {
 
 // loadConfig reads the configuration and checks it in full.
 func loadConfig(path string, s settings) (*config.Config, []config.Problem, error) {
-	return config.Load(path, config.Flags(s), app.CheckLimits, app.CheckDestinations, app.CheckAlarms)
+	return config.Load(path, config.Flags(s), app.CheckLimits, app.CheckDestinations, app.CheckAlarms, app.CheckCluster)
 }

@@ -19,6 +19,7 @@ import (
 	"trackway/internal/datadir"
 	files "trackway/internal/destination/kept"
 	"trackway/internal/entry"
+	"trackway/internal/log/kafka"
 	"trackway/internal/log/raft"
 	"trackway/internal/log/raft/peer"
 	"trackway/internal/sleep"
@@ -38,11 +39,11 @@ type member struct {
 	version string // of the program
 
 	network     *peer.Network
-	credentials *peer.Credentials        // nil: plain text
-	raft        atomic.Pointer[raft.Log] // nil until the log is open
-	caughtUp    atomic.Bool              // had what the others had, since this start
-	watch       members.Watch            // of the other servers
-	address     atomic.Pointer[[]byte]   // what the others tell clients of this server; nil: nothing
+	credentials *peer.Credentials      // nil: plain text
+	raft        opened                 // the log
+	caughtUp    atomic.Bool            // had what the others had, since this start
+	watch       members.Watch          // of the other servers
+	address     atomic.Pointer[[]byte] // what the others tell clients of this server; nil: nothing
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -74,7 +75,7 @@ func (s *server) openMember(ctx context.Context, reg *prometheus.Registry, again
 // openStore opens the store of a member in a data directory, and the log over
 // it.
 func (m *member) openStore(dataDir string, o store.Options) (*store.Store, error) {
-	dir, err := memberDir(dataDir, m.log)
+	dir, err := memberDir(dataDir, m.cfg.Log, m.log)
 	if err != nil {
 		return nil, err
 	}
@@ -83,15 +84,12 @@ func (m *member) openStore(dataDir string, o store.Options) (*store.Store, error
 		return nil, fmt.Errorf("put the state of another server in its place: %w", err)
 	}
 	o.Open = func(r store.Replica) (store.Log, error) {
-		opened, err := raft.Open(machine{r, state}, raft.Options{
-			Dir: filepath.Join(dir, datadir.Log), Network: m.network, Name: m.cfg.Name, Heartbeat: m.cfg.Heartbeat, Log: m.log, Fatal: m.fatal,
-			Version: m.version, About: m.tells, MaxSkew: m.cfg.MaxClockSkew, Reserve: uint64(m.cfg.Reserve),
-		})
+		log, err := m.openLog(machine{r, state}, dir)
 		if err != nil {
 			return nil, err
 		}
-		m.raft.Store(opened)
-		return memberLog{opened, m.log}, nil
+		m.raft.set(log)
+		return memberLog{log, m.log}, nil
 	}
 	return store.Open(state, o)
 }
@@ -174,7 +172,7 @@ func (m machine) Replace(dir string) error {
 
 // memberLog is the log as the store sees it.
 type memberLog struct {
-	raft *raft.Log
+	raft sharedLog
 	log  *slog.Logger
 }
 
@@ -231,12 +229,17 @@ var (
 // ready returns why this server should get no requests, or nil.
 func (m *member) ready() error {
 	s, unfit := m.raft.Load().Status(), m.raft.Load().Unfit()
+	if k, is := m.raft.Load().(*kafka.Log); is {
+		if err := k.Ready(); err != nil {
+			return err
+		}
+	}
 	switch {
 	case len(s.Members) == 0:
 		return errNoMember
 	case s.Member() == nil:
 		return errRemoved
-	case s.Leader == "":
+	case s.Leader == "" && m.cfg.Log == membership.Raft: // over Kafka, commands need no leader
 		return errNoLeader
 	case unfit != nil:
 		return unfit
@@ -251,13 +254,17 @@ func (m *member) leading() bool { return m.raft.Load().Status().Leading }
 
 // run asks for this server's vote until it has one, or ctx ends.
 func (m *member) run(ctx context.Context) error {
+	log, err := m.overRaft()
+	if err != nil {
+		return nil //nolint:nilerr // there are no votes
+	}
 	for sleep.For(ctx, lookPause) == nil {
-		s := m.raft.Load().Status()
+		s := log.Status()
 		self := s.Member()
 		if self == nil || self.Voter || s.Leader == "" {
 			continue
 		}
-		switch behind, err := m.raft.Load().Promote(ctx, m.cfg.Peers); {
+		switch behind, err := log.Promote(ctx, m.cfg.Peers); {
 		case err != nil:
 			m.log.Info("this server did not get its vote yet", "err", err)
 		case !behind:
@@ -271,9 +278,12 @@ func (m *member) run(ctx context.Context) error {
 func (m *member) Status() members.Status {
 	s := m.raft.Load().Status()
 	c := members.Status{
-		Name: m.cfg.Name, ID: s.ID, Address: m.cfg.Advertise, Leader: s.Leader, Leading: s.Leading, Term: s.Term,
+		Log: m.cfg.Log, Name: m.cfg.Name, ID: s.ID, Address: m.cfg.Advertise, Leader: s.Leader, Leading: s.Leading, Term: s.Term,
 		Last: s.Last, Commit: s.Commit, Applied: s.Applied, ContactMS: s.LastContact.Milliseconds(), Members: []members.Member{},
 		Starting: !m.caughtUp.Load(),
+	}
+	if k, is := m.raft.Load().(*kafka.Log); is {
+		c.Durability = k.Durability()
 	}
 	if err := m.ready(); err != nil {
 		c.Ready = err.Error()
@@ -298,7 +308,21 @@ func (m *member) watching(ctx context.Context) error {
 }
 
 // Init implements [members.Cluster].
-func (m *member) Init() error { return unlessAgain(m.raft.Load().Bootstrap()) }
+func (m *member) Init() error {
+	log := m.raft.Load()
+	if _, is := log.(*kafka.Log); !is || log.Status().Applied == 0 {
+		return unlessAgain(log.Bootstrap())
+	}
+	// The data may be of another log, the end of which it lacks.
+	undo, err := files.Renew(m.destinations)
+	if err != nil {
+		return err
+	}
+	if err = log.Bootstrap(); err != nil {
+		undo()
+	}
+	return err
+}
 
 // Join implements [members.Cluster].
 func (m *member) Join(ctx context.Context, address string) error {
@@ -306,7 +330,11 @@ func (m *member) Join(ctx context.Context, address string) error {
 	if address != "" {
 		addresses = []string{address}
 	}
-	if err := m.raft.Load().Join(ctx, addresses); err != nil {
+	log, err := m.overRaft()
+	if err != nil {
+		return err
+	}
+	if err := log.Join(ctx, addresses); err != nil {
 		return err
 	}
 	return files.Forsake(m.destinations)
@@ -316,15 +344,25 @@ func (m *member) Join(ctx context.Context, address string) error {
 func (m *member) Remove(ctx context.Context, id string) error { return m.raft.Load().Expel(ctx, id) }
 
 // Transfer implements [members.Cluster].
-func (m *member) Transfer(ctx context.Context) error { return m.raft.Load().HandOver(ctx) }
+func (m *member) Transfer(ctx context.Context) error {
+	log, err := m.overRaft()
+	if err != nil {
+		return err
+	}
+	return log.HandOver(ctx)
+}
 
 // Recover implements [members.Cluster].
 func (m *member) Recover() error {
+	log, err := m.overRaft()
+	if err != nil {
+		return err
+	}
 	undo, err := files.Renew(m.destinations) // they may have changes that are lost here
 	if err != nil {
 		return err
 	}
-	err = unlessAgain(m.raft.Load().Recover())
+	err = unlessAgain(log.Recover())
 	if err != nil {
 		undo()
 	}
@@ -342,17 +380,26 @@ func unlessAgain(err error) error {
 
 // memberDir returns the directory of a member's files in a data directory. If
 // the data directory is that of a server that stood alone, its store becomes
-// the member's.
-func memberDir(dataDir string, log *slog.Logger) (string, error) {
+// the member's. It refuses the data of a member with another kind of log: the
+// two logs would go on from the same data in two ways.
+func memberDir(dataDir, kind string, log *slog.Logger) (string, error) {
 	dir, err := privateDir(dataDir, datadir.Partition, log)
 	if err != nil {
 		return "", err
+	}
+	mine, other := datadir.Log, datadir.Kafka
+	if kind == membership.OverKafka {
+		mine, other = other, mine
+	}
+	if _, err := os.Stat(filepath.Join(dir, other)); err == nil {
+		return "", fmt.Errorf("%s holds the data of a member with another log than cluster.log: %s: see docs/cluster.md (From Raft to Kafka)",
+			filepath.Join(dir, other), kind)
 	}
 	alone, state := filepath.Join(dataDir, datadir.Store), filepath.Join(dir, datadir.State)
 	if _, err := os.Stat(alone); err != nil {
 		return dir, nil //nolint:nilerr // there is no such store
 	}
-	if _, err := os.Stat(filepath.Join(dir, datadir.Log)); err == nil {
+	if _, err := os.Stat(filepath.Join(dir, mine)); err == nil {
 		return "", fmt.Errorf("%s holds the store of a server that stands alone (%s) and that of a member of a cluster (%s): move one of them away",
 			dataDir, datadir.Store, datadir.Partition)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"trackway"
+	"trackway/internal/config/membership"
 	"trackway/internal/datadir"
 	"trackway/internal/query"
 	"trackway/internal/store"
@@ -24,7 +25,7 @@ func TestMemberDir(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		dir, err := memberDir(data, log)
+		dir, err := memberDir(data, membership.Raft, log)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -40,7 +41,7 @@ func TestMemberDir(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := memberDir(data, log); err == nil || !strings.Contains(err.Error(), "move one of them away") {
+	if _, err := memberDir(data, membership.Raft, log); err == nil || !strings.Contains(err.Error(), "move one of them away") {
 		t.Errorf("got %v for two stores", err)
 	}
 }
@@ -54,7 +55,7 @@ func TestMemberDirInUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := memberDir(data, log); !errors.Is(err, store.ErrInUse) {
+	if _, err := memberDir(data, membership.Raft, log); !errors.Is(err, store.ErrInUse) {
 		t.Errorf("got %v, want %v", err, store.ErrInUse)
 	}
 	if _, err := os.Stat(alone); err != nil {
@@ -66,7 +67,7 @@ func TestMemberDirInUse(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := memberDir(data, log); err != nil {
+	if _, err := memberDir(data, membership.Raft, log); err != nil {
 		t.Error(err)
 	}
 	if err := checkAlone(data); err == nil {

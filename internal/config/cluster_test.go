@@ -32,6 +32,11 @@ func TestCluster(t *testing.T) {
 	if diff := cmp.Diff(want, cfg.Cluster); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	const kafka = "cluster: {log: kafka, name: eu, listen: 127.0.0.1:1, kafka: {url: \"kafka://k\", user: u, password: p}}\n"
+	got = mustParse(t, kafka+minimal, Flags{}).Cluster
+	if k := got.Kafka; k.URL != "kafka://k" || k.User != "u" || k.Password != "p" || k.Topic != "trackway" {
+		t.Errorf("got %+v", k)
+	}
 	alone := mustParse(t, "cluster: {}\n"+minimal, Flags{})
 	if alone.Cluster.Member() {
 		t.Error("a server without a listener is a member")
@@ -44,17 +49,22 @@ func TestClusterProblems(t *testing.T) {
 		"{name: eu}":            "needs listen",
 		"{name: eu, listen: x}": "must be host:port",
 		"{listen: 127.0.0.1:1}": "needs a name",
-		"{name: eu, listen: \":1\", tls: {ca: a, cert: b, key: c}}":     "needs advertise",
-		"{name: eu, listen: \"[::]:1\", tls: {ca: a, cert: b, key: c}}": "needs advertise",
-		"{name: eu, listen: 10.0.0.1:1}":                                "needs tls",
-		"{name: eu, listen: 127.0.0.1:1, advertise: ts1:1}":             "needs tls",
-		"{name: eu, listen: 127.0.0.1:1, peers: [\"ts2:1\"]}":           "needs tls",
-		"{name: eu, listen: 127.0.0.1:1, tls: {ca: a}}":                 "needs ca, cert and key",
-		"{name: eu, listen: 127.0.0.1:1, max_clock_skew: 999ms}":        "must be at least 1s",
-		"{name: eu, listen: 127.0.0.1:1, reserve: 1XB}":                 "must be a number of bytes, such as 1GiB or 500MiB",
-		"{name: eu, listen: 127.0.0.1:1, reserve: 9000000000GiB}":       "must be a number of bytes",
-		"{name: eu, listen: 127.0.0.1:1, heartbeat: 499ms}":             "must lie between 500ms and 10s",
-		"{name: eu, listen: 127.0.0.1:1, log: kafka}":                   "raft",
+		"{name: eu, listen: \":1\", tls: {ca: a, cert: b, key: c}}":                                          "needs advertise",
+		"{name: eu, listen: \"[::]:1\", tls: {ca: a, cert: b, key: c}}":                                      "needs advertise",
+		"{name: eu, listen: 10.0.0.1:1}":                                                                     "needs tls",
+		"{name: eu, listen: 127.0.0.1:1, advertise: ts1:1}":                                                  "needs tls",
+		"{name: eu, listen: 127.0.0.1:1, peers: [\"ts2:1\"]}":                                                "needs tls",
+		"{name: eu, listen: 127.0.0.1:1, tls: {ca: a}}":                                                      "needs ca, cert and key",
+		"{name: eu, listen: 127.0.0.1:1, max_clock_skew: 999ms}":                                             "must be at least 1s",
+		"{name: eu, listen: 127.0.0.1:1, reserve: 1XB}":                                                      "must be a number of bytes, such as 1GiB or 500MiB",
+		"{name: eu, listen: 127.0.0.1:1, reserve: 9000000000GiB}":                                            "must be a number of bytes",
+		"{name: eu, listen: 127.0.0.1:1, heartbeat: 499ms}":                                                  "must lie between 500ms and 10s",
+		"{name: eu, listen: 127.0.0.1:1, log: etcd}":                                                         "raft or kafka",
+		"{name: eu, listen: 127.0.0.1:1, log: kafka}":                                                        "needs kafka",
+		"{name: eu, listen: 127.0.0.1:1, kafka: {topic: t}}":                                                 "log: kafka",
+		"{name: eu, listen: 127.0.0.1:1, log: kafka, kafka: {url: a, url_env: B}}":                           "needs one of",
+		"{name: eu, listen: 127.0.0.1:1, log: kafka, kafka: {url: a, user: b}}":                              "needs a password",
+		"{name: eu, listen: 127.0.0.1:1, log: kafka, kafka: {url: \"kafka://k\"}, peers: [\"127.0.0.1:1\"]}": "peers",
 	} {
 		_, err := Parse("t.yaml", []byte("cluster: "+src+"\n"+minimal), Flags{}, env)
 		if wrong := InvalidError(nil); !errors.As(err, &wrong) || !strings.Contains(err.Error(), want) {

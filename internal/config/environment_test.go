@@ -67,6 +67,12 @@ var values = []map[string]string{
 		"cluster.peers": `["ts1.example.com:7946", "ts2.example.com:7946"]`, "cluster.heartbeat": "3s", "cluster.max_clock_skew": "4s", "cluster.reserve": "2GiB",
 		"cluster.tls.ca": "/ca.pem", "cluster.tls.cert": "/c.pem", "cluster.tls.key": "/k.pem",
 	},
+	{
+		"projects": demo, "cluster.log": "kafka", "cluster.name": "eu", "cluster.listen": "127.0.0.1:7946", "cluster.kafka.topic": "tracks",
+		"cluster.kafka.url": "kafka://k1,k2", "cluster.kafka.user": "jo", "cluster.kafka.password": strong,
+	},
+	{"projects": demo, "cluster.log": "kafka", "cluster.name": "eu", "cluster.listen": "127.0.0.1:7946", "cluster.kafka.url_env": "GIVEN", "cluster.kafka.user": "jo", "cluster.kafka.password_env": "GIVEN"},
+	{"projects": demo, "cluster.log": "kafka", "cluster.name": "eu", "cluster.listen": "127.0.0.1:7946", "cluster.kafka.url_file": "{dir}/pw", "cluster.kafka.user": "jo", "cluster.kafka.password_file": "{dir}/pw"},
 }
 
 // section is settings and sections by their names.

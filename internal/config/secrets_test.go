@@ -40,6 +40,13 @@ var secrets = map[string]struct {
 		minimal + "dashboard: {oidc: {issuer: \"https://login.example.com\", client_id: t, groups: [{group: g, role: viewer}], %s}}\n",
 		func(c *Config) any { return c.Provider.ClientSecret }, false,
 	},
+	"cluster.kafka.url": {
+		minimal + "cluster: {name: eu, listen: \"127.0.0.1:1\", log: kafka, kafka: {%s}}\n", func(c *Config) any { return c.Cluster.Kafka.URL }, false,
+	},
+	"cluster.kafka.password": {
+		minimal + "cluster: {name: eu, listen: \"127.0.0.1:1\", log: kafka, kafka: {url: \"kafka://k\", user: u, %s}}\n",
+		func(c *Config) any { return c.Cluster.Kafka.Password }, false,
+	},
 	"destinations[].url": {
 		minimal + "destinations: [{name: d, kind: postgres, %s}]\n", func(c *Config) any { return c.Destinations[0].URL }, false,
 	},

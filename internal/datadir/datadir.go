@@ -32,6 +32,7 @@ const (
 const (
 	State = "state"
 	Log   = "log"
+	Kafka = "kafka" // instead of Log, if brokers keep the log
 )
 
 // Restored describes what was restored: of each partition, if there are

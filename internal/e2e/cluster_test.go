@@ -34,6 +34,7 @@ type cluster struct {
 	settings string // in the section cluster of each configuration
 	more     string // beside that section
 	limits   string // of each configuration
+	kafka    string // URL of the brokers that keep the log; empty: the servers keep it
 }
 
 // newCluster starts servers, each of which joins the first one.
@@ -63,7 +64,7 @@ func (c *cluster) begin() {
 		c.servers[i].awaitLog(t, "a line that says it waits", func(text string) bool { return strings.Contains(text, "waiting for the cluster") })
 	}
 	c.command(0, "init")
-	for i := 1; i < n; i++ {
+	for i := 1; i < n && c.kafka == ""; i++ {
 		c.command(i, "join", c.members[0])
 	}
 	for _, s := range c.servers {
@@ -80,7 +81,11 @@ func (c *cluster) start(i int) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	config := baseConfig + c.limits + fmt.Sprintf("cluster: {name: test, listen: %q, peers: %s, heartbeat: 2s%s}\n", c.members[i], peers, c.settings) + c.more
+	others := fmt.Sprintf("peers: %s", peers)
+	if c.kafka != "" {
+		others = fmt.Sprintf("log: kafka, kafka: {url: %q}", c.kafka)
+	}
+	config := baseConfig + c.limits + fmt.Sprintf("cluster: {name: test, listen: %q, %s, heartbeat: 2s%s}\n", c.members[i], others, c.settings) + c.more
 	if err := os.WriteFile(c.config(i), []byte(config), 0o600); err != nil {
 		c.t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ const (
 
 	Postgres         = "postgres"         // the server's programs (initdb, postgres, psql), for the destination
 	ClickHouse       = "clickhouse"       // ClickHouse's engine, for Python, for the destination
-	Kafka            = "kafka"            // the broker that tools/install-kafka installs, for the destination
+	Kafka            = "kafka"            // the broker that tools/install-kafka installs
 	StandardWebhooks = "standardwebhooks" // the library for Python, for the destination
 	DuckDB           = "duckdb"           // the database, for Python: it reads what the destinations file and s3 write
 	Segment          = "segment"          // the SDKs of Segment, RudderStack and Jitsu

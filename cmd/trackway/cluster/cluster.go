@@ -108,6 +108,10 @@ func (c *initCommand) Run(t command.Tools) error {
 	if err != nil {
 		return err
 	}
+	if s.Log == "kafka" {
+		terminal.Say(t.Stdout, "Cluster %s has begun. The other servers take part by themselves, once they run.\n", s.Name)
+		return nil
+	}
 	terminal.Say(t.Stdout, "Cluster %s has begun. The other servers join it by: trackway cluster join %s\n", s.Name, s.Address)
 	return nil
 }
@@ -153,6 +157,25 @@ func (c *statusCommand) Run(t command.Tools) error {
 	return printStatus(t.Stdout, &s)
 }
 
+// summary says how far a server is.
+func summary(s *members.Status) string {
+	contact := "it leads"
+	if !s.Leading {
+		contact = fmt.Sprintf("it heard the leader %v ago", time.Duration(s.ContactMS)*time.Millisecond)
+	}
+	if s.Log != "kafka" {
+		return fmt.Sprintf("Cluster %s, term %d. This server has applied entry %d of %d that most servers have; %s.", s.Name, s.Term, s.Applied, s.Commit, contact)
+	}
+	if s.Leader == "" {
+		contact = "no server leads"
+	}
+	text := fmt.Sprintf("Cluster %s, in Kafka, term %d. This server has applied entry %d of %d in the topic; %s.", s.Name, s.Term, s.Applied, s.Last, contact)
+	if s.Durability != "" {
+		text += "\nWhat is acknowledged is " + s.Durability + "."
+	}
+	return text
+}
+
 func printStatus(w io.Writer, s *members.Status) error {
 	if s.Ready != "" {
 		terminal.Say(w, "This server accepts no requests: %s.\n", s.Ready)
@@ -160,11 +183,7 @@ func printStatus(w io.Writer, s *members.Status) error {
 	if len(s.Members) == 0 {
 		return nil
 	}
-	contact := "it leads"
-	if !s.Leading {
-		contact = fmt.Sprintf("it heard the leader %v ago", time.Duration(s.ContactMS)*time.Millisecond)
-	}
-	terminal.Say(w, "Cluster %s, term %d. This server has applied entry %d of %d that most servers have; %s.\n\n", s.Name, s.Term, s.Applied, s.Commit, contact)
+	terminal.Say(w, "%s\n\n", summary(s))
 	if s.Trouble != "" {
 		terminal.Say(w, "%s\n\n", s.Trouble)
 	}
@@ -172,6 +191,9 @@ func printStatus(w io.Writer, s *members.Status) error {
 	_, _ = fmt.Fprintln(table, "ADDRESS\tROLE\tBEHIND\tCLOCK\tID\t") // errors come with Flush
 	for _, m := range s.Members {
 		role, self, clock := "votes", "", "?"
+		if s.Log == "kafka" {
+			role, clock = "follows", "-"
+		}
 		if m.OffsetMS != nil {
 			clock = fmt.Sprintf("%+.3fs", (time.Duration(*m.OffsetMS) * time.Millisecond).Seconds())
 		}

@@ -8,13 +8,14 @@ import (
 	"slices"
 	"time"
 
+	"trackway/internal/config/document"
 	"trackway/internal/config/scalar"
 )
 
 // Cluster makes this server a member of a cluster: several servers that keep
 // one log. Without a listener, the server stands alone.
 type Cluster struct {
-	Log       string        `yaml:"log"`       // raft
+	Log       string        `yaml:"log"`       // Raft or OverKafka
 	Name      string        `yaml:"name"`      // the same on all servers
 	Listen    string        `yaml:"listen"`    // host:port for the other servers
 	Advertise string        `yaml:"advertise"` // host:port at which they reach this one
@@ -24,6 +25,29 @@ type Cluster struct {
 
 	MaxClockSkew time.Duration `yaml:"max_clock_skew"` // a server whose clock is off by more takes no commands
 	Reserve      scalar.Space  `yaml:"reserve"`        // a server with less room on its disk stores nothing; 0: none
+
+	Kafka Kafka `yaml:"kafka"` // where the log is, with OverKafka
+}
+
+// The kinds of log.
+const (
+	Raft      = "raft"  // the servers keep it
+	OverKafka = "kafka" // brokers of Kafka keep it
+)
+
+// Kafka says where a log is that brokers keep.
+type Kafka struct {
+	Topic string `yaml:"topic"`
+	User  string `yaml:"user"` // if it is not in the URL
+
+	URLText      document.Hidden `yaml:"url"`
+	URLEnv       document.Hidden `yaml:"url_env"` // hidden, as the names below: someone may write a secret here
+	URLFile      document.Hidden `yaml:"url_file"`
+	PasswordText document.Hidden `yaml:"password"`
+	PasswordEnv  document.Hidden `yaml:"password_env"`
+	PasswordFile document.Hidden `yaml:"password_file"`
+
+	URL, Password string // from one of their forms
 }
 
 // TLS names the PEM files for connections between servers: the
@@ -42,7 +66,7 @@ func (c *Cluster) Member() bool { return c.Listen != "" }
 func (c *Cluster) Equal(other *Cluster) bool {
 	return c.Log == other.Log && c.Name == other.Name && c.Listen == other.Listen && c.Advertise == other.Advertise &&
 		slices.Equal(c.Peers, other.Peers) && c.TLS == other.TLS && c.Heartbeat == other.Heartbeat &&
-		c.MaxClockSkew == other.MaxClockSkew && c.Reserve == other.Reserve
+		c.MaxClockSkew == other.MaxClockSkew && c.Reserve == other.Reserve && c.Kafka == other.Kafka
 }
 
 // Bounds of a heartbeat. Below the lowest, a server that is merely busy loses
@@ -67,6 +91,9 @@ type Reporter struct {
 	Report, Missing func(at any, format string, args ...any)      // a wrong value; what a section lacks
 	Address         func(at *string)                              // checks host:port
 	Name            func(name *string, section any, thing string) // checks a name that is required
+
+	// returns a secret that one of three settings gives; empty: none of them
+	Secret func(name string, text, env, file *document.Hidden) string
 }
 
 // Files returns the paths in the section.
@@ -75,13 +102,13 @@ func (c *Cluster) Files() []*string { return []*string{&c.TLS.CA, &c.TLS.Cert, &
 // Check checks the section and completes it by what follows from its values.
 func (c *Cluster) Check(d Reporter) {
 	if !c.Member() {
-		if slices.ContainsFunc([]any{&c.Log, &c.Name, &c.Listen, &c.Advertise, &c.Peers, &c.TLS, &c.Heartbeat, &c.MaxClockSkew, &c.Reserve}, d.Given) {
+		if slices.ContainsFunc([]any{&c.Log, &c.Name, &c.Listen, &c.Advertise, &c.Peers, &c.TLS, &c.Heartbeat, &c.MaxClockSkew, &c.Reserve, &c.Kafka}, d.Given) {
 			d.Missing(c, "needs listen, the host:port for the other servers")
 		}
 		return
 	}
 	if !d.Given(&c.Log) {
-		c.Log = "raft"
+		c.Log = Raft
 	}
 	if !d.Given(&c.Heartbeat) {
 		c.Heartbeat = usualHeartbeat
@@ -95,8 +122,15 @@ func (c *Cluster) Check(d Reporter) {
 	if c.MaxClockSkew < leastSkew {
 		d.Report(&c.MaxClockSkew, "must be at least %v", leastSkew)
 	}
-	if c.Log != "raft" {
-		d.Report(&c.Log, "must be raft")
+	switch c.Log {
+	case Raft:
+		if d.Given(&c.Kafka) {
+			d.Report(&c.Kafka, "is a setting of log: kafka")
+		}
+	case OverKafka:
+		c.checkKafka(d)
+	default:
+		d.Report(&c.Log, "must be raft or kafka")
 	}
 	d.Name(&c.Name, c, "cluster")
 	d.Address(&c.Listen)
@@ -115,6 +149,37 @@ func (c *Cluster) Check(d Reporter) {
 		d.Report(&c.Heartbeat, "must lie between %v and %v", leastHeartbeat, mostHeartbeat)
 	}
 	c.checkTLS(d)
+}
+
+// usualTopic is the topic of a log.
+const usualTopic = "trackway"
+
+// checkKafka checks where the log is. Whether the URL is right is not known
+// here.
+func (c *Cluster) checkKafka(d Reporter) {
+	k := &c.Kafka
+	if d.Given(&c.Peers) {
+		d.Report(&c.Peers, "is not a setting of log: kafka: its servers find each other in the topic")
+	}
+	if k.Topic == "" {
+		k.Topic = usualTopic
+	}
+	url, password := []any{&k.URLText, &k.URLEnv, &k.URLFile}, []any{&k.PasswordText, &k.PasswordEnv, &k.PasswordFile}
+	if !slices.ContainsFunc(url, d.Given) {
+		d.Missing(c, "needs kafka: {url: \"kafka://HOST:PORT,HOST:PORT\"}, or url_env or url_file instead of url")
+		return
+	}
+	for name, forms := range map[string][]any{"url": url, "password": password} {
+		if len(slices.DeleteFunc(forms, func(at any) bool { return !d.Given(at) })) > 1 {
+			d.Missing(k, "needs one of %s, %[1]s_env and %[1]s_file, not several", name)
+			return
+		}
+	}
+	k.URL = d.Secret("url", &k.URLText, &k.URLEnv, &k.URLFile)
+	k.Password = d.Secret("password", &k.PasswordText, &k.PasswordEnv, &k.PasswordFile)
+	if k.User != "" && k.Password == "" {
+		d.Missing(k, "needs a password for the user")
+	}
 }
 
 // checkTLS refuses plain text beyond the loopback interface, since

@@ -32,6 +32,9 @@ type Cluster interface {
 // Status is what a server knows of its cluster. [Watch.Complete] fills in the
 // last fields of it and of the members.
 type Status struct {
+	Log        string `json:"log"`        // raft or kafka
+	Durability string `json:"durability"` // with kafka, where an acknowledged entry is; empty: unknown, or raft
+
 	Name      string   `json:"name"`
 	ID        string   `json:"id"`      // of this server
 	Address   string   `json:"address"` // host:port at which the others reach it

@@ -15,6 +15,9 @@ const (
 // judge says in plain words what is wrong with a cluster, as this server sees
 // it, and what follows from that.
 func judge(s *Status) (Level, string) {
+	if s.Log == "kafka" {
+		return judgeOverKafka(s)
+	}
 	voters, names, leaderSilent := votes(s)
 	self, silent := selfOf(s), len(names)
 	spare, warn := (voters-1)/2, Warn
@@ -47,11 +50,46 @@ func judge(s *Status) (Level, string) {
 	case voters == 2:
 		return Warn, "Two servers with a vote are no better than one: if either fails, commands are refused. A third one should join."
 	}
-	for _, m := range s.Members {
+	if slow := slow(s); slow != nil {
+		return Warn, fmt.Sprintf("%s lacks %d entries. Reads there are old, and it may have to get the whole state. Its processor, disk or network may be too slow.",
+			slow.Address, slow.Behind)
+	}
+	return Good, ""
+}
+
+// slow returns a member that is far behind, or nil.
+func slow(s *Status) *Member {
+	for i := range s.Members {
+		m := &s.Members[i]
 		if m.Voter && (m.Behind > farBehind || m.Seconds != nil && *m.Seconds > longBehind) {
-			return Warn, fmt.Sprintf("%s lacks %d entries. Reads there are old, and it may have to get the whole state. Its processor, disk or network may be too slow.",
-				m.Address, m.Behind)
+			return m
 		}
+	}
+	return nil
+}
+
+// judgeOverKafka is judge for servers whose log the brokers keep. Each of them
+// stores commands without the others.
+func judgeOverKafka(s *Status) (Level, string) {
+	_, names, _ := votes(s)
+	self, silent := selfOf(s), len(names)
+	switch {
+	case s.Starting:
+		return Bad, "This server takes no calls yet: " + s.Ready + "."
+	case self == nil, s.Ready != "" && self.Unfit == "":
+		return Bad, "This server takes no commands: " + s.Ready + "."
+	case self.Unfit != "":
+		return Bad, unfit(s)
+	case silent > 0:
+		return Warn, fmt.Sprintf("%s %s not answer. Nothing is lost, and commands are stored. Entries stay in the topic until it has them, also those with erased data: start it, or remove it if it is lost for good.",
+			list(names), verb(silent, "does", "do"))
+	case s.Leader == "":
+		return Warn, "No server leads at the moment, so destinations wait, and nothing expires. Commands are stored."
+	case unfit(s) != "":
+		return Warn, unfit(s)
+	}
+	if slow := slow(s); slow != nil {
+		return Warn, fmt.Sprintf("%s lacks %d entries. Reads there are old. Its processor, disk or network may be too slow.", slow.Address, slow.Behind)
 	}
 	return Good, ""
 }

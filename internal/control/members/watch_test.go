@@ -3,6 +3,7 @@ package members
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -184,6 +185,33 @@ func TestTroubleOfStranger(t *testing.T) {
 	} {
 		if level, got := judge(&s); level != Bad || got != want {
 			t.Errorf("got %s %q, want %q", level, got, want)
+		}
+	}
+}
+
+// TestJudgeOverKafka: each server stores commands without the others.
+func TestJudgeOverKafka(t *testing.T) {
+	t.Parallel()
+	self, other := Member{ID: "a", Address: "a:1", Voter: true}, Member{ID: "b", Address: "b:1", Voter: true}
+	for _, c := range []struct {
+		change func(s *Status)
+		level  Level
+		want   string
+	}{
+		{func(*Status) {}, Good, ""},
+		{func(s *Status) { s.Members = s.Members[:1] }, Good, ""},
+		{func(s *Status) { s.Members[1].Silent = true }, Warn, "b:1 does not answer"},
+		{func(s *Status) { s.Leader = "" }, Warn, "No server leads"},
+		{func(s *Status) { s.Members[1].Unfit = "no room" }, Warn, "b:1 takes no commands: no room."},
+		{func(s *Status) { s.Members[0].Unfit, s.Ready = "no room", "no room" }, Bad, "a:1 takes no commands: no room."},
+		{func(s *Status) { s.Ready = "the brokers are gone" }, Bad, "the brokers are gone."},
+		{func(s *Status) { s.Starting, s.Ready = true, "the log was not begun" }, Bad, "takes no calls yet"},
+		{func(s *Status) { s.Members[1].Behind = farBehind + 1 }, Warn, "b:1 lacks 10001 entries"},
+	} {
+		s := Status{Log: "kafka", ID: "a", Leader: "a:1", Members: []Member{self, other}}
+		c.change(&s)
+		if level, got := judge(&s); level != c.level || !strings.Contains(got, c.want) || (c.want == "") != (got == "") {
+			t.Errorf("got %s, %q, want %s, %q", level, got, c.level, c.want)
 		}
 	}
 }

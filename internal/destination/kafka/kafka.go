@@ -24,6 +24,7 @@ import (
 
 	"trackway/internal/config"
 	"trackway/internal/destination"
+	"trackway/internal/destination/kafka/brokers"
 	"trackway/internal/sleep"
 )
 
@@ -34,14 +35,10 @@ const (
 	transactionTimeout = 60 * time.Second
 	writeTimeout       = 45 * time.Second
 
-	dialTimeout    = 10 * time.Second
-	requestTimeout = 10 * time.Second // in addition to the time that a request itself may take
-	retryTimeout   = 20 * time.Second // of requests that do not write
-	metadataAge    = time.Second
-	createTimeout  = 15 * time.Second // for a new topic to get leaders
-	pollEvery      = 50 * time.Millisecond
-	fetchWait      = 250 * time.Millisecond
-	fetchBytes     = 1 << 20
+	createTimeout = 15 * time.Second // for a new topic to get leaders
+	pollEvery     = 50 * time.Millisecond
+	fetchWait     = 250 * time.Millisecond
+	fetchBytes    = 1 << 20
 
 	// maxBuffered bounds the values that wait for a broker, in bytes. The batch
 	// itself is in memory, too. A larger record cannot be sent.
@@ -53,7 +50,7 @@ const (
 type Sink struct {
 	name     string
 	prefix   string
-	options  options
+	options  brokers.Options
 	id       string // the transactional id
 	instance string // differs between any two sinks
 
@@ -65,7 +62,7 @@ type Sink struct {
 
 // New checks the settings of d. It opens nothing. store is the store's id.
 func New(d *config.Destination, store string) (*Sink, error) {
-	o, err := parseOptions(d)
+	o, err := brokers.Parse(d.URL, d.User, d.Password)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +87,7 @@ func (s *Sink) Prepare(ctx context.Context) (destination.Position, error) {
 // deleted and created again.
 func (s *Sink) open(ctx context.Context, renewed bool) error {
 	s.close()
-	opts, err := s.options.dial()
+	opts, err := s.options.Dial()
 	if err != nil {
 		return err
 	}
@@ -304,13 +301,13 @@ func (s *Sink) fail(ctx context.Context, err error) error {
 			return lost
 		}
 	}
-	return s.options.clean(err)
+	return s.options.Clean(err)
 }
 
 // lost returns a FinalError if another sink has taken over. It returns nil if
 // none has, or if it cannot find out now: then the next open finds out.
 func (s *Sink) lost(ctx context.Context) error {
-	opts, err := s.options.dial()
+	opts, err := s.options.Dial()
 	if err != nil {
 		return nil
 	}
@@ -351,11 +348,11 @@ func (s *Sink) Rewind(ctx context.Context, to destination.Position) error {
 // overwrites it with a tombstone. It uses a separate transactional id, so it
 // does not disturb a sink that writes.
 func (s *Sink) Check(ctx context.Context) error {
-	return s.options.clean(s.check(ctx))
+	return s.options.Clean(s.check(ctx))
 }
 
 func (s *Sink) check(ctx context.Context) error {
-	opts, err := s.options.dial()
+	opts, err := s.options.Dial()
 	if err != nil {
 		return err
 	}

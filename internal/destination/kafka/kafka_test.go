@@ -529,47 +529,6 @@ func TestStorageError(t *testing.T) {
 	wantEvents(t, c.url(), "", 20)
 }
 
-func TestOptions(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		url  string
-		want options // without partitions and replication of -1
-		err  string
-	}{
-		{"kafka://a", options{brokers: []string{"a:9092"}}, ""},
-		{"kafka://a:1,b,[::1]:3/", options{brokers: []string{"a:1", "b:9092", "[::1]:3"}}, ""},
-		{"kafka+tls://jo:p%40:x@a?sasl=plain&ca=/x.pem", options{brokers: []string{"a:9092"}, tls: true, user: "jo", password: "p@:x", sasl: "plain", ca: "/x.pem"}, ""},
-		{"kafka://jo:x@a?partitions=6&replication=3", options{brokers: []string{"a:9092"}, user: "jo", password: "x", sasl: "scram-sha-512", partitions: 6, replication: 3}, ""},
-		{"http://jo:secret@a", options{}, "kafka://HOST"},
-		{"kafka://", options{}, "HOST or HOST:PORT"},
-		{"kafka://a:secret", options{}, "HOST or HOST:PORT"},
-		{"kafka://a:0", options{}, "HOST or HOST:PORT"},
-		{"kafka://jo:%secret@a", options{}, "escape"},
-		{"kafka://jo@a", options{}, "needs a password"},
-		{"kafka://a?sasl=plain", options{}, "needs a user"},
-		{"kafka://jo:secret@a?sasl=gssapi", options{}, "one of plain"},
-		{"kafka://a?ca=x", options{}, "kafka+tls"},
-		{"kafka://a?partitions=secret", options{}, "partitions"},
-		{"kafka://a?replication=0", options{}, "replication"},
-		{"kafka://a?secret=1", options{}, "nothing else"},
-		{"kafka://a?%secret", options{}, "cannot be read"},
-	} {
-		got, err := parseOptions(&config.Destination{URL: test.url})
-		if test.err != "" {
-			if err == nil || !strings.Contains(err.Error(), test.err) || strings.Contains(err.Error(), "secret") {
-				t.Errorf("%s: the error is %v, want %q", test.url, err, test.err)
-			}
-			continue
-		}
-		if test.want.partitions == 0 {
-			test.want.partitions, test.want.replication = -1, -1
-		}
-		if err != nil || !reflect.DeepEqual(got, test.want) {
-			t.Errorf("%s: %+v, want %+v: %v", test.url, got, test.want, err)
-		}
-	}
-}
-
 // TestDDL names each topic once.
 func TestDDL(t *testing.T) {
 	t.Parallel()

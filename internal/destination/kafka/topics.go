@@ -63,12 +63,12 @@ func (s *Sink) DDL() string {
 	var b strings.Builder
 	b.WriteString("# Trackway creates the topics that are missing. These commands do the same.\n")
 	for _, name := range append(slices.Clone(tables), positions) {
-		fmt.Fprintf(&b, "kafka-topics.sh --bootstrap-server %s --create --topic %s", s.options.brokers[0], s.prefix+name)
+		fmt.Fprintf(&b, "kafka-topics.sh --bootstrap-server %s --create --topic %s", s.options.Brokers[0], s.prefix+name)
 		if n := s.newPartitions(name); n > 0 {
 			fmt.Fprintf(&b, " --partitions %d", n)
 		}
-		if s.options.replication > 0 {
-			fmt.Fprintf(&b, " --replication-factor %d", s.options.replication)
+		if s.options.Replication > 0 {
+			fmt.Fprintf(&b, " --replication-factor %d", s.options.Replication)
 		}
 		set := settings(name)
 		for _, key := range []string{"cleanup.policy", "max.compaction.lag.ms", "segment.bytes"} {
@@ -88,7 +88,7 @@ func (s *Sink) newPartitions(name string) int32 {
 	if name == positions {
 		return 1
 	}
-	return s.options.partitions
+	return s.options.Partitions
 }
 
 // createTopics creates the missing topics.
@@ -113,7 +113,7 @@ func (s *Sink) createTopics(ctx context.Context, admin *kadm.Client) error {
 		for key, value := range settings(name) {
 			set[key] = &value
 		}
-		_, err = admin.CreateTopic(ctx, s.newPartitions(name), s.options.replication, set, s.prefix+name)
+		_, err = admin.CreateTopic(ctx, s.newPartitions(name), s.options.Replication, set, s.prefix+name)
 		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 			return fmt.Errorf("create the topic %s (`trackway destinations ddl` prints the commands for someone who may): %w", s.prefix+name, err)
 		}

@@ -81,7 +81,7 @@ func TestCleanWaits(t *testing.T) {
 	next := leader.log.raft.LastIndex() + 1 // of the entry that Clean appends
 	cleaned := make(chan error, 1)
 	go func() { cleaned <- leader.log.Clean(t.Context()) }()
-	leader.log.progress.await(next, nil, nil)
+	leader.log.progress.Await(next, nil, nil)
 	c.sever(slow, false, c.except(slow)...)
 	if err := <-cleaned; err != nil {
 		t.Fatal(err)

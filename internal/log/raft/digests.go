@@ -273,7 +273,7 @@ func (l *Log) due(last digest.Digest, since time.Duration) bool {
 	if len(all) < 2 || since < l.o.digests.least || last.Index != 0 && last.Content == "" && since < l.o.digests.time {
 		return false // the last one is being read
 	}
-	starts, applied, started := make(map[string]uint64), l.progress.reached(), false
+	starts, applied, started := make(map[string]uint64), l.progress.Reached(), false
 	for _, m := range all {
 		known, ok := l.others.get(m.ID)
 		if m.ID == l.ID() {

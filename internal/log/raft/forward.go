@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"trackway/internal/entry"
+	"trackway/internal/log/group"
 	"trackway/internal/log/raft/peer"
 )
 
@@ -18,8 +19,8 @@ import (
 // the length of the results, and the results.
 
 const (
-	entryTimeout = 10 * time.Second // for an entry that has begun to arrive
-	idleConns    = maxFlights + 2   // to each server
+	entryTimeout = 10 * time.Second     // for an entry that has begun to arrive
+	idleConns    = group.MaxFlights + 2 // to each server
 )
 
 // forwarder sends entries to the leader. It is safe for concurrent use.

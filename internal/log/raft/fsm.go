@@ -31,7 +31,7 @@ func (f *fsm) Apply(log *hraft.Log) any {
 		f.fatal(fmt.Errorf("entry %d cannot be applied, and other servers may have applied it: %w", log.Index, err))
 		return applied{err: err}
 	}
-	f.progress.reach(log.Index)
+	f.progress.Reach(log.Index)
 	f.snapshots.grown(len(log.Data))
 	return applied{once: once}
 }

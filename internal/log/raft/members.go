@@ -75,7 +75,7 @@ func (l *Log) Status() Status {
 	address, _ := l.raft.LeaderWithID()
 	s := Status{
 		ID: l.ID(), Leader: hostPort(address), Leading: l.raft.State() == hraft.Leader, Term: l.raft.CurrentTerm(),
-		Last: l.raft.LastIndex(), Commit: l.raft.CommitIndex(), Applied: l.progress.reached(),
+		Last: l.raft.LastIndex(), Commit: l.raft.CommitIndex(), Applied: l.progress.Reached(),
 	}
 	if contact := l.raft.LastContact(); !s.Leading && !contact.IsZero() {
 		s.LastContact = time.Since(contact)
@@ -136,7 +136,7 @@ func (l *Log) Clean(ctx context.Context) error {
 		return ErrClosed
 	}
 	defer end()
-	through := l.progress.reached()
+	through := l.progress.Reached()
 	if err := l.CatchUp(ctx); err != nil {
 		return err
 	}
@@ -236,7 +236,7 @@ func (l *Log) change(c change) changed {
 	}
 	switch c.Do {
 	case "progress":
-		return changed{Index: l.progress.reached()}
+		return changed{Index: l.progress.Reached()}
 	case "standing":
 		return changed{Standing: l.standing()}
 	case "differs":
@@ -377,7 +377,7 @@ func (l *Log) Join(ctx context.Context, addresses []string) error {
 	if s := l.Status(); s.Member() != nil {
 		return ErrMember
 	}
-	if l.progress.reached() > 0 {
+	if l.progress.Reached() > 0 {
 		return ErrOccupied
 	}
 	_, err := l.ask(ctx, change{Do: "add", ID: l.ID(), Address: l.o.Network.Advertise()}, addresses)
@@ -388,7 +388,7 @@ func (l *Log) Join(ctx context.Context, addresses []string) error {
 // one.
 func (l *Log) Promote(ctx context.Context, addresses []string) (behind bool, err error) {
 	got, err := l.ask(ctx, change{
-		Do: "promote", ID: l.ID(), Address: l.o.Network.Advertise(), Applied: l.progress.reached(),
+		Do: "promote", ID: l.ID(), Address: l.o.Network.Advertise(), Applied: l.progress.Reached(),
 	}, addresses)
 	return got.Behind, err
 }

@@ -26,6 +26,8 @@ import (
 
 	"trackway"
 	"trackway/internal/entry"
+	"trackway/internal/log/group"
+	"trackway/internal/log/progress"
 	"trackway/internal/log/raft/logstore"
 	"trackway/internal/log/raft/peer"
 	"trackway/internal/store/digest"
@@ -163,13 +165,12 @@ type Log struct {
 	origin  peer.ID
 	counter atomic.Uint64
 
-	acknowledged atomic.Uint64 // index of the last entry that was acknowledged to an appender here
-	progress     progress      // of the machine
+	acknowledged atomic.Uint64     // index of the last entry that was acknowledged to an appender here
+	progress     progress.Progress // of the machine
 	latest       questions
 
-	gathering gathering
-	flights   chan struct{} // holds a value for each group under way
-	singles   chan struct{} // the same, for other entries
+	groups  *group.Groups
+	singles chan struct{} // holds a value for each other entry under way
 
 	failure atomic.Pointer[error] // why this server cannot go on
 	failed  chan struct{}         // closed with it
@@ -214,8 +215,12 @@ func Open(m Machine, o Options) (*Log, error) {
 	o.snapshotAfter, o.trailing = cmp.Or(o.snapshotAfter, usualSnapshotAfter), cmp.Or(o.trailing, usualTrailing)
 	l := &Log{
 		o: o, machine: m, failed: make(chan struct{}), closing: make(chan struct{}),
-		flights: make(chan struct{}, maxFlights), singles: make(chan struct{}, maxOthers),
+		singles: make(chan struct{}, maxOthers),
 	}
+	l.groups = group.New(func(c *entry.Commands) error {
+		_, err := l.send(c)
+		return err
+	}, ErrUnknown)
 	var err error
 	l.store, err = logstore.Open(o.FS.PathJoin(o.Dir, "log"), logstore.Options{FS: o.FS, Log: o.Log, Files: o.Files, Fatal: l.fatal})
 	if err != nil {
@@ -242,7 +247,7 @@ func (l *Log) start() error {
 	if applied := l.machine.Applied(); applied < at.Index {
 		return fmt.Errorf("the state covers the entries up to %d only, and the log begins after %d: the state's files are not those of this log", applied, at.Index)
 	}
-	l.progress.reach(l.machine.Applied())
+	l.progress.Reach(l.machine.Applied())
 	if l.snapshots, err = newSnapshots(l); err != nil {
 		return err
 	}

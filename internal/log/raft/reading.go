@@ -10,17 +10,17 @@ import (
 
 // Position returns the index of an entry. Whatever this server has acknowledged
 // or applied so far is not after it.
-func (l *Log) Position() uint64 { return max(l.acknowledged.Load(), l.progress.reached()) }
+func (l *Log) Position() uint64 { return max(l.acknowledged.Load(), l.progress.Reached()) }
 
 // HasOwn reports whether this server has applied everything that was
 // acknowledged to its own appenders.
-func (l *Log) HasOwn() bool { return l.progress.reached() >= l.acknowledged.Load() }
+func (l *Log) HasOwn() bool { return l.progress.Reached() >= l.acknowledged.Load() }
 
 // Reach waits until this server has applied an entry and everything that was
 // acknowledged to its own appenders, or ctx ends. It reports whether that is
 // so.
 func (l *Log) Reach(ctx context.Context, index uint64) bool {
-	return l.progress.await(max(index, l.acknowledged.Load()), ctx.Done(), l.closing)
+	return l.progress.Await(max(index, l.acknowledged.Load()), ctx.Done(), l.closing)
 }
 
 // Latest returns the index of an entry. Whatever any server has acknowledged
@@ -90,7 +90,7 @@ func (l *Log) lastCommand() (uint64, error) {
 		var e hraft.Log
 		switch err := l.store.GetLog(index, &e); {
 		case errors.Is(err, hraft.ErrLogNotFound):
-			return l.progress.reached(), nil // the snapshot covers the rest
+			return l.progress.Reached(), nil // the snapshot covers the rest
 		case err != nil:
 			return 0, err
 		case e.Type == hraft.LogCommand:

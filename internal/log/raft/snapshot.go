@@ -256,7 +256,7 @@ func (s *snapshots) install() error {
 	} else if err != nil {
 		return fmt.Errorf("replace the state: %w", err)
 	}
-	l.progress.reach(l.machine.Applied())
+	l.progress.Reach(l.machine.Applied())
 	return l.store.Install(*at)
 }
 

@@ -64,7 +64,7 @@ func (o *others) note(answer other) {
 // standing returns what this server tells the others.
 func (l *Log) standing() *standing {
 	s := &standing{
-		ID: l.ID(), Version: l.o.Version, Start: l.counter.Load() >> startBits, Applied: l.progress.reached(), Digests: l.machine.Digests(),
+		ID: l.ID(), Version: l.o.Version, Start: l.counter.Load() >> startBits, Applied: l.progress.Reached(), Digests: l.machine.Digests(),
 	}
 	if why := l.Unfit(); why != nil {
 		s.Unfit = why.Error()

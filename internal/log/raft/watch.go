@@ -119,7 +119,7 @@ func (l *Log) noteProgress() {
 
 // Behind reports whether this server lacks entries that another one has had for
 // some seconds.
-func (l *Log) Behind() bool { return l.progress.reached() < l.needed.Load() }
+func (l *Log) Behind() bool { return l.progress.Reached() < l.needed.Load() }
 
 // judge returns why this server must not take commands, or nil.
 func (l *Log) judge() *unfit {

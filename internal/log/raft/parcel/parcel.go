@@ -61,8 +61,9 @@ type Reader struct {
 }
 
 // Open returns the stream of the files in dir, which must have no directories
-// in it.
+// in it. fs may be nil, for the operating system's files.
 func Open(fs vfs.FS, dir string) (*Reader, error) {
+	fs = orDefault(fs)
 	names, err := fs.List(dir)
 	if err != nil {
 		return nil, err
@@ -151,8 +152,18 @@ type Writer struct {
 	done chan error // receives the outcome
 }
 
-// Receive creates dir, and returns what receives a stream into it.
+// orDefault returns the operating system's files for nil.
+func orDefault(fs vfs.FS) vfs.FS {
+	if fs == nil {
+		return vfs.Default
+	}
+	return fs
+}
+
+// Receive creates dir, and returns what receives a stream into it. fs may be
+// nil, for the operating system's files.
 func Receive(fs vfs.FS, dir string) (*Writer, error) {
+	fs = orDefault(fs)
 	if err := errors.Join(fs.RemoveAll(dir), fs.MkdirAll(dir, 0o700)); err != nil {
 		return nil, err
 	}

@@ -1,16 +1,17 @@
-package raft
+// Package progress tells those who wait how far a machine is.
+package progress
 
 import "sync"
 
-// progress is how far this server's machine is. It is safe for concurrent use.
-type progress struct {
+// Progress is how far this server's machine is. It is safe for concurrent use.
+type Progress struct {
 	mu      sync.Mutex
 	index   uint64
 	changed chan struct{} // closed at the next change; nil: nobody waits
 }
 
-// reach notes that the machine has applied an entry.
-func (p *progress) reach(index uint64) {
+// Reach notes that the machine has applied an entry.
+func (p *Progress) Reach(index uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.index = max(p.index, index)
@@ -20,16 +21,16 @@ func (p *progress) reach(index uint64) {
 	}
 }
 
-// reached returns the index of the last entry that was applied.
-func (p *progress) reached() uint64 {
+// Reached returns the index of the last entry that was applied.
+func (p *Progress) Reached() uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.index
 }
 
-// await waits until an entry is applied, or one of two channels is closed. It
+// Await waits until an entry is applied, or one of two channels is closed. It
 // reports whether the entry is applied.
-func (p *progress) await(index uint64, end, done <-chan struct{}) bool {
+func (p *Progress) Await(index uint64, end, done <-chan struct{}) bool {
 	for {
 		p.mu.Lock()
 		if p.index >= index {

@@ -1,4 +1,5 @@
-package kafka
+// Package brokers reads the URL of a Kafka, and connects to it.
+package brokers
 
 import (
 	"crypto/tls"
@@ -10,36 +11,42 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
-
-	"trackway/internal/config"
 )
 
 // defaultPort is the port of a broker whose address does not name one.
 const defaultPort = "9092"
 
-// options are the settings of a destination that are in its URL:
+const (
+	dialTimeout    = 10 * time.Second
+	requestTimeout = 10 * time.Second // in addition to the time that a request itself may take
+	retryTimeout   = 20 * time.Second // of requests that do not write
+	metadataAge    = time.Second
+)
+
+// Options are the settings in a URL:
 //
 //	kafka[+tls]://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…][?sasl=…&ca=…&partitions=…&replication=…]
-type options struct {
-	brokers        []string // host:port
+type Options struct {
+	Brokers        []string // host:port
 	tls            bool
 	ca             string // path of a PEM file; empty: the system's authorities
 	user, password string
 	sasl           string // plain, scram-sha-256 or scram-sha-512; empty without a user
-	partitions     int32  // of new topics; -1: the broker's default
-	replication    int16  // of new topics; -1: the broker's default
+	Partitions     int32  // of new topics; -1: the broker's default
+	Replication    int16  // of new topics; -1: the broker's default
 }
 
-// parseOptions checks the URL of d. Its errors do not contain the URL, which
-// may hold a password.
-func parseOptions(d *config.Destination) (options, error) {
-	o := options{partitions: -1, replication: -1}
-	scheme, rest, found := strings.Cut(d.URL, "://")
+// Parse checks a URL. A user and a password that are not empty replace those in
+// it. Its errors do not contain the URL, which may hold a password.
+func Parse(address, user, password string) (Options, error) {
+	o := Options{Partitions: -1, Replication: -1}
+	scheme, rest, found := strings.Cut(address, "://")
 	switch {
 	case !found, scheme != "kafka" && scheme != "kafka+tls":
 		return o, errors.New("the URL of Kafka is kafka://HOST:PORT,HOST:PORT or kafka+tls://HOST:PORT,HOST:PORT")
@@ -49,24 +56,24 @@ func parseOptions(d *config.Destination) (options, error) {
 	authority, query, _ := strings.Cut(rest, "?")
 	authority = strings.TrimSuffix(authority, "/")
 	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
-		user, password, _ := strings.Cut(authority[:at], ":")
+		name, secret, _ := strings.Cut(authority[:at], ":")
 		authority = authority[at+1:]
 		var err1, err2 error
-		o.user, err1 = url.PathUnescape(user)
-		o.password, err2 = url.PathUnescape(password)
+		o.user, err1 = url.PathUnescape(name)
+		o.password, err2 = url.PathUnescape(secret)
 		if err1 != nil || err2 != nil {
 			return o, errors.New("the user or password in the URL has a bad escape: write % as %25")
 		}
 	}
-	if d.User != "" {
-		o.user, o.password = d.User, d.Password
+	if user != "" {
+		o.user, o.password = user, password
 	}
 	for broker := range strings.SplitSeq(authority, ",") {
-		address, err := brokerAddress(strings.TrimSpace(broker))
+		one, err := brokerAddress(strings.TrimSpace(broker))
 		if err != nil {
 			return o, err
 		}
-		o.brokers = append(o.brokers, address)
+		o.Brokers = append(o.Brokers, one)
 	}
 	return o, o.parseQuery(query)
 }
@@ -82,7 +89,7 @@ func brokerAddress(broker string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-func (o *options) parseQuery(query string) error {
+func (o *Options) parseQuery(query string) error {
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		return errors.New("the part of the URL of Kafka after ? cannot be read")
@@ -98,13 +105,13 @@ func (o *options) parseQuery(query string) error {
 			if err != nil || n < 1 {
 				return errors.New("partitions in the URL of Kafka is not a number above 0")
 			}
-			o.partitions = int32(n)
+			o.Partitions = int32(n)
 		case "replication":
 			n, err := strconv.ParseInt(value[0], 10, 16)
 			if err != nil || n < 1 {
 				return errors.New("replication in the URL of Kafka is not a number above 0")
 			}
-			o.replication = int16(n)
+			o.Replication = int16(n)
 		default:
 			return errors.New("the URL of Kafka may have sasl, ca, partitions and replication after ?, and nothing else")
 		}
@@ -125,7 +132,7 @@ func (o *options) parseQuery(query string) error {
 	return nil
 }
 
-func (o *options) mechanism() sasl.Mechanism {
+func (o *Options) mechanism() sasl.Mechanism {
 	auth := scram.Auth{User: o.user, Pass: o.password}
 	switch o.sasl {
 	case "plain":
@@ -138,12 +145,11 @@ func (o *options) mechanism() sasl.Mechanism {
 	return nil
 }
 
-// dial returns the options that every client of the destination needs to
-// connect.
-func (o *options) dial() ([]kgo.Opt, error) {
+// Dial returns the options that every client needs to connect.
+func (o *Options) Dial() ([]kgo.Opt, error) {
 	opts := []kgo.Opt{
 		kgo.ClientID("trackway"),
-		kgo.SeedBrokers(o.brokers...),
+		kgo.SeedBrokers(o.Brokers...),
 		kgo.DialTimeout(dialTimeout),
 		kgo.RequestTimeoutOverhead(requestTimeout),
 		kgo.RetryTimeout(retryTimeout),
@@ -170,8 +176,8 @@ func (o *options) dial() ([]kgo.Opt, error) {
 	return opts, nil
 }
 
-// clean returns err without the password, in case a library puts it there.
-func (o *options) clean(err error) error {
+// Clean returns err without the password, in case a library puts it there.
+func (o *Options) Clean(err error) error {
 	if err == nil || o.password == "" || !strings.Contains(err.Error(), o.password) {
 		return err
 	}

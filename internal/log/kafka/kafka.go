@@ -1,0 +1,288 @@
+// Package kafka is the log of several servers in a topic of Kafka, or of what
+// speaks its protocol. An entry is a record of one partition. Each server reads
+// all records in their order and applies them to its own machine. Append
+// returns when the brokers have acknowledged the record and this server has
+// applied it.
+//
+// DESIGN.md gives the reasons.
+package kafka
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"trackway/internal/destination/kafka/brokers"
+	"trackway/internal/entry"
+	"trackway/internal/log/group"
+	"trackway/internal/log/progress"
+	"trackway/internal/log/raft"
+	"trackway/internal/log/raft/peer"
+)
+
+// Machine is the state of one server, as [raft.Machine] describes it.
+type Machine interface {
+	Apply(index uint64, e entry.Entry) error
+	Applied() uint64
+	Sync() error
+	Checkpoint(dir string) error
+	Check(dir string) (index uint64, err error)
+	Replace(dir string) error
+}
+
+// Options configures a log. The zero value of each field is usable, unless it
+// says otherwise.
+type Options struct {
+	Dir       string          // required; for this log only
+	Network   *peer.Network   // required
+	Brokers   brokers.Options // required
+	Topic     string          // required; the members are in another one: see [Members]
+	Name      string          // of the cluster; a topic of another one is refused
+	Partition byte            // of the topic
+	Heartbeat time.Duration   // how often a server tells the others of itself; 0: 2 s
+	Log       *slog.Logger    // nil: nothing is logged
+
+	Version string                 // of the program
+	About   func() json.RawMessage // what this server tells the others, for which the log has no use itself, in at most 2 KiB; nil: nothing
+	MaxSkew time.Duration          // a server whose clock is off by more takes no commands; 0: clocks are not compared
+	Reserve uint64                 // a server with fewer bytes free takes no commands and applies nothing
+	Free    func() (uint64, error) // how many there are; nil: Dir's file system says so
+
+	// Fatal is called if this server cannot go on: it could not apply an entry,
+	// or the topic is not the one that its state is of. If it returns, the log
+	// refuses everything from then on.
+	//
+	// If the error is [raft.ErrRestart], nothing is wrong. Fatal must return,
+	// and the log and its machine must be closed and opened again.
+	Fatal func(error)
+
+	// Joined is called when this server is about to take part in a log that
+	// another one has begun; nil: nothing is called.
+	Joined func() error
+
+	// For tests: how many entries stay in the topic; 0: the usual number.
+	trailing int64
+}
+
+// The usual settings.
+const (
+	usualHeartbeat = 2 * time.Second
+	usualTrailing  = 100_000
+
+	closeTime = 3 * time.Second // for entries that are under way when the log is closed
+)
+
+// Members returns the name of the topic with the members of a log's topic.
+func Members(topic string) string { return topic + ".members" }
+
+// Log is one server's part of a log. It is safe for concurrent use.
+type Log struct {
+	o       Options
+	machine Machine
+	client  *kgo.Client // appends, and asks the brokers
+	admin   *kadm.Client
+	mark    *mark
+
+	origin  peer.ID
+	counter atomic.Uint64
+	groups  *group.Groups
+	singles chan struct{} // holds a value for each other entry under way
+	waiting waiting
+
+	strangers uint64 // records of others; only follow uses it
+
+	progress progress.Progress // of the machine
+	end      atomic.Uint64     // index of the last record that is known to be in the topic
+	latest   questions
+
+	ctx    context.Context //nolint:containedctx // of what runs until the log is closed
+	cancel context.CancelFunc
+
+	failure atomic.Pointer[error] // why this server cannot go on
+	failed  chan struct{}         // closed with it
+	once    sync.Once
+
+	// mu guards the fields below, and adding to running.
+	mu      sync.Mutex
+	closed  bool
+	closing chan struct{} // closed when closed is set
+	hurry   chan struct{} // closed when entries that are under way are not waited for any more
+	running sync.WaitGroup
+	kept    kept   // as it is on the disk
+	why     error  // why no entries are applied at the moment; nil: they are
+	durable string // how durable an acknowledged entry is; empty: unknown
+
+	group   members
+	unfit   atomic.Pointer[unfit]
+	sending chan struct{} // holds a value while the state is sent
+
+	// The clock of a broker less that of this server, and how exact that is.
+	offsetOf, marginOf atomic.Int64
+	needed             atomic.Uint64 // index of the record that this server should have by now
+	expected           uint64        // what will be needed soon; only look uses it
+	expectedAt         time.Time
+}
+
+// Errors of [Log.Ready], beside those that the brokers cause.
+var (
+	// ErrNotBegun says that the log was not begun yet.
+	ErrNotBegun = errors.New("the log was not begun yet: see trackway cluster init")
+
+	errConnecting = errors.New("the brokers of the log have not acknowledged anything of this server yet")
+	errSilent     = errors.New("the brokers of the log do not answer")
+)
+
+// Open opens the log of a machine. The brokers need not be there: until they
+// are, [Log.Ready] says so.
+func Open(m Machine, o Options) (*Log, error) {
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	o.Heartbeat, o.trailing = cmp.Or(o.Heartbeat, usualHeartbeat), cmp.Or(o.trailing, usualTrailing)
+	if o.Free == nil {
+		o.Free = func() (uint64, error) {
+			var s syscall.Statfs_t
+			err := syscall.Statfs(o.Dir, &s)
+			return s.Bavail * uint64(s.Bsize), err
+		}
+	}
+	l := &Log{
+		o: o, machine: m, failed: make(chan struct{}), closing: make(chan struct{}), hurry: make(chan struct{}), singles: make(chan struct{}, maxOthers),
+		sending: make(chan struct{}, 1), why: errConnecting,
+	}
+	l.groups = group.New(func(c *entry.Commands) error { return l.send(c) }, raft.ErrUnknown)
+	if err := l.identify(); err != nil {
+		return nil, err
+	}
+	dial, err := o.Brokers.Dial()
+	if err != nil {
+		return nil, err
+	}
+	l.client, err = kgo.NewClient(append(dial,
+		kgo.RequiredAcks(kgo.AllISRAcks()), kgo.ProducerLinger(0), kgo.ProducerBatchMaxBytes(batchBytes), kgo.MaxBufferedBytes(bufferBytes),
+		kgo.MaxBufferedRecords(bufferRecords), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()), kgo.ProduceRequestTimeout(produceTime),
+	)...)
+	if err != nil {
+		return nil, errors.Join(err, l.mark.close())
+	}
+	l.admin = kadm.NewClient(l.client)
+	l.progress.Reach(m.Applied())
+	l.ctx, l.cancel = context.WithCancel(context.Background())
+	o.Network.Handle(peer.Snapshot, o.Partition, l.origin, l.serveState)
+	for _, run := range []func(){l.follow, l.watchMembers, l.beat, l.look, l.check} {
+		l.running.Go(run)
+	}
+	return l, nil
+}
+
+// ID returns this server's id.
+func (l *Log) ID() string { return idText(l.origin) }
+
+// Self returns this server's id.
+func (l *Log) Self() peer.ID { return l.origin }
+
+// fatal says that this server cannot go on.
+func (l *Log) fatal(err error) {
+	report := false
+	l.once.Do(func() {
+		l.failure.Store(&err)
+		close(l.failed)
+		report = true
+	})
+	report = report || errors.Is(l.broken(), raft.ErrRestart) && !errors.Is(err, raft.ErrRestart)
+	if report && l.o.Fatal != nil {
+		l.o.Fatal(err)
+	}
+}
+
+// broken returns why this server cannot go on, or nil.
+func (l *Log) broken() error {
+	if why := l.failure.Load(); why != nil {
+		return *why
+	}
+	return nil
+}
+
+// Ready returns why this server can neither store anything nor show what
+// others have stored, or nil.
+func (l *Log) Ready() error {
+	if err := l.broken(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	why := l.why
+	l.mu.Unlock()
+	switch {
+	case why != nil:
+		return why
+	case l.group.contact(3 * l.o.Heartbeat):
+		return nil
+	case l.group.never():
+		return errConnecting
+	}
+	return errSilent
+}
+
+// wait notes why no entries are applied; nil: they are.
+func (l *Log) wait(why error) {
+	l.mu.Lock()
+	before := l.why
+	l.why = why
+	l.mu.Unlock()
+	switch {
+	case why == nil && before != nil:
+		l.o.Log.Info("this server applies the log's entries", "topic", l.o.Topic)
+	case why != nil && (before == nil || before.Error() != why.Error()):
+		l.o.Log.Info("this server applies none of the log's entries", "why", why)
+	}
+}
+
+// Close ends this server's part. It lets entries end that are under way, and
+// refuses others.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closed = true
+	close(l.closing)
+	l.mu.Unlock()
+	hurry := time.AfterFunc(closeTime, func() { close(l.hurry) })
+	l.waiting.using.Wait()
+	hurry.Stop()
+	l.leave()
+	l.o.Network.Handle(peer.Snapshot, l.o.Partition, l.origin, nil)
+	l.cancel()
+	l.running.Wait()
+	l.client.Close()
+	return l.mark.close()
+}
+
+// begin notes that something uses the log, until end is called. It returns
+// false if the log is closed.
+func (l *Log) begin() (end func(), ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, false
+	}
+	l.waiting.using.Add(1)
+	return l.waiting.using.Done, true
+}
+
+// refusal is an error that another attempt does not cure.
+type refusal struct{ error }
+
+func (r refusal) Unwrap() error { return r.error }
+
+func refuse(format string, args ...any) error { return refusal{fmt.Errorf(format, args...)} }

@@ -1,0 +1,161 @@
+package kafka
+
+import (
+	"context"
+	"crypto/rand"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"trackway/internal/log/raft"
+)
+
+// Position returns the index of a record. Whatever this server has acknowledged
+// or applied so far is not after it.
+func (l *Log) Position() uint64 { return l.progress.Reached() }
+
+// HasOwn reports whether this server has applied everything that was
+// acknowledged to its own appenders. They wait for that, so it always has.
+func (*Log) HasOwn() bool { return true }
+
+// Reach waits until this server has applied an entry, or ctx ends. It reports
+// whether that is so.
+func (l *Log) Reach(ctx context.Context, index uint64) bool {
+	return l.progress.Await(index, ctx.Done(), l.closing)
+}
+
+// CatchUp returns once this server has applied everything that was acknowledged
+// before the call, by any server.
+func (l *Log) CatchUp(ctx context.Context) error {
+	index, err := l.Latest(ctx)
+	if err != nil {
+		return err
+	}
+	if !l.Reach(ctx, index) {
+		return raft.ErrUnavailable
+	}
+	return nil
+}
+
+// Latest returns the index of a record. Whatever any server has acknowledged
+// before the call is not after it. It appends a record, because a broker may
+// not know yet that another one leads. Callers that come meanwhile share the
+// next record.
+func (l *Log) Latest(ctx context.Context) (uint64, error) {
+	l.latest.mu.Lock()
+	a := l.latest.next
+	if a == nil {
+		end, ok := l.begin()
+		if !ok {
+			l.latest.mu.Unlock()
+			return 0, raft.ErrClosed
+		}
+		a = &answer{done: make(chan struct{})}
+		l.latest.next = a
+		go func() { //nolint:contextcheck // it answers all who wait
+			defer end()
+			l.askLatest(a)
+		}()
+	}
+	l.latest.mu.Unlock()
+	select {
+	case <-a.done:
+		return a.index, a.err
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+}
+
+// questions are the questions for the latest index. One is under way at a time.
+type questions struct {
+	one sync.Mutex // held by the question that is under way
+
+	mu   sync.Mutex
+	next *answer // of a question that was not asked yet; nil: nobody waits
+}
+
+type answer struct {
+	done  chan struct{} // closed when index and err are there
+	index uint64
+	err   error
+}
+
+func (l *Log) askLatest(a *answer) {
+	l.latest.one.Lock()
+	defer l.latest.one.Unlock()
+	l.latest.mu.Lock()
+	l.latest.next = nil // later callers need another answer
+	l.latest.mu.Unlock()
+	defer close(a.done)
+	ctx, cancel := context.WithTimeout(l.ctx, l.patience())
+	defer cancel()
+	a.index, a.err = l.place(ctx)
+}
+
+// place appends a record that does nothing, and returns its index.
+func (l *Log) place(ctx context.Context) (uint64, error) {
+	if l.Ready() != nil {
+		return 0, raft.ErrUnavailable
+	}
+	type placed struct {
+		offset int64
+		err    error
+	}
+	done := make(chan placed, 1)
+	//nolint:contextcheck // what was sent is not abandoned
+	l.client.TryProduce(l.ctx, l.record(kindMark, nil), func(r *kgo.Record, err error) { done <- placed{r.Offset, err} })
+	select {
+	case p := <-done:
+		if p.err != nil {
+			return 0, raft.ErrUnavailable
+		}
+		return l.index(p.offset), nil
+	case <-ctx.Done():
+	case <-l.failed:
+	}
+	return 0, raft.ErrUnavailable
+}
+
+// Bootstrap begins the log, with the state of this server, which leads first.
+// There must be nothing in the topic.
+func (l *Log) Bootstrap() error {
+	if l.known().Begun {
+		return raft.ErrMember
+	}
+	ctx, cancel := context.WithTimeout(l.ctx, 2*askTime)
+	defer cancel()
+	found, err := l.topic(ctx)
+	if err != nil {
+		return l.o.Brokers.Clean(err)
+	}
+	if found.end > 0 {
+		return refuse("the topic %s has or had records: use a new one, or start with an empty data directory to take part in its log", l.o.Topic)
+	}
+	if l.machine.Applied() > 0 {
+		if err := l.machine.Sync(); err != nil {
+			return err
+		}
+	}
+	// First, so that this server recognizes the log, whatever happens.
+	if err := l.keep(func(k *kept) {
+		if k.Log == "" {
+			k.Log = newLog()
+		}
+		k.Base = l.machine.Applied()
+	}); err != nil {
+		return err
+	}
+	end := time.NewTimer(l.patience())
+	defer end.Stop()
+	if err := l.acknowledge(kindBegin, nil, end.C); err != nil {
+		return err
+	}
+	return l.claim(end.C)
+}
+
+func newLog() string {
+	var b [logBytes]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return idText(b)
+}

@@ -82,6 +82,9 @@ func (c *call) putUser() error {
 	if err := c.into(&sent, false); err != nil {
 		return err
 	}
+	if sent.Roles == nil {
+		return refuse(http.StatusBadRequest, "roles", "must be given, as a list of texts")
+	}
 	if sent.Password != nil {
 		if err := people.CheckPassword(c.name, *sent.Password); err != nil {
 			return err

@@ -94,7 +94,7 @@ func bound(flag, text string, now time.Time) (time.Time, error) {
 	return at.Time(), nil
 }
 
-// printEntries lists entries, the newest last: it is the one next to the prompt.
+// printEntries lists entries, the newest last: that is next to the prompt.
 func printEntries(w io.Writer, entries []audit.Entry) error {
 	if len(entries) == 0 {
 		terminal.Say(w, "There are no such entries.\n")

@@ -82,8 +82,9 @@ func tagged(values []string) string {
 
 // Await waits until a reader may read. A reader sees what this server has
 // acknowledged; it may also ask for everything that was acknowledged, or for
-// what another server has told it, above all by the entity tag of an answer. Await takes the parameter out of the query. If log is nil,
-// the server stands alone.
+// what another server has told it, above all by the entity tag of an answer.
+// Await takes the parameter out of the query. If log is nil, the server stands
+// alone.
 func Await(ctx context.Context, log Log, r *http.Request) error {
 	latest := false
 	if strings.Contains(r.URL.RawQuery, consistency) {

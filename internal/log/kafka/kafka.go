@@ -53,7 +53,7 @@ type Options struct {
 	Log       *slog.Logger    // nil: nothing is logged
 
 	Version string                 // of the program
-	About   func() json.RawMessage // what this server tells the others, for which the log has no use itself, in at most 2 KiB; nil: nothing
+	About   func() json.RawMessage // for the others; the log has no use for it; at most 2 KiB; nil: nothing
 	MaxSkew time.Duration          // a server whose clock is off by more takes no commands; 0: clocks are not compared
 	Reserve uint64                 // a server with fewer bytes free takes no commands and applies nothing
 	Free    func() (uint64, error) // how many there are; nil: Dir's file system says so

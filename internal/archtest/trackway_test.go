@@ -219,6 +219,7 @@ var trackway = Rules{
 		"cmd/trackway/bots":       6,
 		"cmd/trackway/contracts":  6,
 		"cmd/trackway/cluster":    6,
+		"cmd/trackway/key":        6,
 		"cmd/trackway/user":       6,
 		"cmd/trackway/command":    5,
 		"cmd/trackway/configfile": 4,

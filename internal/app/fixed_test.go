@@ -7,11 +7,12 @@ import (
 
 	"trackway"
 	"trackway/internal/config"
+	"trackway/internal/config/transport"
 )
 
 func TestCheckFixed(t *testing.T) {
 	t.Parallel()
-	authority := config.TLS{ACME: config.ACME{Hosts: []string{"a.example.com"}}}
+	authority := transport.TLS{ACME: transport.ACME{Hosts: []string{"a.example.com"}}}
 	old := &config.Config{Listen: ":1", TLS: authority}
 	free := *old
 	free.Server.Name, free.TrustedProxies, free.ClientIPHeader = "other", []netip.Prefix{{}}, "X-Real-IP"

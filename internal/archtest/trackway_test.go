@@ -193,6 +193,7 @@ var trackway = Rules{
 		"internal/api/cors":         0,
 		"internal/api/permit":       2,
 		"internal/api/position":     2,
+		"internal/api/record":       3,
 		"internal/api/request":      0,
 		"internal/api/rest":         0,
 		"internal/api/room":         1,

@@ -22,8 +22,8 @@ var errColumns = &trackway.Error{
 		" different properties: name the columns.",
 }
 
-// Columns returns the project's identifiers and every property that any customer
-// has, as far as the key may read them: a pass over all customers.
+// Columns returns the project's identifiers and every property that any
+// customer has, as far as the key may read them: a pass over all customers.
 func Columns(ctx context.Context, s query.Snapshot, p *trackway.Project, key *trackway.Key) ([]tracking.Attribute, error) {
 	names := map[string]struct{}{}
 	err := query.Profiles(ctx, s, p.Number, func(c *trackway.Profile) bool {

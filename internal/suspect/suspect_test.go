@@ -337,6 +337,24 @@ func (r *refusing) Accept(_ *trackway.Project, _ trackway.Micros, cmds []trackwa
 	return r.err
 }
 
+// TestInventedAgents: a flood of invented names does not keep a frequent one
+// out, and the names are bounded.
+func TestInventedAgents(t *testing.T) {
+	t.Parallel()
+	var c counts
+	for i := range 10 * mostAgents {
+		c.add(1, at(0), Agent, false, "bot"+strconv.Itoa(i))
+	}
+	for i := range 10 * mostAgents {
+		c.add(1, at(0), Agent, false, "Googlebot")
+		c.add(1, at(0), Agent, false, "another-bot"+strconv.Itoa(i))
+	}
+	agents := c.projects[1].agents
+	if len(agents) != mostAgents || agents["Googlebot"] < 10*mostAgents {
+		t.Errorf("%d names, Googlebot %d times", len(agents), agents["Googlebot"])
+	}
+}
+
 // TestOnlyPublicKeys: other calls, and other projects, are not looked at.
 func TestOnlyPublicKeys(t *testing.T) {
 	t.Parallel()

@@ -34,8 +34,8 @@ func isTime(s string) bool {
 	if len(s) < len("2006-01-02T15:04:05Z") || len(s) > mostFormed {
 		return false
 	}
-	// Package time also takes an hour of one digit, a comma, and an offset of 24
-	// hours or 60 minutes. RFC 3339 does not.
+	// Package time also takes an hour of one digit, a comma, and an offset of
+	// 24 hours or 60 minutes. RFC 3339 does not.
 	if s[hour] != ':' || strings.Contains(s, ",") {
 		return false
 	}

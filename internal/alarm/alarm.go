@@ -73,7 +73,7 @@ func (v *verdict) key() key { return key{v.rule.Kind, v.subject, v.silent.typ()}
 // shared reports whether a rule is about data that all servers of a cluster
 // have, so that only one of them tells it.
 func shared(kind string) bool {
-	return kind == alarming.Silence || kind == alarming.Refusals
+	return kind == alarming.Silence || kind == alarming.Refusals || kind == alarming.NewType
 }
 
 // State is what became of an alarm.

@@ -131,6 +131,7 @@ func inWords(r *alarming.Rule) RuleRow {
 		alarming.Silence:            fmt.Sprintf("fewer than %d %% of the events of the same hour, in the least of %d weeks, if those were %d or more", r.Percent, r.Weeks, r.Least),
 		alarming.Refusals:           fmt.Sprintf("more than %d %% of at least %d commands in ten minutes are invalid", r.Percent, r.Least),
 		alarming.ContractBroken:     fmt.Sprintf("more than %d %% of at least %d events broke their contract, in this hour and the one before", r.Percent, r.Least),
+		alarming.NewType:            "a type of events came for the first time within " + span(r.Age),
 		alarming.LimitRefuses:       fmt.Sprintf("more than %d %% of the calls in ten minutes are refused", r.Percent),
 		alarming.LimitNear:          fmt.Sprintf("1 of 100 callers uses %d %% of the limit", r.Percent),
 		alarming.DestinationLags:    "it lags by more than " + span(r.Age),
@@ -150,7 +151,7 @@ func inWords(r *alarming.Rule) RuleRow {
 		if r.Type != "" {
 			watches = each(strings.TrimPrefix(r.Type, alarming.Every), "type") + " of " + watches
 		}
-	case alarming.Refusals, alarming.ContractBroken:
+	case alarming.Refusals, alarming.ContractBroken, alarming.NewType:
 		watches = each(r.Project, "project")
 	case alarming.LimitRefuses, alarming.LimitNear:
 		watches = each(r.Policy, "limit")

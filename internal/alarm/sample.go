@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"trackway/internal/catalogue"
 	"trackway/internal/config/alarming"
 	"trackway/internal/contract/book"
 )
@@ -49,6 +50,10 @@ type Policy struct {
 type Project struct {
 	Name              string
 	Commands, Refused uint64 // so far
+
+	// New are the types of events that came for the first time long after the
+	// project's first event.
+	New []catalogue.Beginning
 }
 
 // The times over which numbers are compared, as in packaging/prometheus.
@@ -160,7 +165,31 @@ func judgeSample(rules []alarming.Rule, r *recent) []verdict {
 				fmt.Sprintf("%d of %d commands of project %s were refused as invalid in ten minutes.", refused, commands, p.Name)
 		})
 	}
+	for i := range s.Projects {
+		p := &s.Projects[i]
+		of := func(rule *alarming.Rule) bool { return covers(rule.Project, p.Name) }
+		say(alarming.NewType, p.Name, of, func(rule *alarming.Rule) (bool, string) { return p.newTypes(s.At.Add(-rule.Age)) })
+	}
 	return all
+}
+
+// newTypes reports whether types of events came for the first time since some
+// time. It names the newest one only: anybody can invent types.
+func (p *Project) newTypes(since time.Time) (bool, string) {
+	count, newest := 0, catalogue.Beginning{}
+	for _, one := range p.New {
+		if one.First.Before(since) {
+			continue
+		}
+		if count++; one.First.After(newest.First) {
+			newest = one
+		}
+	}
+	what := "One new type of events has come"
+	if count > 1 {
+		what = fmt.Sprintf("%d new types of events have come", count)
+	}
+	return count > 0, what + " in project " + p.Name + ", the newest of them: " + shown(newest.Type) + "."
 }
 
 // number returns how to read a number of this policy from any sample.

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trackway"
+	"trackway/internal/catalogue"
 	"trackway/internal/contract/book"
 	"trackway/internal/destination"
 	"trackway/internal/limit"
@@ -24,6 +25,7 @@ type Sampler struct {
 	Counts       Counts
 	Projects     func() []trackway.Project
 	Contracts    func(now time.Time) []book.Hour
+	NewTypes     func(project uint32) []catalogue.Beginning
 
 	projects []Project // as they were when they were read last
 	read     time.Time
@@ -80,7 +82,7 @@ func (s *Sampler) readUsage() (projects []Project, err error) {
 		if err != nil {
 			return nil, closing(err, snapshot)
 		}
-		projects = append(projects, Project{p.Name, u.Processed(), u.Refused})
+		projects = append(projects, Project{p.Name, u.Processed(), u.Refused, s.NewTypes(p.Number)})
 	}
 	return projects, closing(nil, snapshot)
 }

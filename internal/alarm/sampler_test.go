@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trackway"
+	"trackway/internal/catalogue"
 	"trackway/internal/config/alarming"
 	"trackway/internal/contract/book"
 	"trackway/internal/destination"
@@ -39,8 +40,8 @@ func TestUsageUnreadable(t *testing.T) {
 	t.Parallel()
 	counts := &usages{}
 	s := Sampler{
-		Contracts: book.New().Hours,
-		Dir:       t.TempDir(), Metrics: prometheus.NewRegistry(), Counts: counts,
+		Contracts: book.New().Hours, NewTypes: func(uint32) []catalogue.Beginning { return nil },
+		Dir: t.TempDir(), Metrics: prometheus.NewRegistry(), Counts: counts,
 		Destinations: func() []destination.Status { return nil },
 		Limits:       func(time.Time) limit.Report { return limit.Report{} },
 		Projects:     func() []trackway.Project { return []trackway.Project{{Name: "shop", Number: 1}} },
@@ -59,6 +60,33 @@ func TestUsageUnreadable(t *testing.T) {
 	take(true)
 	now = now.Add(10 * time.Second)
 	take(false)
+}
+
+// TestNewType: an alarm about new types rings for a project as long as one of
+// them is new.
+func TestNewType(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	rules := []alarming.Rule{{Kind: alarming.NewType, Project: "shop", Age: time.Hour}}
+	ago := func(typ string, d time.Duration) catalogue.Beginning {
+		return catalogue.Beginning{Type: typ, First: now.Add(-d)}
+	}
+	for _, test := range []struct {
+		types []catalogue.Beginning
+		bad   bool
+		text  string
+	}{
+		{nil, false, ""},
+		{[]catalogue.Beginning{ago("buy", 2*time.Hour)}, false, ""},
+		{[]catalogue.Beginning{ago("buy", time.Minute), ago("visit", 2*time.Hour)}, true, "One new type of events has come in project shop, the newest of them: buy."},
+		{[]catalogue.Beginning{ago("buy", 2*time.Minute), ago("bye", time.Minute)}, true, "2 new types of events have come in project shop, the newest of them: bye."},
+	} {
+		r := &recent{samples: []Sample{{At: now, Projects: []Project{{Name: "other", New: test.types}, {Name: "shop", New: test.types}}}}}
+		got := judgeSample(rules, r)
+		if len(got) != 1 || got[0].subject != "shop" || got[0].bad != test.bad || test.bad && got[0].text != test.text {
+			t.Errorf("%v: got %+v", test.types, got)
+		}
+	}
 }
 
 // TestContractBroken: an alarm about a contract rings if there are enough

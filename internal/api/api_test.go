@@ -131,7 +131,7 @@ func newFixture(t testing.TB, policies ...trackway.Policy) *fixture {
 	f.Server = New(Config{
 		Limits: limit.New(set, 1024), Ingest: f.ingest, Store: brokenStore{},
 		Fleet: fleet.New(self, []fleet.Server{{Name: "ts2.us", Region: "us", URL: "http://ts2.us"}}), History: openHistory(t), Version: "v1.2.3",
-		Watch: watch.New(time.Now()), Traffic: traffic.New("", nil, nil), Rates: rates.New(time.Now()), Live: live.New(nil), Dashboard: f.dashboard, Types: catalogue.Together(newCatalogue(t)), Suspects: suspect.New(nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry()), Contracts: newContracts(t),
+		Watch: watch.New(time.Now()), Traffic: traffic.New("", nil, nil), Rates: rates.New(time.Now()), Live: live.New(nil), Dashboard: f.dashboard, Types: catalogue.Together(newCatalogue(t)), Suspects: suspect.New(nil, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry()), Contracts: newContracts(t),
 		Alarms: func(now time.Time) alarm.Report { return reported(now) },
 		Log:    slog.New(slog.NewTextHandler(f.log, nil)), Registry: f.registry,
 		Access: Access{Name: "ts1.eu", Clients: clients, Guide: newGuide(t, set), Keys: auth.New([]trackway.Project{{

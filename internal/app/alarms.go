@@ -31,7 +31,7 @@ func (s *server) newAlarms(reg *prometheus.Registry, projects []trackway.Project
 	}
 	sampler := &alarm.Sampler{
 		Dir: s.Config.DataDir, Metrics: reg, Destinations: s.destinations.List, Counts: s.store,
-		Limits: func(now time.Time) limit.Report { return s.limits.Usage(now) }, Projects: func() []trackway.Project { return *s.sent.Load() }, Contracts: s.contracts.Hours,
+		Limits: func(now time.Time) limit.Report { return s.limits.Usage(now) }, Projects: func() []trackway.Project { return *s.sent.Load() }, Contracts: s.contracts.Hours, NewTypes: s.catalogue.Beginnings,
 	}
 	a := &alarms{
 		watch: alarm.New(alarm.Deps{

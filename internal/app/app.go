@@ -161,7 +161,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 	now := time.Now()
 	s.keepContracts(reg, p.projects)
 	s.ingest = ingest.New(s.taking(), s.contracts, reg)
-	s.suspects = suspect.New(s.ingest, s.Log, reg)
+	s.suspects = suspect.New(s.ingest, s.store, s.Log, reg)
 	callers, meter := watch.New(now), rates.New(now)
 	s.live = s.newLive()
 	s.catalogue = s.newCatalogue(p.projects)

@@ -53,7 +53,7 @@ func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready fu
 	known() // to be paused, rewound and so on; none is started
 	s.keepContracts(reg, p.projects)
 	s.ingest = ingest.New(s.taking(), s.contracts, reg)
-	s.suspects = suspect.New(s.ingest, log, reg)
+	s.suspects = suspect.New(s.ingest, s.store, log, reg)
 	s.traffic = newTraffic(cfg, log)
 	s.catalogue = s.newCatalogue(p.projects) // as the last server left it
 	if s.alarms, err = s.newAlarms(reg, p.projects); err != nil {

@@ -57,6 +57,12 @@ func (s *Set) View(number uint32, name string, now time.Time, may func(typ strin
 	return c.View(local, name, now, may)
 }
 
+// Beginnings returns when types came, as [Catalogue.Beginnings] does.
+func (s *Set) Beginnings(number uint32) []Beginning {
+	c, local := s.place(number)
+	return c.Beginnings(local)
+}
+
 // Answer answers a question about a project, as [Catalogue.Answer] does.
 func (s *Set) Answer(p *trackway.Project, key *trackway.Key, query string, now time.Time) ([]byte, error) {
 	c, here := s.project(p)

@@ -118,6 +118,29 @@ func (s *span) isNew(began, now trackway.Micros) bool {
 	return now-s.First < newFor && s.First-began >= settled
 }
 
+// Beginning is when a type of events came for the first time.
+type Beginning struct {
+	Type  string
+	First time.Time
+}
+
+// Beginnings returns the types that came for the first time at least a day
+// after the project's first event.
+func (c *Catalogue) Beginnings(number uint32) (all []Beginning) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.projects[number]
+	if p == nil {
+		return nil
+	}
+	for _, name := range p.types.names() {
+		if t := p.types.known[name]; t.First-p.First >= settled {
+			all = append(all, Beginning{name, t.First.Time()})
+		}
+	}
+	return all
+}
+
 func (t *eventType) view(name string, began, now trackway.Micros) Type {
 	v := Type{
 		Type: name, Events: whole(t.Events), Events24h: whole(t.Hours.sum(now)), FirstSeen: seconds(t.First), LastSeen: seconds(t.Last),

@@ -47,6 +47,9 @@ func TestView(t *testing.T) {
 	if visit.Events24h != 1 || visit.New {
 		t.Errorf("visit: got %d events in 24 h, new %t", visit.Events24h, visit.New)
 	}
+	if got := c.Beginnings(1); len(got) != 1 || got[0] != (Beginning{"visit", (began + 3*day).Time()}) {
+		t.Errorf("types that came later: got %v", got)
+	}
 	amount := purchase.propertyOf(t, "amount")
 	want := []Values{{"number", 0.99, "number with up to 2 digits after the point"}, {"string", 0.01, "text of 4 characters"}}
 	if !amount.Mixed || !slices.Equal(amount.Values, want) {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,6 +41,19 @@ func TestAlarms(t *testing.T) {
 		if cfg, _, err := loadText(t, minimal+"alarms: {rules: [{kind: "+r.Kind+"}]}\n"); err != nil || cfg.Alarms.Rules[0] != r {
 			t.Errorf("%s alone is %+v, %v; want the usual rule", r.Kind, cfg.Alarms.Rules, err)
 		}
+	}
+}
+
+// A new type is nothing wrong by itself: nobody hears of it without a rule.
+func TestNewTypeIsAskedFor(t *testing.T) {
+	t.Parallel()
+	asked := func(r alarming.Rule) bool { return r.Kind == alarming.NewType }
+	if slices.ContainsFunc(alarming.Usual(), asked) {
+		t.Error("it is a usual rule")
+	}
+	cfg, _, err := loadText(t, minimal+"alarms: {rules: [{kind: new_type, project: demo}]}\n")
+	if want := (alarming.Rule{Kind: alarming.NewType, Project: "demo", Age: 24 * time.Hour}); err != nil || cfg.Alarms.Rules[0] != want {
+		t.Errorf("got %+v, %v", cfg, err)
 	}
 }
 

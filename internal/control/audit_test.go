@@ -116,7 +116,7 @@ func audited(t *testing.T, log *audit.Log) *http.Client {
 	s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: Handler(Config{
 		Ingest: f, Store: f, Name: "n", Log: func(uint32) Log { return f }, Save: f.save, Flush: f.flush, Logger: slog.New(slog.DiscardHandler), Audit: log,
 		Projects:     func() ([]trackway.Project, error) { return []trackway.Project{shop}, nil },
-		Destinations: d, Verify: d.verify, Suggest: d.suggest, Mirrors: d.mirrors, Alarms: fakeAlarms{}, Cluster: fakeCluster{}, Suspects: suspect.New(nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry()), Contracts: fakeContracts{},
+		Destinations: d, Verify: d.verify, Suggest: d.suggest, Mirrors: d.mirrors, Alarms: fakeAlarms{}, Cluster: fakeCluster{}, Suspects: suspect.New(nil, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry()), Contracts: fakeContracts{},
 		Catalogue:   func(*trackway.Project, []string) (*catalogue.View, error) { return new(catalogue.View), nil },
 		ReloadUsers: func(string) error { return nil }, Sessions: func() []people.Session { return nil }, SignOut: func(string) int { return 2 },
 	})}

@@ -119,7 +119,7 @@ func newFixture(t *testing.T) *fixture {
 			}
 			return err
 		},
-		Suspects: suspect.New(nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry()),
+		Suspects: suspect.New(nil, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry()),
 		Types: catalogue.Together(catalogue.New(catalogue.Options{
 			Log: st, Store: st.Name(), Path: filepath.Join(t.TempDir(), catalogue.File), Most: 100, Logger: slog.New(slog.DiscardHandler),
 		})),

@@ -24,6 +24,7 @@ import (
 	"trackway/internal/live"
 	"trackway/internal/people"
 	"trackway/internal/people/openid"
+	"trackway/internal/suspect"
 )
 
 const (
@@ -319,6 +320,33 @@ func TestViewerSearch(t *testing.T) {
 	if got, w := f.as(t, "analyst", http.MethodGet, "/grid/customers?project="+token, "", searchField, "q=email%3Dsecret@x"); got != "names" {
 		t.Errorf("an analyst gets %s: %s", got, w.Body)
 	}
+}
+
+// TestViewerAgents: a user agent is what a stranger sent, so a viewer does not
+// see it.
+func TestViewerAgents(t *testing.T) {
+	t.Parallel()
+	f := peopled(t)
+	p := *f.facts.Load().byToken[token]
+	p.Bots.Property = "suspect"
+	cmds := []trackway.Command{{Kind: trackway.AddEvent, Type: "visit", IDs: []trackway.Identifier{{Name: "cookie", Value: "a"}}}}
+	in := f.Suspects.Ingest(takesAll{}, &p, nil, suspect.Origin{Agent: "jane-doe-bot"})
+	if err := in.Accept(&p, trackway.MicrosOf(time.Now()), cmds, make([]trackway.Result, 1)); err != nil {
+		t.Fatal(err)
+	}
+	for user, sees := range map[string]bool{"viewer": false, "analyst": true} {
+		_, w := f.as(t, user, http.MethodGet, "/grid/bots?project="+token, "")
+		if strings.Contains(w.Body.String(), "jane-doe-bot") != sees || !strings.Contains(w.Body.String(), `"events":1`) {
+			t.Errorf("%s: got %s", user, w.Body)
+		}
+	}
+}
+
+// takesAll stores nothing.
+type takesAll struct{}
+
+func (takesAll) Accept(*trackway.Project, trackway.Micros, []trackway.Command, []trackway.Result) error {
+	return nil
 }
 
 // TestOtherProjects checks that a user's answers about all projects are about

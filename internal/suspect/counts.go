@@ -3,7 +3,9 @@ package suspect
 import (
 	"cmp"
 	"maps"
+	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,7 +15,7 @@ import (
 // hours is how far back the counts go.
 const hours = 24
 
-// mostAgents is how many names of user agents are counted in each project.
+// mostAgents is how many names of user agents are kept in each project.
 const mostAgents = 50
 
 // counts counts events of suspect customers, by project.
@@ -60,9 +62,27 @@ func (c *counts) add(project uint32, at trackway.Micros, why Reason, first bool,
 			h.labeled[i]++
 		}
 	}
-	if _, known := t.agents[robot]; robot != "" && (known || len(t.agents) < mostAgents) {
-		t.agents[robot]++
+	if robot != "" {
+		t.said(robot)
 	}
+}
+
+// said counts a name. If there are too many, it takes the place of the rarest
+// one, with its count (the algorithm "space-saving"): so invented names do not
+// keep a frequent one out.
+func (t *tally) said(name string) {
+	if n, known := t.agents[name]; known || len(t.agents) < mostAgents {
+		t.agents[strings.Clone(name)] = n + 1
+		return
+	}
+	rarest, least := "", uint64(math.MaxUint64)
+	for other, n := range t.agents {
+		if n < least {
+			rarest, least = other, n
+		}
+	}
+	delete(t.agents, rarest)
+	t.agents[strings.Clone(name)] = least + 1
 }
 
 func hourOf(at trackway.Micros) int64 { return int64(at) / time.Hour.Microseconds() }
@@ -97,7 +117,7 @@ type ByReason struct {
 // ByAgent is the events of a user agent that says that it is a program.
 type ByAgent struct {
 	Name   string `json:"name"`
-	Events uint64 `json:"events"`
+	Events uint64 `json:"events"` // at most, if there are many names
 }
 
 // View returns what was noticed of a project.

@@ -3,6 +3,7 @@ package suspect
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trackway"
+	"trackway/internal/query"
 )
 
 // Ingester stores commands, as that of package ingest does.
@@ -25,6 +27,7 @@ type Labeler struct {
 	waiting chan label
 	counts  counts
 	store   Ingester
+	reads   query.Store
 	log     *slog.Logger
 	lost    prometheus.Counter
 	stored  *prometheus.CounterVec
@@ -36,17 +39,22 @@ type label struct {
 	who     uint64
 	why     Reason
 	at      trackway.Micros
-	ids     []trackway.Identifier
+
+	// customer is the one of the event, and id the identifier that led to it.
+	// Others of the event could join or move customers if they came again.
+	customer trackway.Customer
+	id       trackway.Identifier
 }
 
 // mostWaiting is how many labels wait to be stored. While there are so many,
 // others are left out, and tried again at the customer's next event.
 const mostWaiting = 1024
 
-// New returns a labeler that stores labels through an ingester.
-func New(store Ingester, log *slog.Logger, reg prometheus.Registerer) *Labeler {
+// New returns a labeler that stores labels through an ingester, for customers
+// that a store has.
+func New(store Ingester, reads query.Store, log *slog.Logger, reg prometheus.Registerer) *Labeler {
 	l := &Labeler{
-		waiting: make(chan label, mostWaiting), store: store, log: log,
+		waiting: make(chan label, mostWaiting), store: store, reads: reads, log: log,
 		lost: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "trackway_suspect_labels_left_out_total", Help: "Labels of suspect customers that were not stored, because too many waited or the store failed.",
 		}),
@@ -112,12 +120,10 @@ func (l *Labeler) look(p *trackway.Project, at trackway.Micros, from Origin, cmd
 		if !first {
 			continue
 		}
-		ids := make([]trackway.Identifier, len(c.IDs))
-		for j, id := range c.IDs {
-			ids[j] = trackway.Identifier{Name: strings.Clone(id.Name), Value: strings.Clone(id.Value)}
-		}
+		id := leading(c.IDs)
+		id.Name, id.Value = strings.Clone(id.Name), strings.Clone(id.Value)
 		select {
-		case l.waiting <- label{p, v.Who, why, at, ids}:
+		case l.waiting <- label{p, v.Who, why, at, results[i].Customer, id}:
 		default:
 			l.lost.Inc()
 			m.Unlabeled(v.Who)
@@ -137,15 +143,23 @@ func (l *Labeler) Run(ctx context.Context) error {
 	}
 }
 
-// save stores a label, with the others of the same project that wait.
+// save stores a label, unless its identifier does not lead to the customer any
+// more: after an erasure, a label must not bring anybody back.
 func (l *Labeler) save(one label) {
+	there, err := l.there(&one)
+	if err == nil && !there {
+		l.memory.Load().Unlabeled(one.who)
+		return
+	}
 	value, _ := json.Marshal(one.why) // a string never fails
 	cmds := []trackway.Command{{
-		Kind: trackway.UpdateCustomer, IDs: one.ids, Time: one.at, Received: one.at,
+		Kind: trackway.UpdateCustomer, IDs: []trackway.Identifier{one.id}, Time: one.at, Received: one.at,
 		Properties: []trackway.Property{{Name: one.project.Bots.Property, Value: value}}, Bytes: len(one.project.Bots.Property) + len(value),
 	}}
 	results := make([]trackway.Result, 1)
-	err := l.store.Accept(one.project, trackway.MicrosOf(time.Now()), cmds, results)
+	if err == nil {
+		err = l.store.Accept(one.project, trackway.MicrosOf(time.Now()), cmds, results)
+	}
 	if err == nil && results[0].Err == nil {
 		l.stored.WithLabelValues(one.project.Name, string(one.why)).Inc()
 		return
@@ -155,4 +169,16 @@ func (l *Labeler) save(one label) {
 		l.memory.Load().Unlabeled(one.who)
 		l.log.Warn("a suspect customer was not labeled", "project", one.project.Name, "err", err)
 	}
+}
+
+// there reports whether the identifier of a label leads to its customer.
+func (l *Labeler) there(one *label) (_ bool, err error) {
+	s := l.reads.Snapshot()
+	defer func() { err = errors.Join(err, s.Close()) }()
+	now, err := s.Find(one.project.Number, one.id)
+	if err != nil || now == 0 {
+		return false, err
+	}
+	then, err := s.Survivor(one.project.Number, one.customer)
+	return now == then, err
 }

@@ -12,6 +12,7 @@ import (
 
 	"trackway"
 	"trackway/internal/query"
+	"trackway/internal/sleep"
 )
 
 // Question is which rules to try, on how much of the past.
@@ -76,12 +77,14 @@ type Labeled struct {
 
 const (
 	mostExamples = 10
-	askEach      = 1024 // events between two looks at the context
+	askEach      = 1024                  // events between two looks at the clock and the context
+	workTime     = 10 * time.Millisecond // between two pauses of the same length
 )
 
 // Simulate tries rules on the stored events of a project. The events of a
-// customer count together, as those of an identifier would have. Cost: one step
-// in the log for each event of the store.
+// customer count together, as those of an identifier would have. It leaves at
+// least half of a processor's time to others. Cost: one step in the log for
+// each event of the store.
 func Simulate(ctx context.Context, s query.Snapshot, p *trackway.Project, q Question, now time.Time) (*Simulation, error) {
 	from := now.AddDate(0, 0, -q.Days)
 	b := &q.Rules
@@ -95,10 +98,16 @@ func Simulate(ctx context.Context, s query.Snapshot, p *trackway.Project, q Ques
 		}
 	}
 	m, labeled := NewMemory(), make(map[trackway.Customer]bool)
-	seen, since := 0, trackway.MicrosOf(from)
+	seen, since, worked := 0, trackway.MicrosOf(from), time.Now()
 	err := s.Log(query.LogRange{Project: p.Number}, func(e *trackway.Event) bool {
-		if seen++; seen%askEach == 0 && ctx.Err() != nil {
-			return false
+		if seen++; seen%askEach == 0 {
+			if time.Since(worked) > workTime {
+				_ = sleep.For(ctx, workTime) // the context is looked at below
+				worked = time.Now()
+			}
+			if ctx.Err() != nil {
+				return false
+			}
 		}
 		if e.Project != p.Number || e.Received < since || e.Type == trackway.MergeType {
 			return true

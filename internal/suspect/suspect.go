@@ -5,9 +5,9 @@
 // notices changes no limit.
 //
 // It looks at calls with public keys only: those come from pages and apps, so
-// that a call stands for a person. It decides after a call was answered, from
-// what it remembers of the last calls in a fixed amount of memory. It
-// forgets everything when the process ends.
+// that a call stands for a person. It decides after the events of a call were
+// stored, from what it remembers of the last calls in a fixed amount of memory.
+// It forgets everything when the process ends.
 package suspect
 
 import (
@@ -113,13 +113,19 @@ func (m *Memory) Name(project uint32, ids []trackway.Identifier) uint64 {
 	if len(ids) == 0 {
 		return 0
 	}
-	best := ids[0]
-	for _, id := range ids[1:] {
-		if id.Hard && !best.Hard {
-			best = id
+	id := leading(ids)
+	return m.hash(project, 0, id.Name, id.Value)
+}
+
+// leading returns the identifier that says most about who a customer is: the
+// first hard one, or the first one.
+func leading(ids []trackway.Identifier) trackway.Identifier {
+	for _, id := range ids {
+		if id.Hard {
+			return id
 		}
 	}
-	return m.hash(project, 0, best.Name, best.Value)
+	return ids[0]
 }
 
 // Content names what an event says, without the id of its message.

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trackway"
+	"trackway/internal/query"
 )
 
 var rules = trackway.Bots{Property: "suspect", Pace: 100, Repeats: 20, Regular: 2 * time.Hour, OneHit: 10}
@@ -223,7 +224,7 @@ func BenchmarkSee(b *testing.B) {
 
 // BenchmarkLook is what a call with one event of ten properties costs more.
 func BenchmarkLook(b *testing.B) {
-	l := New(nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	l := New(nil, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	p := &trackway.Project{Number: 1, Bots: rules}
 	from := Origin{netip.MustParseAddr("192.0.2.1"), "Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0"}
 	c := trackway.Command{Kind: trackway.AddEvent, Type: "page_visit", IDs: []trackway.Identifier{{Name: "cookie", Value: "0123456789abcdef"}}}
@@ -243,13 +244,13 @@ func BenchmarkLook(b *testing.B) {
 // costs no call anything.
 func TestLabeler(t *testing.T) {
 	t.Parallel()
-	store := &refusing{err: errors.New("the disk is full")}
-	l := New(store, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	store := &refusing{err: errors.New("the disk is full"), found: 7}
+	l := New(store, store, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	p := &trackway.Project{Number: 1, Name: "demo", Bots: rules}
 	from := Origin{netip.MustParseAddr("192.0.2.1"), "Googlebot/2.1"}
 	look := func(who string) {
 		cmds := []trackway.Command{{Kind: trackway.AddEvent, Type: "e", IDs: []trackway.Identifier{{Name: "cookie", Value: who}}}}
-		l.look(p, at(0), from, cmds, make([]trackway.Result, 1))
+		l.look(p, at(0), from, cmds, []trackway.Result{{Customer: 7}})
 	}
 	look("a")
 	l.save(<-l.waiting)
@@ -274,14 +275,61 @@ func TestLabeler(t *testing.T) {
 	}
 }
 
+// TestLabelOfNobody: a label is about one identifier, so it joins and moves no
+// customers. If that has no customer any more, or another one, nothing is
+// stored.
+func TestLabelOfNobody(t *testing.T) {
+	t.Parallel()
+	store := new(refusing)
+	l := New(store, store, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	p := &trackway.Project{Number: 1, Name: "demo", Bots: rules}
+	look := func() {
+		cmds := []trackway.Command{{Kind: trackway.AddEvent, Type: "e", IDs: []trackway.Identifier{
+			{Name: "cookie", Value: "shared"}, {Name: "registered", Value: "jane", Hard: true},
+		}}}
+		l.look(p, at(0), Origin{Agent: "Googlebot/2.1"}, cmds, []trackway.Result{{Customer: 7}})
+		l.save(<-l.waiting)
+	}
+	for _, found := range []trackway.Customer{0, 8} { // erased, and another one's
+		store.found = found
+		if look(); len(store.stored) != 0 {
+			t.Errorf("customer %d: stored %q", found, store.stored)
+		}
+	}
+	store.found = 7
+	if look(); len(store.stored) != 1 || store.stored[0] != `jane suspect="agent"` || store.ids != 1 {
+		t.Errorf("stored %q, with %d identifiers", store.stored, store.ids)
+	}
+}
+
 // refusing stores the labels of customers, or refuses.
 type refusing struct {
+	query.Store
+
 	err    error
 	stored []string
+	ids    int               // of the last command
+	found  trackway.Customer // the one of any identifier
 }
+
+func (r *refusing) Snapshot() query.Snapshot { return snapshot{nil, r.found} }
+
+// snapshot finds the same customer by any identifier.
+type snapshot struct {
+	query.Snapshot
+
+	found trackway.Customer
+}
+
+func (s snapshot) Find(uint32, trackway.Identifier) (trackway.Customer, error) { return s.found, nil }
+
+func (s snapshot) Survivor(_ uint32, c trackway.Customer) (trackway.Customer, error) { return c, nil }
+
+func (s snapshot) Close() error { return nil }
 
 func (r *refusing) Accept(_ *trackway.Project, _ trackway.Micros, cmds []trackway.Command, _ []trackway.Result) error {
 	for _, c := range cmds {
+		r.ids = len(c.IDs)
 		if r.err == nil {
 			r.stored = append(r.stored, fmt.Sprintf("%s %s=%s", c.IDs[0].Value, c.Properties[0].Name, c.Properties[0].Value))
 		}
@@ -289,10 +337,28 @@ func (r *refusing) Accept(_ *trackway.Project, _ trackway.Micros, cmds []trackwa
 	return r.err
 }
 
+// TestInventedAgents: a flood of invented names does not keep a frequent one
+// out, and the names are bounded.
+func TestInventedAgents(t *testing.T) {
+	t.Parallel()
+	var c counts
+	for i := range 10 * mostAgents {
+		c.add(1, at(0), Agent, false, "bot"+strconv.Itoa(i))
+	}
+	for i := range 10 * mostAgents {
+		c.add(1, at(0), Agent, false, "Googlebot")
+		c.add(1, at(0), Agent, false, "another-bot"+strconv.Itoa(i))
+	}
+	agents := c.projects[1].agents
+	if len(agents) != mostAgents || agents["Googlebot"] < 10*mostAgents {
+		t.Errorf("%d names, Googlebot %d times", len(agents), agents["Googlebot"])
+	}
+}
+
 // TestOnlyPublicKeys: other calls, and other projects, are not looked at.
 func TestOnlyPublicKeys(t *testing.T) {
 	t.Parallel()
-	l := New(nil, nil, prometheus.NewRegistry())
+	l := New(nil, nil, nil, prometheus.NewRegistry())
 	in := new(refusing)
 	on, off := &trackway.Project{Bots: rules}, &trackway.Project{}
 	public, private := &trackway.Key{Kind: trackway.PublicKey}, &trackway.Key{Kind: trackway.PrivateKey}

@@ -31,6 +31,7 @@ const (
 	CertificateInvalid = "certificate_invalid"
 	ErasureLate        = "erasure_late"
 	ContractBroken     = "contract_broken"
+	NewType            = "new_type"
 	WasDown            = "was_down"
 )
 
@@ -69,6 +70,7 @@ var usual = []Rule{
 	{Kind: Silence, Percent: 10, Least: 20, Weeks: 4},
 	{Kind: Refusals, Percent: 20, Least: 100, For: 10 * time.Minute},
 	{Kind: ContractBroken, Percent: 5, Least: 20, For: 10 * time.Minute},
+	{Kind: NewType, Age: day},
 	{Kind: LimitRefuses, Percent: 5, For: 15 * time.Minute},
 	{Kind: LimitNear, Percent: 90, For: 10 * time.Minute},
 	{Kind: DestinationLags, Age: 15 * time.Minute, For: 10 * time.Minute},
@@ -83,9 +85,10 @@ var usual = []Rule{
 	{Kind: WasDown, Age: 5 * time.Minute},
 }
 
-// Usual returns the rules that apply unless the configuration lists others.
+// Usual returns the rules that apply unless the configuration lists others. A
+// new type is nothing wrong by itself, so who wants to know asks for it.
 func Usual() []Rule {
-	rules := slices.Clone(usual)
+	rules := slices.DeleteFunc(slices.Clone(usual), func(r Rule) bool { return r.Kind == NewType })
 	each := rules[0]
 	each.Type = Every
 	return slices.Insert(rules, 1, each)

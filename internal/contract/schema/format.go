@@ -30,7 +30,16 @@ func formatNames() []string { return slices.Sorted(maps.Keys(formats)) }
 const mostFormed = 2048
 
 func isTime(s string) bool {
-	if len(s) > mostFormed {
+	const hour, zone = len("2006-01-02T15"), len("+00:00")
+	if len(s) < len("2006-01-02T15:04:05Z") || len(s) > mostFormed {
+		return false
+	}
+	// Package time also takes an hour of one digit, a comma, and an offset of
+	// 24 hours or 60 minutes. RFC 3339 does not.
+	if s[hour] != ':' || strings.Contains(s, ",") {
+		return false
+	}
+	if end := s[len(s)-zone:]; (end[0] == '+' || end[0] == '-') && (end[1:3] == "24" || end[4:] == "60") {
 		return false
 	}
 	_, err := time.Parse(time.RFC3339, strings.ToUpper(s))

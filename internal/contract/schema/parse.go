@@ -105,6 +105,7 @@ type compiler struct {
 	demands []Demand
 	defs    []trackway.Property
 	nodes   int
+	names   int // in required
 }
 
 // demand adds something that the schema demands. A schema within anyOf, oneOf
@@ -400,6 +401,9 @@ func (c *compiler) required(n *node, raw []byte, at place) *Problem {
 	var names []string
 	if json.Unmarshal(raw, &names) != nil || len(names) > maxNodes {
 		return wrong(at.pointer+"/required", "must be a list of names")
+	}
+	if c.names += len(names); c.names > maxNames {
+		return wrong(at.pointer+"/required", "has too many names: all have at most %d, after each $ref is replaced", maxNames)
 	}
 	for _, name := range names {
 		n.member(name).required = c.demand(at.member(name), "required", "")

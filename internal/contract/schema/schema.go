@@ -20,6 +20,7 @@ const (
 	MaxBytes    = 64 << 10 // of its JSON
 	maxDepth    = 16       // schemas within schemas
 	maxNodes    = 1000     // schemas, after each $ref is replaced by what it refers to
+	maxNames    = 5000     // names in required, counted in the same way
 	maxEnum     = 200      // values of one enum
 	maxPattern  = 512      // bytes of a regular expression
 	maxProgram  = 1000     // instructions of a compiled one

@@ -87,6 +87,11 @@ func TestCheck(t *testing.T) {
 		{x(`{"format":"date-time"}`), v(`"2026-11-29T20:00:00.5+01:00"`), ""},
 		{x(`{"format":"date-time"}`), v(`"2026-11-29t20:00:00z"`), ""},
 		{x(`{"format":"date-time"}`), v(`"2026-11-29"`), "x format"},
+		{x(`{"format":"date-time"}`), v(`"2026-11-29T20:00:00.12400Z"`), ""},
+		{x(`{"format":"date-time"}`), v(`"2026-11-29T2:00:00.00Z"`), "x format"},
+		{x(`{"format":"date-time"}`), v(`"2026-11-29T20:00:00,5Z"`), "x format"},
+		{x(`{"format":"date-time"}`), v(`"2026-11-29T20:00:00+24:00"`), "x format"},
+		{x(`{"format":"date-time"}`), v(`"2026-11-29T20:00:00+00:60"`), "x format"},
 		{x(`{"format":"date"}`), v(`"2026-02-28"`), ""},
 		{x(`{"format":"date"}`), v(`"2026-02-29"`), "x format"},
 		{x(`{"format":"email"}`), v(`"a@b"`), ""},
@@ -207,6 +212,7 @@ func TestRefused(t *testing.T) {
 		`{"properties":{"x":` + deep + `}}`:                                "nested too deeply",
 		`{"title":"` + strings.Repeat("x", MaxBytes) + `"}`:                "must have at most 64 KiB",
 		`{"$defs":{"a":{"items":{"properties":{` + strings.Repeat(`"x":true,`, 999) + `"y":true}}}},` + manyRefs(): "is one schema too many",
+		`{"$defs":{"a":{"items":{"required":["` + strings.Repeat(`x","`, 900) + `y"]}}},` + manyRefs():             "required has too many names",
 	} {
 		s, p := Parse([]byte(src))
 		if p == nil || !strings.Contains(p.Error(), want) {

@@ -108,29 +108,31 @@ function Found({ data, project }: { data: Body; project: string }) {
       </Panel>
       {data.agents.length > 0 && (
         <Panel title="Programs by name" id="bots-agents">
-          <table>
-            <caption class="out">User agents that say that they are programs</caption>
-            <thead>
-              <tr>
-                <th scope="col">User agent</th>
-                <th scope="col" class="n">
-                  Events
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {data.agents.map((one) => (
-                <tr key={one.name}>
-                  <th scope="row">
-                    <code>{one.name}</code>
+          <div class="wide" tabIndex={0} role="group" aria-label="Programs">
+            <table>
+              <caption class="out">User agents that say that they are programs</caption>
+              <thead>
+                <tr>
+                  <th scope="col">User agent</th>
+                  <th scope="col" class="n">
+                    Events
                   </th>
-                  <td class="n">
-                    <Num n={one.events} />
-                  </td>
                 </tr>
-              ))}
-            </tbody>
-          </table>
+              </thead>
+              <tbody>
+                {data.agents.map((one) => (
+                  <tr key={one.name}>
+                    <th scope="row">
+                      <code>{one.name}</code>
+                    </th>
+                    <td class="n">
+                      <Num n={one.events} />
+                    </td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </div>
         </Panel>
       )}
     </>

@@ -45,7 +45,7 @@ func (c *call) pass(ctx context.Context, uri string) (done bool, err error) {
 	status, done, err := passing.Pass(ctx, c.leader, c.w, c.r, uri, c.body, caller, c.giveBack)
 	span.End(err != nil)
 	if !done {
-		return false, nil //nolint:nilerr // this server waits on, and says so if that does not help
+		return false, nil // this server waits on, and says so if that does not help
 	}
 	c.status = status
 	return true, err

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/sleep"
 )
 
 func newLog(t *testing.T) *Log {
@@ -340,7 +342,7 @@ func TestRead(t *testing.T) {
 		}
 		var got []string
 		for _, e := range r.Entries {
-			got = append(got, fmt.Sprint(e.N))
+			got = append(got, strconv.FormatUint(e.N, 10))
 		}
 		if strings.Join(got, " ") != c.want || r.Next != c.next {
 			t.Errorf("%s: got %q, next %d; want %q, %d", name, got, r.Next, c.want, c.next)
@@ -428,11 +430,11 @@ func TestFailures(t *testing.T) {
 			l.SignInFailed(Failure{User: user, Address: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})})
 		}
 		l.SignInFailed(Failure{Address: netip.MustParseAddr("2001:db8::1")})
-		time.Sleep(5 * time.Minute)
+		_ = sleep.For(t.Context(), 5*time.Minute)
 		if got := entries(t, l, new(Query)); len(got) != 0 {
 			t.Errorf("too early: %q", got)
 		}
-		time.Sleep(7 * time.Minute)
+		_ = sleep.For(t.Context(), 7*time.Minute)
 		r, err := l.Read(new(Query))
 		if err != nil || len(r.Entries) != 1 {
 			t.Fatal(r, err)
@@ -442,7 +444,7 @@ func TestFailures(t *testing.T) {
 			!strings.Contains(e.Detail, "from 10.0.0.0 (1), ") || !strings.Contains(e.Detail, "others (9993)") {
 			t.Errorf("got %+v", e)
 		}
-		time.Sleep(time.Hour)
+		_ = sleep.For(t.Context(), time.Hour)
 		if got := entries(t, l, new(Query)); len(got) != 1 {
 			t.Errorf("got %q", got)
 		}
@@ -453,10 +455,10 @@ func TestFailures(t *testing.T) {
 // removed.
 func TestProcesses(t *testing.T) {
 	const variable, processes, each = "AUDIT_TEST_DIR", 4, 25
-	if dir := os.Getenv(variable); dir != "" {
+	if dir := os.Getenv(variable); dir != "" { //nolint:forbidigo // the process of the test is a child of itself
 		l := New(dir, slog.New(slog.DiscardHandler))
 		for range each {
-			add(t, l, &Entry{Actor: fmt.Sprint(os.Getpid()), Action: KeyAdd, Outcome: Allowed})
+			add(t, l, &Entry{Actor: strconv.Itoa(os.Getpid()), Action: KeyAdd, Outcome: Allowed})
 		}
 		return
 	}

@@ -36,7 +36,7 @@ func (l *Log) Trim(now time.Time) (err error) {
 	}
 	head := line{Entry: (&Entry{
 		N: at.n, At: now, Via: Server, Action: Trimmed, Outcome: Done, Count: removed,
-		Detail: fmt.Sprintf("entries from before %s", oldest.UTC().Format(time.RFC3339)),
+		Detail: "entries from before " + oldest.UTC().Format(time.RFC3339),
 	}).clean(now), Prev: at.sum}
 	if wrong > 0 {
 		head.Detail += fmt.Sprintf("; %d of them did not follow the one before", wrong)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -226,7 +227,7 @@ func TestImportsRecorded(t *testing.T) {
 		}
 	}
 	for i := range 10 * mostImports {
-		seen.begins(now, fmt.Sprint(i))
+		seen.begins(now, strconv.Itoa(i))
 	}
 	if len(seen.seen) > mostImports {
 		t.Errorf("%d imports are remembered", len(seen.seen))

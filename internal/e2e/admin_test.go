@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"trackway/internal/scale"
+	"trackway/internal/sleep"
 )
 
 const (
@@ -143,7 +144,7 @@ func TestAdminKilled(t *testing.T) {
 				n++
 			}
 		}(s, acknowledged)
-		time.Sleep(time.Duration(rand.IntN(300)) * time.Millisecond)
+		_ = sleep.For(t.Context(), time.Duration(rand.IntN(300))*time.Millisecond)
 		s.kill(t)
 		acknowledged = <-done
 		s = launch(t, dir, "--config", filepath.Join(dir, "trackway.yaml"), "--data", filepath.Join(dir, "data"))

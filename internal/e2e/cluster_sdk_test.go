@@ -24,7 +24,7 @@ import (
 // hands its position to one that reads at another, always sees what it has
 // written. A server that reads is killed and started again, then one that
 // writes.
-func TestClusterSDKs(t *testing.T) {
+func TestClusterSDKs(t *testing.T) { //nolint:tparallel // one after another: each kills servers
 	t.Parallel()
 	c := newCluster(t, 3)
 	rounds := scale.Of(1000, 40)

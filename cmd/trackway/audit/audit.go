@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -104,7 +105,7 @@ func printEntries(w io.Writer, entries []audit.Entry) error {
 	columns.Row("N", "TIME", "WHO", "VIA", "FROM", "ACTION", "OUTCOME", "WHAT")
 	for i := len(entries) - 1; i >= 0; i-- {
 		e := &entries[i]
-		columns.Row(fmt.Sprint(e.N), e.At.Local().Format(time.DateTime), who(e), string(e.Via), or(e.Address), string(e.Action), string(e.Outcome), what(e))
+		columns.Row(strconv.FormatUint(e.N, 10), e.At.Local().Format(time.DateTime), who(e), string(e.Via), or(e.Address), string(e.Action), string(e.Outcome), what(e))
 	}
 	return columns.Flush()
 }

@@ -99,7 +99,7 @@ func pieces(w http.ResponseWriter, from io.Reader, came func()) error {
 			}
 			n = 0
 		}
-		if err == io.EOF { //nolint:errorlint // readers return it as it is
+		if err == io.EOF {
 			return nil
 		}
 		if err != nil {

@@ -11,7 +11,7 @@ import (
 func TestVersions(t *testing.T) {
 	t.Parallel()
 	var a, b, alone Versions
-	if a.Of(1) == b.Of(1) || a.Of(1) != a.Of(1) {
+	if first := a.Of(1); a.Of(1) != first || first == b.Of(1) {
 		t.Error("before any change: two stores may not have the same data")
 	}
 	once := &entry.Once{Origin: [16]byte{1}, Counter: 7}

@@ -137,6 +137,8 @@ func TestThingsRefused(t *testing.T) {
 		"null":               {things.Limits, "a", `{"paths": null, "limit": 1, "window": "1s"}`, "limits.a.paths: has no value"},
 		"unknown project":    {things.Overrides, "a", `{"policy": "track", "project": "nobody", "limit": 1}`, `overrides.a.project "nobody": is not the name of a project`},
 		"a file":             {things.Destinations, "a", `{"kind": "webhook", "url_file": "/etc/shadow", "secret": "x"}`, "url_file: names a file"},
+		"a file in a URL":    {things.Destinations, "a", `{"kind": "postgres", "url": "postgres://u@a.example/d?sslmode=disable&pass%66ile=/etc/shadow"}`, "url: must not have any of passfile"},
+		"a file in a text":   {things.Destinations, "a", `{"kind": "postgres", "url": "postgres:x=1 password='x'passfile \u000b= /etc/shadow"}`, "url: must not have any of passfile"},
 		"a variable":         {things.Destinations, "a", `{"kind": "webhook", "url": "https://a.example", "secret_env": "HOME"}`, "secret_env: names a file"},
 		"to the disk":        {things.Destinations, "a", `{"kind": "file", "path": "/etc"}`, "kind: must not be file"},
 		"keys of a project":  {things.Projects, "a", `{"keys": [{"name": "a", "kind": "public", "token": "t"}]}`, "projects.a.keys: must not be here"},

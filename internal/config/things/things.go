@@ -5,7 +5,10 @@ package things
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"reflect"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -158,11 +161,32 @@ func Prepare(kind, name string, old *Thing, settings map[string]any) error {
 	if kind == Destinations && settings["kind"] == "file" {
 		return wrong("kind", "must not be file, which writes to the server's disk: only the operator's file may do that")
 	}
+	if where, _ := settings["url"].(string); kind == Destinations && settings["kind"] == "postgres" && namesFile(where) {
+		return wrong("url", "must not have any of "+strings.Join(fileParameters, ", ")+", which name files of the server: only the operator's file may do that")
+	}
 	settings["name"] = name
 	if kind == Projects {
 		return keepToken(old, settings)
 	}
 	return nil
+}
+
+// fileParameters are the parameters of a connection to PostgreSQL that name a
+// file of the server, or a part of one.
+var fileParameters = []string{"passfile", "service", "servicefile", "sslcert", "sslkey", "sslrootcert"}
+
+// fileParameter matches them among other parameters that are written NAME=VALUE.
+var fileParameter = regexp.MustCompile(`\b(` + strings.Join(fileParameters, "|") + `)[\s\v]*=`)
+
+// namesFile reports whether the place of a PostgreSQL, in either of its forms,
+// names a file. The server would read the file and send a password in it to a
+// host that the caller chooses.
+func namesFile(where string) bool {
+	if strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://") { // what the driver takes for a URL
+		u, err := url.Parse(where)
+		return err == nil && slices.ContainsFunc(fileParameters, u.Query().Has) // the driver refuses others
+	}
+	return fileParameter.MatchString(where)
 }
 
 func wrong(field, msg string) error { return problem.InvalidError{{Field: field, Msg: msg}} }

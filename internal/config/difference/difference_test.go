@@ -64,7 +64,7 @@ func fill(v reflect.Value) {
 	}
 }
 
-// TestNames checks what is told of who may sign in, and of what is let in.
+// TestNames checks the names of a change of who may sign in, and of a contract.
 func TestNames(t *testing.T) {
 	t.Parallel()
 	const shop = "12345678-1234-1234-1234-123456789abc"

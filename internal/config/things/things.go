@@ -175,14 +175,15 @@ func Prepare(kind, name string, old *Thing, settings map[string]any) error {
 // file of the server, or a part of one.
 var fileParameters = []string{"passfile", "service", "servicefile", "sslcert", "sslkey", "sslrootcert"}
 
-// fileParameter matches them among other parameters that are written NAME=VALUE.
+// fileParameter matches them among parameters that are written NAME=VALUE.
 var fileParameter = regexp.MustCompile(`\b(` + strings.Join(fileParameters, "|") + `)[\s\v]*=`)
 
 // namesFile reports whether the place of a PostgreSQL, in either of its forms,
 // names a file. The server would read the file and send a password in it to a
 // host that the caller chooses.
 func namesFile(where string) bool {
-	if strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://") { // what the driver takes for a URL
+	// Only this is a URL for the driver.
+	if strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://") {
 		u, err := url.Parse(where)
 		return err == nil && slices.ContainsFunc(fileParameters, u.Query().Has) // the driver refuses others
 	}

@@ -5,6 +5,7 @@ package things
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"reflect"
 	"regexp"
@@ -161,8 +162,10 @@ func Prepare(kind, name string, old *Thing, settings map[string]any) error {
 	if kind == Destinations && settings["kind"] == "file" {
 		return wrong("kind", "must not be file, which writes to the server's disk: only the operator's file may do that")
 	}
-	if where, _ := settings["url"].(string); kind == Destinations && settings["kind"] == "postgres" && namesFile(where) {
-		return wrong("url", "must not have any of "+strings.Join(fileParameters, ", ")+", which name files of the server: only the operator's file may do that")
+	if where, _ := settings["url"].(string); kind == Destinations {
+		if name := fileIn(settings["kind"], where); name != "" {
+			return wrong("url", "must not have "+name+", which names a file of the server: only the operator's file may do that")
+		}
 	}
 	settings["name"] = name
 	if kind == Projects {
@@ -178,16 +181,26 @@ var fileParameters = []string{"passfile", "service", "servicefile", "sslcert", "
 // fileParameter matches them among parameters that are written NAME=VALUE.
 var fileParameter = regexp.MustCompile(`\b(` + strings.Join(fileParameters, "|") + `)[\s\v]*=`)
 
-// namesFile reports whether the place of a PostgreSQL, in either of its forms,
-// names a file. The server would read the file and send a password in it to a
-// host that the caller chooses.
-func namesFile(where string) bool {
-	// Only this is a URL for the driver.
-	if strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://") {
-		u, err := url.Parse(where)
-		return err == nil && slices.ContainsFunc(fileParameters, u.Query().Has) // the driver refuses others
+// fileIn returns the parameter that names a file in the URL of a destination of
+// a kind, or an empty text. The server would read the file, however long it is,
+// and send a password in it to a host that the caller chooses.
+func fileIn(kind any, where string) string {
+	switch kind {
+	case "kafka":
+		_, text, _ := strings.Cut(where, "?")
+		if query, _ := url.ParseQuery(text); query.Has("ca") {
+			return "ca"
+		}
+	case "postgres":
+		// Only this is a URL for the driver.
+		if strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://") {
+			if u, err := url.Parse(where); err == nil {
+				where = strings.Join(slices.Sorted(maps.Keys(u.Query())), "= ") + "="
+			}
+		}
+		return strings.TrimRight(fileParameter.FindString(where), "= \t\n\v\f\r")
 	}
-	return fileParameter.MatchString(where)
+	return ""
 }
 
 func wrong(field, msg string) error { return problem.InvalidError{{Field: field, Msg: msg}} }

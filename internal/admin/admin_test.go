@@ -52,7 +52,7 @@ func newFixture(t *testing.T) *fixture {
 			_, err := config.Change(f.path, config.Flags{}, do, f.use)
 			return err
 		},
-		Sessions: func() []people.Session { return []people.Session{{User: "ada"}} },
+		Sessions: func() []people.Session { return []people.Session{{User: "ada"}, {User: "oidc:eve"}} },
 		SignOut:  func(string) int { return 1 },
 		Caller:   func(*http.Request) string { return "ci" },
 	})
@@ -259,5 +259,24 @@ func TestConcurrent(t *testing.T) {
 	}
 	for i := range many {
 		f.call("GET", fmt.Sprintf("limits/b%d", i), "", 200, "")
+	}
+}
+
+// TestSessions checks that the sessions of an account of a provider can be
+// ended, also while the configuration is wrong.
+func TestSessions(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, text := range []string{operated, "nonsense: 1\n"} {
+		if err := os.WriteFile(f.path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, method := range []string{"GET", "DELETE"} {
+			w := httptest.NewRecorder()
+			f.mux.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, "/api/admin/users/oidc:eve/sessions", nil))
+			if w.Code != http.StatusOK {
+				t.Errorf("%s with %.10q: got %d: %s", method, text, w.Code, w.Body)
+			}
+		}
 	}
 }

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -196,14 +197,24 @@ type session struct {
 	Address string    `json:"address"` // empty if it is unknown
 }
 
+// known returns an error if there is no such user. Somebody with a session is
+// known, also an account of a provider, which is no user. So sessions can be
+// ended while the configuration is wrong.
+func (c *call) known() error {
+	if slices.ContainsFunc(c.Sessions(), func(s people.Session) bool { return s.User == c.name }) {
+		return nil
+	}
+	k, err := c.read()
+	if err == nil && k.Users().Find(c.name) == nil {
+		err = c.nobody()
+	}
+	return err
+}
+
 // listSessions answers with the sessions of a user.
 func (c *call) listSessions() error {
-	k, err := c.read()
-	if err != nil {
+	if err := c.known(); err != nil {
 		return err
-	}
-	if k.Users().Find(c.name) == nil {
-		return c.nobody()
 	}
 	all := []session{}
 	for _, s := range c.Sessions() {
@@ -216,12 +227,8 @@ func (c *call) listSessions() error {
 
 // endSessions ends the sessions of a user.
 func (c *call) endSessions() error {
-	k, err := c.read()
-	if err != nil {
+	if err := c.known(); err != nil {
 		return err
-	}
-	if k.Users().Find(c.name) == nil {
-		return c.nobody()
 	}
 	c.Audit.Note(&audit.Entry{
 		Actor: c.Caller(c.r), Via: audit.API, Address: audit.AddressText(c.from), Action: audit.SessionEnd, Target: c.name, Outcome: audit.Done,

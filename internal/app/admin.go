@@ -9,6 +9,7 @@ import (
 	"trackway/internal/api/administered"
 	"trackway/internal/audit"
 	"trackway/internal/config"
+	"trackway/internal/config/difference"
 )
 
 // pages are the routes that package api leaves to others: those of the server's
@@ -47,7 +48,9 @@ func (s *server) change(do func(*config.Keys) error) error {
 		before := s.Config
 		err := s.reloadLocked()
 		if err == nil {
-			s.reloaded(audit.API, before, nil) // what the operator has changed since comes into force, too
+			if len(difference.Of(before, s.Config)) > 0 { // the same call may come often
+				s.reloaded(audit.API, before, nil) // what the operator has changed since comes into force, too
+			}
 			s.Log.Info("the admin API has changed the configuration")
 			return nil
 		}

@@ -490,3 +490,32 @@ func TestProcesses(t *testing.T) {
 		t.Errorf("got %+v", r)
 	}
 }
+
+// TestReadGoesOn checks that a query which has looked at as many entries as it
+// may finds the older ones when it goes on.
+func TestReadGoesOn(t *testing.T) {
+	t.Parallel()
+	const entries, most = 10, 3
+	l := New(t.TempDir(), slog.New(slog.DiscardHandler))
+	for i := range entries {
+		actor := "joe"
+		if i == 0 {
+			actor = "ada"
+		}
+		if err := l.Add(&Entry{Actor: actor, Via: Page, Action: SignIn, Outcome: Allowed}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	q := &Query{Actor: "ada", Limit: 1}
+	for range entries {
+		r, err := l.read(q, most)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Entries) > 0 {
+			return
+		}
+		q.Before = r.Next
+	}
+	t.Errorf("the first entry is not found, at %d", q.Before)
+}

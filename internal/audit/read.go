@@ -21,12 +21,15 @@ type Reading struct {
 	Unreadable int     // lines on the way that are no entries
 }
 
-// mostRead bounds the lines that a query with a limit reads. If they do not
-// have enough entries, the query goes on from Next.
+// mostRead bounds the entries that a query with a limit looks at, from
+// Query.Before on. If not enough of them are selected, the query goes on from
+// Next.
 const mostRead = 200_000
 
 // Read returns the entries that a query selects. It does not compare checksums.
-func (l *Log) Read(q *Query) (*Reading, error) {
+func (l *Log) Read(q *Query) (*Reading, error) { return l.read(q, mostRead) }
+
+func (l *Log) read(q *Query, most int) (*Reading, error) {
 	r := &Reading{Entries: []Entry{}}
 	if l == nil {
 		return r, nil
@@ -49,7 +52,10 @@ func (l *Log) Read(q *Query) (*Reading, error) {
 			r.Unreadable++
 			return true
 		}
-		if q.Limit > 0 && (len(r.Entries) == q.Limit || lines == mostRead) {
+		if q.Before != 0 && entry.N >= q.Before { // these were seen
+			return true
+		}
+		if q.Limit > 0 && (len(r.Entries) == q.Limit || lines == most) {
 			r.Next = last
 			return false
 		}
@@ -66,6 +72,6 @@ func (l *Log) Read(q *Query) (*Reading, error) {
 const slack = time.Hour
 
 func (q *Query) selects(e *Entry) bool {
-	return (q.Before == 0 || e.N < q.Before) && !e.At.Before(q.Since) && (q.Until.IsZero() || e.At.Before(q.Until)) &&
+	return !e.At.Before(q.Since) && (q.Until.IsZero() || e.At.Before(q.Until)) &&
 		e.Action.in(q.Actions) && (q.Actor == "" || q.Actor == e.Actor)
 }

@@ -67,6 +67,18 @@ func TestAdmin(t *testing.T) {
 		t.Errorf("after a rotation: got %d and %d", old, now)
 	}
 	s.admin(t, "PUT", "limits/strict", `{"paths": ["/api/projects/`+shop+`/stats"], "limit": 2, "window": "3600s"}`, 201, "strict")
+	entries := func() int {
+		text, err := os.ReadFile(filepath.Join(dir, "data", "audit.jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(string(text), "\n")
+	}
+	before := entries()
+	s.admin(t, "PUT", "limits/strict", `{"paths": ["/api/projects/`+shop+`/stats"], "limit": 2, "window": "3600s"}`, 200, "strict")
+	if got := entries(); got != before {
+		t.Errorf("a call that changes nothing: got %d entries of the audit log, want %d", got, before)
+	}
 	want := []int{200, 200, 429}
 	for i := range want {
 		if got := stats(s, key.Secret); got != want[i] {

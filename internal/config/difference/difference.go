@@ -8,12 +8,13 @@ import (
 
 	"trackway"
 	"trackway/internal/config"
+	"trackway/internal/contract"
 	"trackway/internal/people"
 )
 
 // Of names the settings that differ, as the configuration spells them, and the
-// projects, keys, limits, destinations and users that were added (+), removed
-// (-) or changed.
+// projects, keys, contracts, limits, destinations and users that were added
+// (+), removed (-) or changed.
 func Of(old, next *config.Config) []string {
 	var list []string
 	add := func(name string, a, b any) {
@@ -28,11 +29,13 @@ func Of(old, next *config.Config) []string {
 		}
 	}
 	add("dashboard.password", old.Password, next.Password)
+	add("dashboard.oidc", old.Provider, next.Provider)
 	add("traffic", old.Traffic, next.Traffic)
 	add("traces", old.Traces, next.Traces)
 	add("alarms", old.Alarms, next.Alarms)
 	list = append(list, named("project ", old.Projects, next.Projects, projectOf)...)
 	list = append(list, named("key ", keysOf(old), keysOf(next), keyOf)...)
+	list = append(list, named("contract ", contractsOf(old), contractsOf(next), contractOf)...)
 	list = append(list, named("limit ", old.Policies, next.Policies, policyOf)...)
 	add("overrides", old.Overrides, next.Overrides)
 	list = append(list, named("destination ", old.Destinations, next.Destinations, destinationOf)...)
@@ -96,6 +99,26 @@ func keysOf(c *config.Config) (list []namedKey) {
 }
 
 func keyOf(k namedKey) (name string, value any) { return k.Name + " of " + k.project, k.Key }
+
+// placedContract is a contract with the name of its project.
+type placedContract struct {
+	contract.Contract
+
+	project string
+}
+
+func contractsOf(c *config.Config) (list []placedContract) {
+	for i := range c.Projects {
+		for _, k := range c.Contracts[c.Projects[i].Token] {
+			list = append(list, placedContract{k, c.Projects[i].Name})
+		}
+	}
+	return list
+}
+
+func contractOf(c placedContract) (name string, value any) {
+	return c.Type + " of " + c.project, c.Contract
+}
 
 func policyOf(p trackway.Policy) (name string, value any) { return p.Name, p }
 

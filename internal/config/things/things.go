@@ -5,7 +5,11 @@ package things
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"net/url"
 	"reflect"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -158,11 +162,45 @@ func Prepare(kind, name string, old *Thing, settings map[string]any) error {
 	if kind == Destinations && settings["kind"] == "file" {
 		return wrong("kind", "must not be file, which writes to the server's disk: only the operator's file may do that")
 	}
+	if where, _ := settings["url"].(string); kind == Destinations {
+		if name := fileIn(settings["kind"], where); name != "" {
+			return wrong("url", "must not have "+name+", which names a file of the server: only the operator's file may do that")
+		}
+	}
 	settings["name"] = name
 	if kind == Projects {
 		return keepToken(old, settings)
 	}
 	return nil
+}
+
+// fileParameters are the parameters of a connection to PostgreSQL that name a
+// file of the server, or a part of one.
+var fileParameters = []string{"passfile", "service", "servicefile", "sslcert", "sslkey", "sslrootcert"}
+
+// fileParameter matches them among parameters that are written NAME=VALUE.
+var fileParameter = regexp.MustCompile(`\b(` + strings.Join(fileParameters, "|") + `)[\s\v]*=`)
+
+// fileIn returns the parameter that names a file in the URL of a destination of
+// a kind, or an empty text. The server would read the file, however long it is,
+// and send a password in it to a host that the caller chooses.
+func fileIn(kind any, where string) string {
+	switch kind {
+	case "kafka":
+		_, text, _ := strings.Cut(where, "?")
+		if query, _ := url.ParseQuery(text); query.Has("ca") {
+			return "ca"
+		}
+	case "postgres":
+		// Only this is a URL for the driver.
+		if strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://") {
+			if u, err := url.Parse(where); err == nil {
+				where = strings.Join(slices.Sorted(maps.Keys(u.Query())), "= ") + "="
+			}
+		}
+		return strings.TrimRight(fileParameter.FindString(where), "= \t\n\v\f\r")
+	}
+	return ""
 }
 
 func wrong(field, msg string) error { return problem.InvalidError{{Field: field, Msg: msg}} }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -190,6 +191,39 @@ func TestKafkaLogMembers(t *testing.T) {
 			t.Errorf("it ended with %d:\n%s", code, c.servers[i].log)
 		}
 	}
+}
+
+// TestKafkaLogReads: servers whose log is in a broker show what others have
+// acknowledged, give the same tags, and list each other. Without the broker
+// they show what they have, stop, and start.
+func TestKafkaLogReads(t *testing.T) {
+	t.Parallel()
+	c, b := newKafkaCluster(t, 2)
+	readAtPositions(t, c, "person-1")
+	compareTags(t, c)
+	listMembers(t, c)
+	b.Kill()
+	const path = "/api/projects/{token}/customers"
+	if got := c.servers[0].do(t, request{path: path}); got.status != http.StatusOK {
+		t.Errorf("without the broker: got %v", got)
+	}
+	if got := c.servers[0].do(t, request{path: path + "?consistency=strong"}); got.status != http.StatusServiceUnavailable {
+		t.Errorf("a strong reader without the broker: got %v", got)
+	}
+	began := time.Now()
+	if code := c.servers[0].stop(t); code != 0 || time.Since(began) > 15*time.Second {
+		t.Errorf("without the broker, it ended with %d after %v", code, time.Since(began))
+	}
+	for i := range c.servers {
+		c.start(i)
+	}
+	_ = sleep.For(t.Context(), 10*time.Second)
+	b.Run(t)
+	for _, s := range c.servers {
+		s.awaitReady(t)
+	}
+	c.awaitServing()
+	readAtPositions(t, c, "person-after")
 }
 
 // firstOffset returns the offset of the first record in the log.

@@ -258,7 +258,7 @@ func (l *Log) stranger(r *kgo.Record) {
 	}
 }
 
-// errOwn says that an entry of this server is none that it has sent.
+// errOwn says that this server has not sent an entry with its own ID.
 var errOwn = errors.New("this server has not sent it, though it has its ID: the data directory is a copy that another server uses, " +
 	"or an older one of this server. Empty it, and start the server again")
 

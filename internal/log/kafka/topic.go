@@ -26,7 +26,7 @@ type topic struct {
 // largest is the size of a batch of records that the brokers must accept.
 const largest = batchBytes + 64<<10
 
-// Who stamps the records that members tell: the broker that gets them.
+// The broker that gets what a member tells has to stamp it.
 const stampKey, stampValue = "message.timestamp.type", "LogAppendTime"
 
 // logSettings are the settings of a new topic for a log, and memberSettings

@@ -123,7 +123,7 @@ func TestKeys(t *testing.T) {
 	}
 
 	stdout, _ = key(fine, "list")
-	row := regexp.MustCompile(`(?m)^demo +jobs +private +` + id + ` +customers:get:a, b events:get +until \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ +` + managed + `:6$`)
+	row := regexp.MustCompile(`(?m)^demo +jobs +private +` + id + ` +customers:get:a, b events:get +until \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ +` + managed + `:5$`)
 	if !row.MatchString(stdout) {
 		t.Errorf("list: got\n%s\nwant a row %v", stdout, row)
 	}

@@ -18,6 +18,7 @@ import (
 	"trackway/cmd/trackway/cluster"
 	"trackway/cmd/trackway/configfile"
 	"trackway/cmd/trackway/contracts"
+	"trackway/cmd/trackway/key"
 	"trackway/cmd/trackway/user"
 	"trackway/internal/config"
 	"trackway/internal/terminal"
@@ -36,7 +37,7 @@ type commands struct {
 	Serve        serveCommand        `cmd:"" help:"Run the server. Without a configuration file, create one and print how to try the server."`
 	Init         initCommand         `cmd:"" help:"Create a configuration file with a project and random keys."`
 	Check        checkCommand        `cmd:"" help:"Check the configuration and print its mistakes."`
-	Key          keyCommand          `cmd:"" help:"Manage the keys that let clients in."`
+	Key          key.Command         `cmd:"" help:"Manage the keys that let clients in."`
 	User         user.Command        `cmd:"" help:"Manage the users who may sign in at the server's pages."`
 	Audit        audit.Command       `cmd:"" help:"Show who did what to the server, and check that nobody has changed that log."`
 	Tail         tailCommand         `cmd:"" help:"Show events live, as they become durable."`

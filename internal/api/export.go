@@ -1,12 +1,9 @@
 package api
 
 import (
-	"maps"
 	"slices"
-	"strconv"
 
 	"trackway"
-	"trackway/internal/api/permit"
 	"trackway/internal/api/table"
 	"trackway/internal/audit"
 	"trackway/internal/format/tracking"
@@ -26,7 +23,7 @@ func (c *reading) export() error {
 	return c.streamed(table.Media(format), func(s query.Snapshot, out *stream) (err error) {
 		columns := asked
 		if len(columns) == 0 {
-			if columns, err = c.allColumns(s); err != nil {
+			if columns, err = table.Columns(c.r.Context(), s, c.grant.Project, c.grant.Key); err != nil {
 				return err
 			}
 		}
@@ -40,39 +37,4 @@ func (c *reading) export() error {
 		out.b = t.AppendEnd(out.b)
 		return err
 	})
-}
-
-// maxColumns is how many columns a table may have, requested by name or not.
-// Clients that track choose the names of properties, and anybody may track.
-// Every row has a cell for each name.
-const maxColumns = 1000
-
-var errColumns = &trackway.Error{
-	Code: trackway.Invalid, Field: "attributes", Msg: "Field 'attributes': expected, for customers have more than " + strconv.Itoa(maxColumns) +
-		" different properties: name the columns.",
-}
-
-// allColumns are the project's identifiers and every property that any customer
-// has, as far as the key may read them: a pass over all customers.
-func (c *reading) allColumns(s query.Snapshot) ([]tracking.Attribute, error) {
-	names := map[string]struct{}{}
-	err := query.Profiles(c.r.Context(), s, c.grant.Project.Number, func(p *trackway.Profile) bool {
-		for i := range p.Properties {
-			if name := p.Properties[i].Name; permit.Get(c.grant.Key, name) {
-				names[name] = struct{}{}
-			}
-		}
-		return len(names) <= maxColumns
-	})
-	if len(names) > maxColumns {
-		return nil, errColumns
-	}
-	var columns []tracking.Attribute
-	for _, name := range slices.Concat(c.grant.Project.Hard, c.grant.Project.Soft) {
-		columns = append(columns, tracking.Attribute{Type: tracking.IDAttribute, Name: name})
-	}
-	for _, name := range slices.Sorted(maps.Keys(names)) {
-		columns = append(columns, tracking.Attribute{Type: tracking.PropertyAttribute, Name: name})
-	}
-	return columns, err
 }

@@ -9,8 +9,8 @@ import (
 
 	"trackway"
 	"trackway/internal/api/permit"
+	"trackway/internal/api/record"
 	"trackway/internal/ask"
-	"trackway/internal/canonjson"
 	"trackway/internal/query"
 	"trackway/internal/query/page"
 )
@@ -87,20 +87,9 @@ func (c *reading) customerPage(l ask.List, found *page.CustomerList, records int
 			b = append(b, ',')
 		}
 		row = permit.Visible(c.grant.Key, row)
-		b = appendCustomer(b, row)
-		b = canonjson.AppendObject(append(b, `,"properties":`...), query.Undated(row.Properties))
-		b = append(b, '}')
+		b = record.AppendCustomer(b, row)
 	}
 	return ask.AppendEnd(b, string(found.Next), found.Complete), nil
-}
-
-// appendCustomer appends the beginning of a customer: the number, the time of
-// creation, and the identifiers. The number is a string, because it may be too
-// large for a number in JavaScript.
-func appendCustomer(b []byte, p *trackway.Profile) []byte {
-	b = strconv.AppendUint(append(b, `{"customer":"`...), uint64(p.Customer), 10)
-	b = p.Created.AppendSeconds(append(b, `","created":`...))
-	return canonjson.AppendIDs(append(b, `,"ids":`...), p.IDs)
 }
 
 // named returns the customer that the path names, by name=value of an
@@ -155,40 +144,11 @@ func (c *reading) customer() error {
 		if ctx.Err() != nil {
 			tag = "" // there may be more
 		}
-		b = appendDated(append(appendCustomer(nil, p), `,"properties":[`...), p.Properties)
-		b = appendMerges(append(b, `],"merges":[`...), merges)
+		b = record.AppendHistory(nil, p, merges)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return c.answerTagged(tag, privateCache, append(b, "]}"...))
-}
-
-func appendDated(b []byte, all []trackway.DatedProperty) []byte {
-	for i := range all {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = canonjson.AppendString(append(b, `{"name":`...), all[i].Name)
-		b = append(append(b, `,"value":`...), all[i].Value...)
-		b = all[i].Updated.AppendSeconds(append(b, `,"updated":`...))
-		b = append(b, '}')
-	}
-	return b
-}
-
-func appendMerges(b []byte, all []page.Merge) []byte {
-	for i := range all {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		m := &all[i]
-		b = m.Time.AppendSeconds(append(b, `{"time":`...))
-		b = append(append(b, `,"cause":`...), m.Cause...)
-		b = append(append(b, `,"survivor":`...), m.Survivor...)
-		b = append(append(b, `,"absorbed":`...), m.Absorbed...)
-		b = append(b, '}')
-	}
-	return b
+	return c.answerTagged(tag, privateCache, b)
 }

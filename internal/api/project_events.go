@@ -2,12 +2,10 @@ package api
 
 import (
 	"context"
-	"strconv"
 
-	"trackway"
 	"trackway/internal/api/permit"
+	"trackway/internal/api/record"
 	"trackway/internal/ask"
-	"trackway/internal/format/tracking"
 	"trackway/internal/query"
 	"trackway/internal/query/page"
 )
@@ -98,7 +96,7 @@ func (c *reading) eventList(read func(context.Context, query.Snapshot, page.Even
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = appendEventRow(b, permit.Shown(c.grant.Key, &found.Rows[i]))
+			b = record.AppendEvent(b, permit.Shown(c.grant.Key, &found.Rows[i]))
 		}
 		b = ask.AppendEnd(b, string(found.Next), found.Complete)
 		return nil
@@ -107,15 +105,4 @@ func (c *reading) eventList(read func(context.Context, query.Snapshot, page.Even
 		return err
 	}
 	return c.answerTagged(tag, privateCache, b)
-}
-
-// appendEventRow appends an event with all that the store knows about it.
-func appendEventRow(b []byte, e *trackway.Event) []byte {
-	b = strconv.AppendUint(append(b, `{"seq":"`...), e.Seq, 10)
-	b = strconv.AppendUint(append(b, `","customer":"`...), uint64(e.Customer), 10)
-	b = e.Received.AppendSeconds(append(b, `","received":`...))
-	b = append(b, ',')
-	start := len(b)
-	b = tracking.AppendEvent(b, e)
-	return append(b[:start], b[start+1:]...) // its members, without the bracket in front
 }

@@ -12,6 +12,7 @@ import (
 
 	"trackway"
 	"trackway/internal/api/room"
+	"trackway/internal/api/table"
 	"trackway/internal/change"
 	"trackway/internal/piecewise"
 	"trackway/internal/query"
@@ -246,7 +247,7 @@ func TestExportOfManyColumns(t *testing.T) {
 	f := newFixture(t).withKeys(map[string]map[trackway.Permission][]string{"all": nil, "some": {trackway.GetCustomers: {"cookie", "p7"}}})
 	s := jane()
 	s.profile.Properties = nil
-	for i := range maxColumns + 1 {
+	for i := range table.MaxColumns + 1 {
 		s.profile.Properties = append(s.profile.Properties, property(fmt.Sprintf("p%d", i), "1"))
 	}
 	f.reader.store = s

@@ -7,11 +7,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -216,7 +213,7 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 		g.Go(s.others.Serve)
 		g.Go(s.questions.Serve)
 		g.Go(func() error { return s.sharing.Run(ctx) })
-		g.Go(func() error { return s.refusals.run(ctx, s.parts[0].store, s.member.ready) })
+		g.Go(func() error { return s.refusals.Run(ctx, s.parts[0].store, s.member.ready) })
 	}
 	g.Go(func() error {
 		s.reloadOnHangup(ctx)
@@ -291,19 +288,10 @@ func (s *server) openStore(ctx context.Context, reg *prometheus.Registry, again 
 	if s.Config.Cluster.Member() {
 		return s.openMember(ctx, reg, again)
 	}
-	if err := checkAlone(s.Config.DataDir); err != nil {
+	if err := datadir.CheckAlone(s.Config.DataDir); err != nil {
 		return err
 	}
 	return s.openParts(reg) //nolint:contextcheck // the stores work until they are closed
-}
-
-// checkAlone returns an error if a data directory is that of a member. An empty
-// directory in it does no harm: a start that failed has left it.
-func checkAlone(dataDir string) error {
-	if _, err := os.Stat(filepath.Join(dataDir, datadir.Partition, datadir.State)); err != nil {
-		return nil //nolint:nilerr // there is no such state
-	}
-	return fmt.Errorf("%s holds the data of a member of a cluster, and the configuration has no cluster: see docs/cluster.md", dataDir)
 }
 
 func (s *server) storeOptions(reg prometheus.Registerer) store.Options {

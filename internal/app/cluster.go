@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -18,7 +16,6 @@ import (
 	"trackway/internal/listen"
 	"trackway/internal/ops"
 	"trackway/internal/query"
-	"trackway/internal/sleep"
 	"trackway/internal/store"
 	"trackway/internal/upkeep"
 )
@@ -76,7 +73,7 @@ func (s *server) taking() ingest.Store {
 	if s.member == nil {
 		return s.store
 	}
-	return gathering{s.parts[0].store, &s.refusals}
+	return s.refusals.Over(s.parts[0].store)
 }
 
 // kept returns a store as upkeep sees it.
@@ -103,81 +100,6 @@ func (l led) Expire(
 		return query.Expired{End: true}, nil
 	}
 	return l.Store.Expire(ctx, from, to, before)
-}
-
-// refusals counts refused commands until they are worth an entry. A flood of
-// refusals would otherwise fill the log that the servers share. A crash loses
-// those of the last second. The zero value is ready to use.
-type refusals struct {
-	mu     sync.Mutex
-	counts map[refusedOn]refused
-}
-
-// refusedOn is a project and a day. Usage counts each pair by itself.
-type refusedOn struct {
-	project uint32
-	day     trackway.Micros
-}
-
-type refused struct {
-	at trackway.Micros // of the last one
-	n  int
-}
-
-const (
-	gatherTime = time.Second
-	day        = trackway.Micros(24 * time.Hour / time.Microsecond)
-)
-
-func (r *refusals) add(project uint32, at trackway.Micros, n int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.counts == nil {
-		r.counts = make(map[refusedOn]refused)
-	}
-	on := refusedOn{project, at / day}
-	r.counts[on] = refused{at, r.counts[on].n + n}
-}
-
-// save stores the counts. Those that cannot be stored are counted again.
-func (r *refusals) save(to *store.Store) error {
-	r.mu.Lock()
-	counts := r.counts
-	r.counts = nil
-	r.mu.Unlock()
-	var failed error
-	for on, c := range counts {
-		if err := to.Refused(on.project, c.at, c.n); err != nil {
-			failed = err
-			r.add(on.project, c.at, c.n)
-		}
-	}
-	return failed
-}
-
-// run saves the counts each second, until ctx ends, and then a last time. While
-// the cluster cannot store anything, it waits.
-func (r *refusals) run(ctx context.Context, to *store.Store, ready func() error) error {
-	for ended := false; !ended; {
-		ended = sleep.For(ctx, gatherTime) != nil
-		if ready() == nil {
-			_ = r.save(to) // tried again, unless ended: a crash may lose counts, too
-		}
-	}
-	return nil
-}
-
-// gathering is a store whose refusals are gathered.
-type gathering struct {
-	*store.Store
-
-	refusals *refusals
-}
-
-// Refused implements [ingest.Store].
-func (g gathering) Refused(project uint32, at trackway.Micros, n int) error {
-	g.refusals.add(project, at, n)
-	return nil
 }
 
 // handler returns the handler of the public listener. At a member, a reader

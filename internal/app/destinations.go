@@ -5,6 +5,7 @@ import (
 
 	"trackway"
 	"trackway/internal/config"
+	"trackway/internal/datadir"
 	"trackway/internal/destination"
 	"trackway/internal/destination/kinds"
 	"trackway/internal/partition"
@@ -19,7 +20,7 @@ func (s *server) newDestinations() error {
 	s.destinations = &spread.Set{Part: kinds.Part}
 	for _, p := range s.parts {
 		o := destination.Options{
-			Dir: filepath.Join(s.Config.DataDir, destinationsDir), Store: p.store, Log: s.Log, Traces: s.traces,
+			Dir: filepath.Join(s.Config.DataDir, datadir.Destinations), Store: p.store, Log: s.Log, Traces: s.traces,
 			Open: func(d config.Destination) (destination.Sink, error) {
 				return kinds.New(d, kinds.Deps{Store: p.destinations.StoreID(), Projects: func() []trackway.Project { return *p.sent.Load() }})
 			},
@@ -39,10 +40,6 @@ func (s *server) newDestinations() error {
 	}
 	return nil
 }
-
-// destinationsDir is the directory for the files of destinations, in the data
-// directory.
-const destinationsDir = "destinations"
 
 // sharedNotes is the store that the servers of a cluster share. The leader
 // sends to the destinations.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -24,7 +23,6 @@ import (
 	"trackway/internal/log/raft/peer"
 	"trackway/internal/sleep"
 	"trackway/internal/store"
-	"trackway/internal/store/engine"
 )
 
 // member is this server's part in a cluster: the log, and the connections to
@@ -52,7 +50,7 @@ type member struct {
 // openMember opens the store of a member, and the log over it. From then on,
 // the server takes part in the cluster.
 func (s *server) openMember(ctx context.Context, reg *prometheus.Registry, again func()) error {
-	m := &member{cfg: s.Config.Cluster, log: s.Log, again: again, version: s.Version, destinations: filepath.Join(s.Config.DataDir, destinationsDir)}
+	m := &member{cfg: s.Config.Cluster, log: s.Log, again: again, version: s.Version, destinations: filepath.Join(s.Config.DataDir, datadir.Destinations)}
 	// First, so that a wrong configuration leaves the data as it is.
 	err := m.connect(ctx)
 	if err != nil {
@@ -75,7 +73,7 @@ func (s *server) openMember(ctx context.Context, reg *prometheus.Registry, again
 // openStore opens the store of a member in a data directory, and the log over
 // it.
 func (m *member) openStore(dataDir string, o store.Options) (*store.Store, error) {
-	dir, err := memberDir(dataDir, m.cfg.Log, m.log)
+	dir, err := datadir.Member(dataDir, m.cfg.Log, m.log)
 	if err != nil {
 		return nil, err
 	}
@@ -382,49 +380,4 @@ func unlessAgain(err error) error {
 		return nil
 	}
 	return err
-}
-
-// memberDir returns the directory of a member's files in a data directory. If
-// the data directory is that of a server that stood alone, its store becomes
-// the member's. It refuses the data of a member with another kind of log: the
-// two logs would go on from the same data in two ways.
-func memberDir(dataDir, kind string, log *slog.Logger) (string, error) {
-	dir, err := privateDir(dataDir, datadir.Partition, log)
-	if err != nil {
-		return "", err
-	}
-	mine, other := datadir.Log, datadir.Kafka
-	if kind == membership.OverKafka {
-		mine, other = other, mine
-	}
-	if _, err := os.Stat(filepath.Join(dir, other)); err == nil {
-		return "", fmt.Errorf("%s holds the data of a member with another log than cluster.log: %s: see docs/cluster.md (From Raft to Kafka)",
-			filepath.Join(dir, other), kind)
-	}
-	alone, state := filepath.Join(dataDir, datadir.Store), filepath.Join(dir, datadir.State)
-	if _, err := os.Stat(alone); err != nil {
-		return dir, nil //nolint:nilerr // there is no such store
-	}
-	if _, err := os.Stat(filepath.Join(dir, mine)); err == nil {
-		return "", fmt.Errorf("%s holds the store of a server that stands alone (%s) and that of a member of a cluster (%s): move one of them away",
-			dataDir, datadir.Store, datadir.Partition)
-	}
-	lock, err := engine.Lock(alone)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w: %w", alone, store.ErrInUse, err)
-	}
-	// First: a crash after the rename would leave it out.
-	err = files.Entrust(filepath.Join(dataDir, destinationsDir))
-	if err == nil {
-		err = os.Rename(alone, state)
-	}
-	return dir, errors.Join(err, lock.Close(), syncDir(dir), syncDir(dataDir))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

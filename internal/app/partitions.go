@@ -75,7 +75,7 @@ func (s *server) openParts(reg *prometheus.Registry) (err error) {
 	}
 	var all []*store.Store
 	for i := range n {
-		dir, err := privateDir(s.Config.DataDir, datadir.StoreIn(i, n), s.Log)
+		dir, err := datadir.Private(s.Config.DataDir, datadir.StoreIn(i, n), s.Log)
 		if err == nil {
 			var one *store.Store
 			if one, err = store.Open(dir, s.storeOptions(labeled(reg, i, n))); err == nil {

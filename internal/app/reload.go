@@ -11,6 +11,7 @@ import (
 	"trackway/internal/auth"
 	"trackway/internal/clientip"
 	"trackway/internal/config"
+	"trackway/internal/config/difference"
 	"trackway/internal/config/reach"
 	"trackway/internal/limit"
 )
@@ -46,7 +47,7 @@ func (s *server) reloadLocked() error {
 	if err != nil {
 		return err
 	}
-	if err := checkFixed(s.Config, next); err != nil {
+	if err := difference.CheckFixed(s.Config, next); err != nil {
 		return err
 	}
 	p, err := s.prepare(next)

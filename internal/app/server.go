@@ -19,6 +19,7 @@ import (
 	"trackway/internal/dashboard"
 	"trackway/internal/fleet"
 	"trackway/internal/ingest"
+	"trackway/internal/ingest/refusals"
 	"trackway/internal/limit"
 	"trackway/internal/limit/history"
 	"trackway/internal/limit/share"
@@ -85,7 +86,7 @@ type server struct {
 	others    *listen.Listener // for what operators ask of other members; nil: the server stands alone
 	questions *listen.Listener // of clients, which other members pass on; nil: the server stands alone
 	alarms    *alarms
-	refusals  refusals
+	refusals  refusals.Gathered
 	sharing   *share.Group // limits that the cluster shares; nil: the server stands alone
 
 	public *listen.Listener

@@ -5,7 +5,7 @@ import "trackway/internal/config/alarming"
 // alarms checks and translates the section.
 func (d *doc) alarms() alarming.Alarms {
 	r := alarming.Reporter[hidden]{
-		Given: d.given, Report: d.report, Missing: d.missing, Name: d.checkName,
+		Given: d.given, Report: d.report, Missing: d.missing, Name: d.CheckName,
 		Absolute: func(path *string) string { return d.absolute(path, *path) },
 		Secret: func(name string, text, env, file *hidden) string {
 			return d.credential(forms{name, text, nil, env, file})

@@ -4,7 +4,7 @@ import "trackway/internal/config/membership"
 
 func (d *doc) checkCluster() {
 	d.file.Cluster.Check(membership.Reporter{
-		Given: d.given, Report: d.report, Missing: d.missing, Address: d.checkListen, Name: d.checkName,
+		Given: d.given, Report: d.report, Missing: d.missing, Address: d.CheckListen, Name: d.CheckName,
 		Secret: func(name string, text, env, file *hidden) string {
 			return d.credential(forms{name, text, nil, env, file})
 		},

@@ -35,8 +35,10 @@ import (
 	"trackway/internal/config/auditing"
 	"trackway/internal/config/membership"
 	"trackway/internal/config/owned"
+	"trackway/internal/config/scalar"
 	"trackway/internal/config/secret"
 	"trackway/internal/config/traces"
+	"trackway/internal/config/transport"
 	"trackway/internal/contract"
 	"trackway/internal/people"
 	"trackway/internal/people/openid"
@@ -49,7 +51,7 @@ type Config struct {
 	OpsListen      string             `yaml:"ops_listen"` // host:port of the operator's listener
 	DataDir        string             `yaml:"data_dir"`   // a relative path in the file starts at the file's folder
 	Partitions     uint32             `yaml:"partitions"` // how many stores share the projects
-	TLS            TLS                `yaml:"tls"`
+	TLS            transport.TLS      `yaml:"tls"`
 	Server         Server             `yaml:"server"`
 	TrustedProxies []netip.Prefix     `yaml:"trusted_proxies"`  // masked; IPv4 never appears as IPv6
 	ClientIPHeader string             `yaml:"client_ip_header"` // one of the constants of package clientip
@@ -137,7 +139,7 @@ func defaults() Config {
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		ClientIPHeader: clientip.XForwardedFor,
 		Connections:    Connections{PerAddress: 256},
-		TLS:            TLS{ACME: ACME{Directory: certificate.LetsEncrypt}},
+		TLS:            transport.TLS{ACME: transport.ACME{Directory: certificate.LetsEncrypt}},
 		Log:            Log{Level: "info", Format: "text"},
 		Audit:          auditing.Defaults(),
 	}
@@ -147,7 +149,7 @@ func defaults() Config {
 // as a server's name.
 func hostname() string {
 	name, err := os.Hostname()
-	if err != nil || !isName(name) {
+	if err != nil || !scalar.IsName(name) {
 		return "trackway"
 	}
 	return name
@@ -177,7 +179,7 @@ func Load(path string, flags Flags, checks ...Check) (cfg *Config, warnings []Pr
 		d.warnOfMode(info.Mode())
 	}
 	d.warnOfUnknown()
-	d.checkCertificate(time.Now())
+	d.file.TLS.CheckCertificate(d.Doc, d.file.publicHost(), time.Now())
 	d.warnOfOverlap(time.Now())
 	InvalidError(d.Warnings).Sort()
 	cfg, err = d.result()

@@ -22,6 +22,8 @@ import (
 	"trackway/internal/config/alarming"
 	"trackway/internal/config/auditing"
 	"trackway/internal/config/covered"
+	"trackway/internal/config/scalar"
+	"trackway/internal/config/transport"
 )
 
 const minimal = "projects: [{name: demo, token: 12345678-1234-1234-1234-123456789abc}]\n"
@@ -98,7 +100,7 @@ log: {level: debug, format: json}
 	const token = "12345678-1234-1234-1234-123456789abc"
 	want := &Config{
 		Listen: "0.0.0.0:8080", OpsListen: "[::1]:8081", DataDir: "/var/lib/trackway", Partitions: 1,
-		TLS:     TLS{Cert: filepath.Join("conf", "cert.pem"), Key: "/etc/key.pem", ACME: ACME{Directory: certificate.LetsEncrypt}},
+		TLS:     transport.TLS{Cert: filepath.Join("conf", "cert.pem"), Key: "/etc/key.pem", ACME: transport.ACME{Directory: certificate.LetsEncrypt}},
 		Server:  Server{Name: "ts1.eu", Region: "eu", URL: "http://127.0.0.1:8080"},
 		Servers: []Server{{Name: "ts2.us", Region: "us", URL: "https://ts2.us.example.com"}},
 		Contact: Contact{Email: "tracking@example.com", URL: "https://example.com/support"},
@@ -163,7 +165,7 @@ func TestDefaults(t *testing.T) {
 	got := mustParse(t, minimal, Flags{})
 	want := &Config{
 		Listen: "127.0.0.1:8080", OpsListen: "127.0.0.1:8081", DataDir: filepath.Join("conf", "trackway-data"), Partitions: 1,
-		TLS:            TLS{ACME: ACME{Directory: certificate.LetsEncrypt}},
+		TLS:            transport.TLS{ACME: transport.ACME{Directory: certificate.LetsEncrypt}},
 		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		ClientIPHeader: "X-Forwarded-For",
 		Connections:    Connections{PerAddress: 256},
@@ -197,7 +199,7 @@ func TestDefaults(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmp.Comparer(comparePrefixes), cmpopts.IgnoreFields(Config{}, "Server")); diff != "" {
 		t.Error("(-want +got):\n" + diff)
 	}
-	if !isName(got.Server.Name) {
+	if !scalar.IsName(got.Server.Name) {
 		t.Errorf("name of the server: got %q", got.Server.Name)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/config/document"
 	"trackway/internal/config/mapping"
 	"trackway/internal/config/scalar"
 )
@@ -134,7 +135,7 @@ func (d *doc) destinations() []Destination {
 	var all []Destination
 	for i := range d.file.Destinations {
 		s := &d.file.Destinations[i]
-		d.checkName(&s.Name, s, "destination")
+		d.CheckName(&s.Name, s, "destination")
 		if strings.HasPrefix(s.Name, ".") || s.Name == "id" {
 			d.report(&s.Name, "cannot be used: the name is that of a folder in the data directory")
 		}
@@ -151,7 +152,7 @@ func (d *doc) checkKind(s *destination) {
 		d.missing(s, "needs a kind, such as postgres or file")
 		return
 	}
-	if oneOf(d, &s.Kind, kinds...); !d.good(&s.Kind) {
+	if document.OneOf(d.Doc, &s.Kind, kinds...); !d.good(&s.Kind) {
 		return
 	}
 	for _, x := range s.settings() {
@@ -196,7 +197,7 @@ func (d *doc) checkContent(s *destination) {
 		d.checkColumn(&s.Columns[i])
 	}
 	d.checkBatch(&s.Batch)
-	oneOf(d, &s.Retention, Hold, LetGo)
+	document.OneOf(d.Doc, &s.Retention, Hold, LetGo)
 	if s.Retention == LetGo && d.given(&s.Hold) {
 		d.report(&s.Hold, "bounds how long events are held, and retention: let_go holds none")
 	}

@@ -31,8 +31,7 @@ func (c *Config) ManagedPath() string { return filepath.Join(c.DataDir, ManagedF
 const managedVersion = 1
 
 const managedHead = `# This file belongs to Trackway, which replaces it as a whole: change keys by
-# "trackway key", users by "trackway user", and the rest by the admin API. Of
-# keys and passwords it has only digests, but of destinations their secrets.
+# "trackway key", users by "trackway user", the rest by the admin API (secrets!).
 `
 
 // managed is the managed file.

@@ -10,7 +10,7 @@ func (d *doc) overrides() []trackway.Override {
 	for i := range d.file.Overrides {
 		o := &d.file.Overrides[i]
 		if d.given(&o.Name) {
-			d.checkName(&o.Name, o, "override")
+			d.CheckName(&o.Name, o, "override")
 			unique(d, seen, &o.Name)
 		}
 		if !d.given(&o.Policy) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"trackway"
+	"trackway/internal/config/document"
 )
 
 // permissionForms are the permissions as they are written. Those about
@@ -58,7 +59,7 @@ func (r keyring) permission(k *key, at *string) (p trackway.Permission, name str
 	switch {
 	case !r.good(at):
 	case !slices.Contains(permissionForms, p):
-		r.report(at, "must be %s, those of customers and events perhaps with a name (%s:first_name)", listed(permissionForms), trackway.GetCustomers)
+		r.report(at, "must be %s, those of customers and events perhaps with a name (%s:first_name)", document.Listed(permissionForms), trackway.GetCustomers)
 	case restricted && (p == trackway.GDPR || p == trackway.Admin):
 		r.report(at, "must be %s alone: it cannot be restricted", p)
 	case restricted && (name == "" || len(name) > most):

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"trackway"
+	"trackway/internal/config/document"
 )
 
 // uuid matches a project's token (RFC 9562 section 4), in either letter case.
@@ -46,7 +47,7 @@ func (d *doc) projects() (projects []trackway.Project, server []trackway.Key) {
 }
 
 func (r keyring) project(p *project) trackway.Project {
-	r.checkName(&p.Name, p, "project")
+	r.CheckName(&p.Name, p, "project")
 	unique(r.doc, r.names, &p.Name)
 	p.Token = strings.ToLower(p.Token)
 	switch {
@@ -84,7 +85,7 @@ func (r keyring) checkIdentifiers(p *project) {
 	seen := make(map[string]any)
 	for _, list := range [][]string{ids.Hard, ids.Soft} {
 		for i := range list {
-			r.checkName(&list[i], ids, "identifier")
+			r.CheckName(&list[i], ids, "identifier")
 			r.checkIdentifier(seen, &list[i])
 		}
 	}
@@ -184,7 +185,7 @@ func (r keyring) checkPersonal(names []string) {
 }
 
 func (r keyring) key(k *key, names map[string]any) trackway.Key {
-	r.checkName(&k.Name, k, "key")
+	r.CheckName(&k.Name, k, "key")
 	unique(r.doc, names, &k.Name)
 	domain := trackway.Key{Name: k.Name, Kind: k.Kind}
 	switch {
@@ -196,7 +197,7 @@ func (r keyring) key(k *key, names map[string]any) trackway.Key {
 		domain.ID = r.privateID(k)
 		domain.Secret = r.secret(k)
 	default:
-		oneOf(r.doc, &k.Kind, trackway.PublicKey, trackway.PrivateKey)
+		document.OneOf(r.Doc, &k.Kind, trackway.PublicKey, trackway.PrivateKey)
 	}
 	r.previous(k, &domain)
 	domain.Permissions = r.permissions(k)

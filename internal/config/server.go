@@ -1,7 +1,6 @@
 package config
 
 import (
-	"net/mail"
 	"net/url"
 	"strings"
 
@@ -9,11 +8,11 @@ import (
 )
 
 func (d *doc) checkServer(s *Server) {
-	d.checkName(&s.Name, s, "server")
+	d.CheckName(&s.Name, s, "server")
 	if s.Region != "" {
-		d.checkName(&s.Region, s, "region")
+		d.CheckName(&s.Region, s, "region")
 	}
-	d.checkServerURL(&s.URL)
+	d.CheckServerURL(&s.URL)
 }
 
 // checkServers checks the other servers. Clients know each by its name, and
@@ -48,7 +47,7 @@ func (d *doc) checkRedirectHosts() {
 	for i := range f.RedirectHosts {
 		host := &f.RedirectHosts[i]
 		*host = strings.ToLower(*host)
-		if !isHost(*host) {
+		if !scalar.IsHost(*host) {
 			d.report(host, "must be a host's name, such as tracking.example.com, without a port")
 		}
 		for _, s := range servers {
@@ -61,55 +60,4 @@ func (d *doc) checkRedirectHosts() {
 	if len(f.RedirectHosts) > 0 && f.Server.URL == "" {
 		d.missing(&f.RedirectHosts, "needs server: {url: …}, the URL of this server itself")
 	}
-}
-
-// isHost reports whether s is a DNS name (RFC 1123 section 2.1) or an IPv4
-// address.
-func isHost(s string) bool {
-	const most = 253
-	return s != "" && len(s) <= most && strings.IndexFunc(s, func(c rune) bool { return c == '_' || !scalar.IsNameRune(c) }) < 0
-}
-
-func (d *doc) checkServerURL(at *string) {
-	if *at == "" {
-		return
-	}
-	u, err := url.Parse(*at)
-	if err == nil && isWeb(u) && u.User == nil && u.RawQuery == "" && u.Fragment == "" {
-		return
-	}
-	d.reportURL(at, "must be an address such as https://ts1.example.com")
-}
-
-func (d *doc) checkContact(c *Contact) {
-	d.checkEmail(&c.Email)
-	if c.URL == "" {
-		return
-	}
-	u, err := url.Parse(c.URL)
-	if err == nil && u.User == nil && isWeb(u) {
-		return
-	}
-	d.reportURL(&c.URL, "must be the address of a page, such as https://example.com/support")
-}
-
-// checkEmail checks an address that may be empty.
-func (d *doc) checkEmail(at *string) {
-	if *at == "" {
-		return
-	}
-	if a, err := mail.ParseAddress(*at); err != nil || a.Address != *at {
-		d.report(at, "must be an address such as tracking@example.com")
-	}
-}
-
-func isWeb(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" }
-
-// reportURL reports a problem with a URL. It hides one that may contain a
-// password (user:password@host).
-func (d *doc) reportURL(at *string, msg string) {
-	if strings.Contains(*at, "@") {
-		d.conceal(at)
-	}
-	d.report(at, "%s", msg)
 }

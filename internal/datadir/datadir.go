@@ -1,6 +1,6 @@
 // Package datadir works on a data directory without a running server: it
-// restores one from a backup, and salvages a damaged one. It also knows the
-// names of the directories in it.
+// restores one from a backup, salvages a damaged one, and makes one ready for a
+// server that starts. It also knows the names of the directories in it.
 package datadir
 
 import (
@@ -26,6 +26,8 @@ const (
 	Store     = "store"   // of a server with one partition; with several, it is in the directory of each
 	Traffic   = "traffic" // the recorded calls
 	Partition = "p00"     // of a member of a cluster, with State and Log in it
+
+	Destinations = "destinations" // the files that they keep
 )
 
 // The directories of a member of a cluster, in [Partition].

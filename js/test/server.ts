@@ -52,7 +52,7 @@ export interface Settings {
 /** Starts a server that runs until the end of the test. */
 export async function start(t: TestContext, { limit = wide, listen = '127.0.0.1:0', dir, servers = [] }: Settings = {}): Promise<Server> {
   built ??= binary()
-  const home = dir ?? folder(t)
+  const home = dir ?? mkdtempSync(join(tmpdir(), 'trackway-js-'))
   const config = join(home, 'trackway.yaml')
   writeFileSync(config, configuration(limit, servers), { mode: 0o600 })
   const args = ['serve', '--config', config, '--data', join(home, 'data'), '--listen', listen, '--ops-listen', '127.0.0.1:0']
@@ -62,7 +62,10 @@ export async function start(t: TestContext, { limit = wide, listen = '127.0.0.1:
     child.kill('SIGKILL')
     await once(child, 'exit')
   }
-  t.after(stop)
+  t.after(async () => {
+    await stop()
+    if (!dir) rmSync(home, { recursive: true, force: true }) // afterwards, because the server makes files
+  })
   const url = 'http://' + (await ready(child))
   const headers = { Authorization: 'Basic ' + Buffer.from(`${keyId}:${secret}`).toString('base64') }
   const customer = async (ids: object) => {
@@ -82,7 +85,7 @@ export async function start(t: TestContext, { limit = wide, listen = '127.0.0.1:
 /** Makes a folder that exists until the end of the test. */
 export function folder(t: TestContext): string {
   const dir = mkdtempSync(join(tmpdir(), 'trackway-js-'))
-  t.after(() => rmSync(dir, { recursive: true, force: true }))
+  t.after(() => rmSync(dir, { recursive: true, force: true, maxRetries: 10 })) // a server may still make files
   return dir
 }
 

@@ -743,7 +743,7 @@ class Positions(Case):
     def test_nobody_answers(self) -> None:
         fake = self.fake(lambda _: Reply(503, {"message": "Try again."}))
         client = self.reader([fake.url])
-        with self.assertRaisesRegex(TimeoutError, "Try again."):
+        with self.assertRaisesRegex(TimeoutError, r"Try again\.|no answer within"):  # the last try may lack the time
             client.read("customers/events", {}, timeout=0.2)
         client.close()
         with self.assertRaises(TimeoutError):

@@ -235,6 +235,22 @@ func setShare(dst *Share, n ast.Node) (want string) {
 	return ""
 }
 
+// MaxName is the most characters of a name.
+const MaxName = 64
+
+// IsName reports whether a text may be the name of a server, a project or
+// another thing of the configuration.
+func IsName(s string) bool {
+	return s != "" && len(s) <= MaxName && strings.IndexFunc(s, func(c rune) bool { return !IsNameRune(c) }) < 0
+}
+
+// IsHost reports whether s is a DNS name (RFC 1123 section 2.1) or an IPv4
+// address.
+func IsHost(s string) bool {
+	const most = 253
+	return s != "" && len(s) <= most && strings.IndexFunc(s, func(c rune) bool { return c == '_' || !IsNameRune(c) }) < 0
+}
+
 // IsNameRune reports whether names may contain a character: those of servers
 // and projects, and the keys of settings.
 func IsNameRune(c rune) bool {

@@ -1,4 +1,6 @@
-package main
+// Package key has the commands of trackway key. They change the managed file,
+// and make the running server use it if they are told to.
+package key
 
 import (
 	"errors"
@@ -18,30 +20,23 @@ import (
 	"trackway/internal/terminal"
 )
 
-type keyCommand struct {
-	List   keyListCommand   `cmd:"" help:"List all keys with their permissions, rotations and files. No secrets."`
-	Add    keyAddCommand    `cmd:"" help:"Add a key. Its secret is printed once; only a digest is stored."`
-	Rotate keyRotateCommand `cmd:"" help:"Give a key a new secret, or a public key a new token. The present one keeps working for a while."`
-	Revoke keyRevokeCommand `cmd:"" help:"Revoke a key."`
+// Command is the commands, for the parser of the command line.
+type Command struct {
+	List   listCommand   `cmd:"" help:"List all keys with their permissions, rotations and files. No secrets."`
+	Add    addCommand    `cmd:"" help:"Add a key. Its secret is printed once; only a digest is stored."`
+	Rotate rotateCommand `cmd:"" help:"Give a key a new secret, or a public key a new token. The present one keeps working for a while."`
+	Revoke revokeCommand `cmd:"" help:"Revoke a key."`
 }
 
-// keyFiles are the flags of every command that works on keys: the two files
-// that contain keys.
-type keyFiles struct {
-	configFile
-
-	DataDir string `env:"TRACKWAY_DATA" help:"Data directory; overrides the configuration." name:"data" placeholder:"DIR"`
-}
-
-type keyListCommand struct{ keyFiles }
+type listCommand struct{ command.Flags }
 
 // Run lists the keys.
-func (c *keyListCommand) Run(out output) error {
+func (c *listCommand) Run(t command.Tools) error {
 	keys, err := config.ReadKeys(c.Config, config.Flags{DataDir: c.DataDir})
 	if err != nil {
 		return err
 	}
-	return listKeys(out.stdout, keys.List(), time.Now())
+	return listKeys(t.Stdout, keys.List(), time.Now())
 }
 
 func listKeys(w io.Writer, keys []config.PlacedKey, now time.Time) error {
@@ -89,9 +84,9 @@ func previousOf(k *trackway.Key, now time.Time) string {
 	return "ended"
 }
 
-// keyChange has the flags of every command that changes a key.
-type keyChange struct {
-	keyFiles
+// changing has the flags of every command that changes a key.
+type changing struct {
+	command.Flags
 	serverReload
 
 	Project string `help:"Name or token of the project, if there are several." placeholder:"NAME" xor:"of"`
@@ -100,17 +95,17 @@ type keyChange struct {
 }
 
 // AfterApply chooses the keys that the command is about.
-func (c *keyChange) AfterApply(ctx *kong.Context) error {
+func (c *changing) AfterApply(ctx *kong.Context) error {
 	if c.Admin {
 		c.Project = config.ServerKeys
 	}
-	return c.keyFiles.AfterApply(ctx)
+	return c.Flags.AfterApply(ctx)
 }
 
 // change changes the keys, and records that.
-func (c *keyChange) change(out output, action audit.Action, do func(*config.Keys) error) (*config.Config, error) {
+func (c *changing) change(t command.Tools, action audit.Action, do func(*config.Keys) error) (*config.Config, error) {
 	e := command.Entry(action, c.Name)
-	return command.Change(c.Config, c.DataDir, out.stderr, e, func(keys *config.Keys) (err error) {
+	return command.Change(c.Config, c.DataDir, t.Stderr, e, func(keys *config.Keys) (err error) {
 		if e.Project, err = keys.Project(c.Project); err != nil {
 			return err
 		}
@@ -120,23 +115,23 @@ func (c *keyChange) change(out output, action audit.Action, do func(*config.Keys
 
 // sayUnused says which line of the operator's file has no effect after a
 // change.
-func sayUnused(out output, place string) {
+func sayUnused(t command.Tools, place string) {
 	if place != "" {
-		terminal.Say(out.stdout, "%s has no effect any more: you may remove that line.\n", place)
+		terminal.Say(t.Stdout, "%s has no effect any more: you may remove that line.\n", place)
 	}
 }
 
 const shownOnce = "The secret is shown only now: the file holds only its digest.\n"
 
-type keyAddCommand struct {
-	keyChange
+type addCommand struct {
+	changing
 
 	Kind       string   `default:"" enum:"public,private," help:"public (may track, for browsers and apps) or private." placeholder:"KIND"`
 	Permission []string `help:"Permission, such as events:get or customers:get:first_name; can be repeated. Without it: all permissions of the kind." placeholder:"WHAT" sep:"none"`
 }
 
 // Validate checks what belongs together.
-func (c *keyAddCommand) Validate() error {
+func (c *addCommand) Validate() error {
 	switch {
 	case c.Admin && (c.Kind == string(trackway.PublicKey) || len(c.Permission) > 0):
 		return errors.New("--admin: a key of the server is private, and has no --permission")
@@ -147,70 +142,70 @@ func (c *keyAddCommand) Validate() error {
 }
 
 // Run adds a key.
-func (c *keyAddCommand) Run(out output) error {
+func (c *addCommand) Run(t command.Tools) error {
 	if c.Admin {
 		c.Kind = string(trackway.PrivateKey)
 	}
 	var id, secret string
-	cfg, err := c.change(out, audit.KeyAdd, func(keys *config.Keys) (err error) {
+	cfg, err := c.change(t, audit.KeyAdd, func(keys *config.Keys) (err error) {
 		id, secret, err = keys.Add(c.Project, c.Name, trackway.KeyKind(c.Kind), c.Permission)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	terminal.Say(out.stdout, "Key %s is in %s.\n", c.Name, cfg.ManagedPath())
+	terminal.Say(t.Stdout, "Key %s is in %s.\n", c.Name, cfg.ManagedPath())
 	if secret == "" {
-		terminal.Say(out.stdout, "token: %s\n", id)
+		terminal.Say(t.Stdout, "token: %s\n", id)
 	} else {
-		terminal.Say(out.stdout, "id: %s\nsecret: %s\n"+shownOnce, id, secret)
+		terminal.Say(t.Stdout, "id: %s\nsecret: %s\n"+shownOnce, id, secret)
 	}
-	return c.apply(cfg, out)
+	return c.apply(cfg, t.Stdout)
 }
 
-type keyRotateCommand struct {
-	keyChange
+type rotateCommand struct {
+	changing
 
 	Overlap time.Duration `default:"24h" help:"How long the present secret or token keeps working (${default}, at most 24h; 0 ends it at once)." placeholder:"TIME"`
 }
 
 // Run rotates a key.
-func (c *keyRotateCommand) Run(out output) error {
+func (c *rotateCommand) Run(t command.Tools) error {
 	if c.Overlap < 0 || c.Overlap > config.MaxOverlap {
 		return fmt.Errorf("--overlap %v: must be from 0 to %.0fh", c.Overlap, config.MaxOverlap.Hours())
 	}
 	var kind trackway.KeyKind
 	var made, unused string
 	until := time.Now().Add(c.Overlap).UTC().Truncate(time.Second)
-	cfg, err := c.change(out, audit.KeyRotate, func(keys *config.Keys) (err error) {
+	cfg, err := c.change(t, audit.KeyRotate, func(keys *config.Keys) (err error) {
 		kind, made, unused, err = keys.Rotate(c.Project, c.Name, until)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	terminal.Say(out.stdout, "Key %s is changed in %s.\n", c.Name, cfg.ManagedPath())
+	terminal.Say(t.Stdout, "Key %s is changed in %s.\n", c.Name, cfg.ManagedPath())
 	what := "token"
 	if kind == trackway.PrivateKey {
 		what = "secret"
 	}
-	terminal.Say(out.stdout, "%s: %s\n", what, made)
+	terminal.Say(t.Stdout, "%s: %s\n", what, made)
 	if kind == trackway.PrivateKey {
-		terminal.Say(out.stdout, shownOnce)
+		terminal.Say(t.Stdout, shownOnce)
 	}
 	if c.Overlap > 0 {
-		terminal.Say(out.stdout, "The previous %s keeps working until %s.\n", what, until.Format(time.RFC3339))
+		terminal.Say(t.Stdout, "The previous %s keeps working until %s.\n", what, until.Format(time.RFC3339))
 	}
-	sayUnused(out, unused)
-	return c.apply(cfg, out)
+	sayUnused(t, unused)
+	return c.apply(cfg, t.Stdout)
 }
 
-type keyRevokeCommand struct{ keyChange }
+type revokeCommand struct{ changing }
 
 // Run revokes a key.
-func (c *keyRevokeCommand) Run(out output) error {
+func (c *revokeCommand) Run(t command.Tools) error {
 	var unused string
-	cfg, err := c.change(out, audit.KeyRevoke, func(keys *config.Keys) (err error) {
+	cfg, err := c.change(t, audit.KeyRevoke, func(keys *config.Keys) (err error) {
 		unused, err = keys.Revoke(c.Project, c.Name)
 		return err
 	})
@@ -218,10 +213,10 @@ func (c *keyRevokeCommand) Run(out output) error {
 		return err
 	}
 	if unused == "" {
-		terminal.Say(out.stdout, "Key %s was removed from %s.\n", c.Name, cfg.ManagedPath())
+		terminal.Say(t.Stdout, "Key %s was removed from %s.\n", c.Name, cfg.ManagedPath())
 	} else {
-		terminal.Say(out.stdout, "Key %s is revoked in %s.\n", c.Name, cfg.ManagedPath())
+		terminal.Say(t.Stdout, "Key %s is revoked in %s.\n", c.Name, cfg.ManagedPath())
 	}
-	sayUnused(out, unused)
-	return c.apply(cfg, out)
+	sayUnused(t, unused)
+	return c.apply(cfg, t.Stdout)
 }

@@ -1,8 +1,9 @@
-package main
+package key
 
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"net/http"
 
 	"trackway/internal/config"
@@ -19,7 +20,7 @@ type serverReload struct {
 
 // apply makes the running server use the changed configuration, or says how to
 // do that.
-func (r *serverReload) apply(cfg *config.Config, out output) error {
+func (r *serverReload) apply(cfg *config.Config, stdout io.Writer) error {
 	base, err := running.Ops(cmp.Or(r.OpsListen, cfg.OpsListen))
 	if err != nil {
 		return err
@@ -32,13 +33,13 @@ func (r *serverReload) apply(cfg *config.Config, out output) error {
 		if err != nil {
 			return fmt.Errorf("the file is changed, but not in force: %w", err)
 		}
-		terminal.Say(out.stdout, "The running server has read it.\n")
+		terminal.Say(stdout, "The running server has read it.\n")
 		return nil
 	}
 	if runs := running.CallOps(http.MethodGet, base+"/-/healthy", running.Glance) == nil && running.InUse(cfg.DataDir) == nil; runs {
-		terminal.Say(out.stdout, "The running server does not use the change yet. Make it reload the configuration (next time by --reload):\n  curl -X POST %s/-/reload\n", base)
+		terminal.Say(stdout, "The running server does not use the change yet. Make it reload the configuration (next time by --reload):\n  curl -X POST %s/-/reload\n", base)
 	} else {
-		terminal.Say(out.stdout, "No server was found at %s that uses %s. A server elsewhere reads the file again at SIGHUP, or when it starts.\n", base, cfg.DataDir)
+		terminal.Say(stdout, "No server was found at %s that uses %s. A server elsewhere reads the file again at SIGHUP, or when it starts.\n", base, cfg.DataDir)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package app
+package datadir
 
 import (
 	"fmt"
@@ -7,12 +7,12 @@ import (
 	"path/filepath"
 )
 
-// privateDir creates a directory for a store, and a missing data directory, and
+// Private creates a directory for a store, and a missing data directory, and
 // returns its path. It closes the store's directory to other users: the
 // database creates files that everybody can read, and they contain customers'
 // data. An existing data directory keeps its mode, which is the owner's choice;
-// if other users can enter it, privateDir logs that.
-func privateDir(dataDir, name string, log *slog.Logger) (string, error) {
+// if other users can enter it, Private logs that.
+func Private(dataDir, name string, log *slog.Logger) (string, error) {
 	const private, others = 0o700, 0o077
 	dir := filepath.Join(dataDir, name)
 	if err := os.MkdirAll(dir, private); err != nil {

@@ -1,4 +1,4 @@
-package app
+package difference
 
 import (
 	"fmt"
@@ -8,10 +8,10 @@ import (
 	"trackway/internal/config"
 )
 
-// checkFixed returns an error if the next configuration changes settings that
+// CheckFixed returns an error if the next configuration changes settings that
 // cannot change while the server runs, such as where it listens and where it
 // stores its data. The error names each of them.
-func checkFixed(old, next *config.Config) error {
+func CheckFixed(old, next *config.Config) error {
 	var changed []string
 	for _, setting := range []struct {
 		name    string

@@ -1,4 +1,4 @@
-package app
+package datadir
 
 import (
 	"bytes"
@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"trackway/internal/datadir"
 )
 
 // TestPrivateDir: the store's directory is closed to other users at start. A
@@ -19,11 +18,11 @@ func TestPrivateDir(t *testing.T) {
 		if err := os.Chmod(data, mode); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Mkdir(filepath.Join(data, datadir.Store), 0o755); err != nil {
+		if err := os.Mkdir(filepath.Join(data, Store), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		var text bytes.Buffer
-		dir, err := privateDir(data, datadir.Store, slog.New(slog.NewTextHandler(&text, nil)))
+		dir, err := Private(data, Store, slog.New(slog.NewTextHandler(&text, nil)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -35,7 +34,7 @@ func TestPrivateDir(t *testing.T) {
 		}
 	}
 	missing := filepath.Join(t.TempDir(), "a", "data")
-	if _, err := privateDir(missing, datadir.Store, slog.New(slog.DiscardHandler)); err != nil {
+	if _, err := Private(missing, Store, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(missing); err != nil || info.Mode().Perm() != 0o700 {

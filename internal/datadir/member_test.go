@@ -1,0 +1,73 @@
+package datadir
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"trackway/internal/config/membership"
+	"trackway/internal/store"
+)
+
+// TestMemberDir: the store of a server that stood alone becomes that of a
+// member, once.
+func TestMemberDir(t *testing.T) {
+	t.Parallel()
+	data, log := t.TempDir(), slog.New(slog.DiscardHandler)
+	alone := filepath.Join(data, Store)
+	if err := os.Mkdir(alone, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		dir, err := Member(data, membership.Raft, log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, State)); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(alone); err == nil {
+			t.Error("the store is still there")
+		}
+	}
+	for _, dir := range []string{alone, filepath.Join(data, Partition, Log)} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Member(data, membership.Raft, log); err == nil || !strings.Contains(err.Error(), "move one of them away") {
+		t.Errorf("got %v for two stores", err)
+	}
+}
+
+// TestMemberDirInUse: the store of a server that runs stays where it is.
+func TestMemberDirInUse(t *testing.T) {
+	t.Parallel()
+	data, log := t.TempDir(), slog.New(slog.DiscardHandler)
+	alone := filepath.Join(data, Store)
+	s, err := store.Open(alone, store.Options{Fatal: func(err error) { t.Error(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Member(data, membership.Raft, log); !errors.Is(err, store.ErrInUse) {
+		t.Errorf("got %v, want %v", err, store.ErrInUse)
+	}
+	if _, err := os.Stat(alone); err != nil {
+		t.Error(err)
+	}
+	if err := CheckAlone(data); err != nil {
+		t.Errorf("the server cannot start any more: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := Member(data, membership.Raft, log); err != nil {
+		t.Error(err)
+	}
+	if err := CheckAlone(data); err == nil {
+		t.Error("a server that stands alone would start without its data")
+	}
+}

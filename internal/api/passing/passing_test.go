@@ -48,7 +48,7 @@ type slow struct {
 }
 
 func (s *slow) Write(b []byte) (int, error) {
-	time.Sleep(s.pause)
+	<-time.After(s.pause)
 	s.pause = 0
 	return s.ResponseRecorder.Write(b)
 }

@@ -311,12 +311,18 @@ func (m *member) Init() error {
 	if _, is := log.(*kafka.Log); !is || log.Status().Applied == 0 {
 		return unlessAgain(log.Bootstrap())
 	}
-	// The data may be of another log, the end of which it lacks.
-	undo, err := files.Renew(m.destinations)
+	return beginWith(m.destinations, log.Bootstrap)
+}
+
+// beginWith begins a log with data that may be of another one, the end of which
+// it lacks. The folder is that of the destinations.
+func beginWith(folder string, bootstrap func() error) error {
+	undo, err := files.Renew(folder)
 	if err != nil {
 		return err
 	}
-	if err = log.Bootstrap(); err != nil {
+	err = bootstrap()
+	if err != nil && !errors.Is(err, raft.ErrUnknown) { // else the log may begin all the same
 		undo()
 	}
 	return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -60,9 +61,9 @@ func (l *load) sendAmid(t *testing.T, servers []*server, more int64, disturb fun
 }
 
 // TestKafkaLog: two servers have their log in a broker of Kafka. In each round,
-// servers, the broker, or all of them are killed while clients send to both.
-// Everything acknowledged is stored once on both servers, which are equal. The
-// flag -kafka-rounds sets the number of rounds.
+// servers, the broker, or all of them are killed, or the broker hangs, while
+// clients send to both. Everything acknowledged is stored once on both servers,
+// which are equal. The flag -kafka-rounds sets the number of rounds.
 func TestKafkaLog(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
@@ -71,12 +72,12 @@ func TestKafkaLog(t *testing.T) {
 	c, b := newKafkaCluster(t, 2)
 	var l load
 	for round := range *kafkaRounds {
-		servers, kind := slices.Clone(c.servers), (round+int(seed%5))%5
-		killed, broker := map[int]bool{0: kind != 1 && kind != 3, 1: kind == 1 || kind == 2 || kind == 4}, kind >= 3
-		if kind == 3 { // the broker alone
+		servers, kind := slices.Clone(c.servers), (round+int(seed%6))%6
+		killed, broker := map[int]bool{0: kind != 1 && kind != 3, 1: kind == 1 || kind == 2 || kind == 4}, kind == 3 || kind == 4
+		if kind == 3 || kind == 5 { // the broker alone
 			killed = nil
 		}
-		t.Logf("round %d: servers %v, broker %v", round, killed, broker)
+		t.Logf("round %d: kind %d, servers %v, broker %v", round, kind, killed, broker)
 		l.sendAmid(t, servers, 1+random.Int64N(300), func() {
 			for i, s := range servers {
 				if killed[i] {
@@ -87,6 +88,9 @@ func TestKafkaLog(t *testing.T) {
 				b.Kill()
 				_ = sleep.For(t.Context(), time.Duration(random.IntN(1000))*time.Millisecond)
 				b.Run(t)
+			}
+			if kind == 5 {
+				b.Hang(t, time.Duration(random.IntN(25))*time.Second)
 			}
 		})
 		for i := range servers {
@@ -190,6 +194,39 @@ func TestKafkaLogMembers(t *testing.T) {
 			t.Errorf("it ended with %d:\n%s", code, c.servers[i].log)
 		}
 	}
+}
+
+// TestKafkaLogReads: servers whose log is in a broker show what others have
+// acknowledged, give the same tags, and list each other. Without the broker
+// they show what they have, stop, and start.
+func TestKafkaLogReads(t *testing.T) {
+	t.Parallel()
+	c, b := newKafkaCluster(t, 2)
+	readAtPositions(t, c, "person-1")
+	compareTags(t, c)
+	listMembers(t, c)
+	b.Kill()
+	const path = "/api/projects/{token}/customers"
+	if got := c.servers[0].do(t, request{path: path}); got.status != http.StatusOK {
+		t.Errorf("without the broker: got %v", got)
+	}
+	if got := c.servers[0].do(t, request{path: path + "?consistency=strong"}); got.status != http.StatusServiceUnavailable {
+		t.Errorf("a strong reader without the broker: got %v", got)
+	}
+	began := time.Now()
+	if code := c.servers[0].stop(t); code != 0 || time.Since(began) > 15*time.Second {
+		t.Errorf("without the broker, it ended with %d after %v", code, time.Since(began))
+	}
+	for i := range c.servers {
+		c.start(i)
+	}
+	_ = sleep.For(t.Context(), 10*time.Second)
+	b.Run(t)
+	for _, s := range c.servers {
+		s.awaitReady(t)
+	}
+	c.awaitServing()
+	readAtPositions(t, c, "person-after")
 }
 
 // firstOffset returns the offset of the first record in the log.

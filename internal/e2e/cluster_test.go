@@ -263,18 +263,23 @@ func TestClusterAllKilled(t *testing.T) {
 // consistency, reads at one server what it has written at another.
 func TestClusterPosition(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 3)
+	readAtPositions(t, newCluster(t, 3), "person-1")
+}
+
+func readAtPositions(t *testing.T, c *cluster, who string) {
+	t.Helper()
 	const rounds = 20
+	all := len(c.servers)
 	for n := 1; n <= rounds; n++ {
-		writer, reader, strong := c.servers[n%3], c.servers[(n+1)%3], c.servers[(n+2)%3]
+		writer, reader, strong := c.servers[n%all], c.servers[(n+1)%all], c.servers[(n+2)%all]
 		wrote := writer.do(t, request{path: "/track/v2/projects/{token}/customers/events", body: encode(t, map[string]any{
-			"customer_ids": map[string]any{"registered": "person-1"}, "event_type": "visit", "properties": map[string]any{"n": n},
+			"customer_ids": map[string]any{"registered": who}, "event_type": "visit", "properties": map[string]any{"n": n},
 		})})
 		position := wrote.header.Get("Trackway-Position")
 		if !wrote.success() || position == "" {
 			t.Fatalf("got %v, position %q", wrote, position)
 		}
-		const path = "/api/projects/{token}/customers/registered=person-1/events"
+		path := "/api/projects/{token}/customers/registered=" + who + "/events"
 		if got := strings.Count(string(reader.do(t, request{path: path, header: map[string]string{"Trackway-Position": position}}).body), `"visit"`); got != n {
 			t.Errorf("after %d events, another server shows %d at position %s", n, got, position)
 		}

@@ -81,22 +81,23 @@ func Pass(
 	}
 	copyFields(w.Header(), res.Header, answered)
 	w.WriteHeader(res.StatusCode)
-	return res.StatusCode, true, pieces(w, res.Body, func() { late.Reset(pieceTime) })
+	return res.StatusCode, true, pieces(w, res.Body, late)
 }
 
 // pieces passes the pieces of an answer on. The client has to read them at a
-// minimum rate.
-func pieces(w http.ResponseWriter, from io.Reader, came func()) error {
+// minimum rate. Its time does not count for late.
+func pieces(w http.ResponseWriter, from io.Reader, late *time.Timer) error {
 	out := piecewise.To(w)
 	b := make([]byte, piecewise.Size)
 	for n := 0; ; {
 		m, err := from.Read(b[n:])
 		n += m
 		if n > 0 && (err != nil || n == len(b)) {
-			came()
+			late.Stop()
 			if out.Send(b[:n]) != nil {
 				return nil //nolint:nilerr // the client has gone, so there is nobody to tell
 			}
+			late.Reset(pieceTime)
 			n = 0
 		}
 		if err == io.EOF {

@@ -35,6 +35,21 @@ func TestCurrent(t *testing.T) {
 			t.Errorf("got %v, waited for %q; want %v", got, w.on, err)
 		}
 	}
+	tag := map[string][]string{"If-None-Match": {`"3.17-abc"`}}
+	for _, test := range []struct {
+		query  string
+		header http.Header
+		want   []string
+	}{
+		{"", tag, []string{"", "3.17"}},
+		{"", http.Header{Header: {"3.20"}}, []string{"3.20"}}, // which waits for its own, too
+		{"consistency=strong", tag, []string{""}},
+	} {
+		w := &waits{lacks: true}
+		if err := Await(t.Context(), w, &http.Request{URL: &url.URL{RawQuery: test.query}, Header: test.header}); err != nil || !slices.Equal(w.on, test.want) {
+			t.Errorf("%q %v: got %v, waited for %q, want %q", test.query, test.header, err, w.on, test.want)
+		}
+	}
 }
 
 // TestTags: an entity tag names the last change of the data, and a reader that

@@ -394,6 +394,12 @@ func TestSettings(t *testing.T) {
 	}
 	serve(t, url, new(state), Options{Topic: topic}).refuses(t, "retention.ms is 86400000, and must be -1")
 
+	topic = newTopic()
+	if _, err := kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, Members(topic)); err != nil {
+		t.Fatal(err)
+	}
+	serve(t, url, new(state), Options{Topic: topic}).refuses(t, "message.timestamp.type=CreateTime, and must have LogAppendTime")
+
 	good := map[string]string{
 		"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1", "unclean.leader.election.enable": "false",
 		"max.message.bytes": "16777216", "min.insync.replicas": "2", "flush.messages": "9223372036854775807",

@@ -258,6 +258,10 @@ func (l *Log) stranger(r *kgo.Record) {
 	}
 }
 
+// errOwn says that this server has not sent an entry with its own ID.
+var errOwn = errors.New("this server has not sent it, though it has its ID: the data directory is a copy that another server uses, " +
+	"or an older one of this server. Empty it, and start the server again")
+
 func (l *Log) applyRecord(index uint64, kind byte, r *kgo.Record) error {
 	switch kind {
 	case kindClaim:
@@ -276,13 +280,17 @@ func (l *Log) applyRecord(index uint64, kind byte, r *kgo.Record) error {
 		return err
 	}
 	once, ok := e.(*entry.Once)
-	if !ok {
+	switch {
+	case !ok:
 		return fmt.Errorf("it is of kind %d", e.Kind())
+	case once.Origin == l.origin && once.Counter > l.counter.Load():
+		return errOwn // the next entries of this server could be taken for that one
 	}
 	if err := l.machine.Apply(index, once); err != nil {
 		return err
 	}
 	if once.Origin == l.origin {
+		l.progress.Reach(index) // first: the appender names the position next
 		l.waiting.came(once)
 	}
 	return nil

@@ -356,7 +356,8 @@ func (l *Log) Expel(ctx context.Context, id string) error {
 	case l.fresh(&all[i]) && !all[i].Stopping:
 		return fmt.Errorf("%s runs: stop it first. A server that runs is a member by itself", all[i].Address)
 	}
-	return l.client.ProduceSync(ctx, &kgo.Record{Topic: Members(l.o.Topic), Key: []byte(keyOf(id, l.o.Partition))}).FirstErr()
+	err := l.client.ProduceSync(ctx, &kgo.Record{Topic: Members(l.o.Topic), Key: []byte(keyOf(id, l.o.Partition))}).FirstErr()
+	return l.o.Brokers.Clean(err)
 }
 
 // Abouts returns what the other members have told this server last, see

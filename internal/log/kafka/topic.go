@@ -26,6 +26,9 @@ type topic struct {
 // largest is the size of a batch of records that the brokers must accept.
 const largest = batchBytes + 64<<10
 
+// The broker that gets what a member tells has to stamp it.
+const stampKey, stampValue = "message.timestamp.type", "LogAppendTime"
+
 // logSettings are the settings of a new topic for a log, and memberSettings
 // those of a new one for members.
 //
@@ -37,7 +40,7 @@ var (
 		"max.message.bytes": strconv.Itoa(largest), "segment.ms": strconv.FormatInt(time.Hour.Milliseconds(), 10),
 	}
 	memberSettings = map[string]string{
-		"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime",
+		"cleanup.policy": "compact", stampKey: stampValue,
 		"segment.bytes": strconv.Itoa(4 << 20), "segment.ms": strconv.FormatInt(time.Hour.Milliseconds(), 10),
 	}
 )
@@ -150,16 +153,23 @@ func inWords(settings map[string]string) string {
 // settings checks that the topic loses no entries by its settings, and returns
 // in words how durable an acknowledged entry is.
 func (l *Log) settings(ctx context.Context, copies int) (durable string, err error) {
-	described, err := l.admin.DescribeTopicConfigs(ctx, l.o.Topic)
+	members := Members(l.o.Topic)
+	described, err := l.admin.DescribeTopicConfigs(ctx, l.o.Topic, members)
 	if err != nil {
 		return "", fmt.Errorf("ask for the settings of the topic %s: %w", l.o.Topic, err)
 	}
 	is, redpanda := make(map[string]string), false
 	for _, d := range described {
 		if d.Err != nil {
-			return "", fmt.Errorf("ask for the settings of the topic %s: %w", l.o.Topic, d.Err)
+			return "", fmt.Errorf("ask for the settings of the topic %s: %w", d.Name, d.Err)
 		}
 		for _, c := range d.Configs {
+			if d.Name == members {
+				if c.Key == stampKey && c.MaybeValue() != stampValue {
+					return "", refuse("the topic %s has %s=%s, and must have %s: clocks are compared with what the brokers stamp", members, c.Key, c.MaybeValue(), stampValue)
+				}
+				continue
+			}
 			is[c.Key] = c.MaybeValue()
 			redpanda = redpanda || strings.HasPrefix(c.Key, "redpanda.")
 		}

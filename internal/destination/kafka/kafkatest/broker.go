@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -137,6 +138,18 @@ func (b *Broker) Run(tb testing.TB) {
 func (b *Broker) Kill() {
 	_ = b.process.Process.Kill() // it may have ended
 	<-b.ended
+}
+
+// Hang has the broker answer nothing for a while, though its connections stay.
+func (b *Broker) Hang(tb testing.TB, d time.Duration) {
+	tb.Helper()
+	if err := b.process.Process.Signal(syscall.SIGSTOP); err != nil {
+		tb.Fatal(err)
+	}
+	_ = sleep.For(tb.Context(), d) // it goes on in any case
+	if err := b.process.Process.Signal(syscall.SIGCONT); err != nil {
+		tb.Fatal(err)
+	}
 }
 
 // URL returns the broker's URL for a destination. It leads directly to the

@@ -48,7 +48,7 @@ func partitions(dataDir string) (n int, made bool, err error) {
 
 // Fits returns an error unless a data directory has n partitions, or no data
 // yet. A store that has gone is an error, too: with an empty one in its place,
-// its projects would begin anew in any partition, and be in two when it is
+// its projects would begin again in any partition, and be in two when it is
 // back.
 func Fits(dataDir string, n int) error {
 	have, made, err := partitions(dataDir)

@@ -64,7 +64,7 @@ func wantOwn(t *testing.T, what string, project int, text string) {
 }
 
 // TestPartitionsApart: projects with the same number in different partitions
-// are never mixed, whoever reads, and stay where they are when the
+// are never mixed for any reader, and stay where they are when the
 // configuration changes.
 func TestPartitionsApart(t *testing.T) {
 	t.Parallel()
@@ -122,6 +122,17 @@ func TestPartitionsApart(t *testing.T) {
 	}
 	for i := range partitions {
 		checkApartFolder(t, dir, i)
+	}
+	if status := s.stop(t); status != 0 {
+		t.Errorf("status %d", status)
+	}
+	// The file system of a partition is not mounted.
+	if err := os.Rename(filepath.Join(dir, "data", "p01"), filepath.Join(dir, "away")); err != nil {
+		t.Fatal(err)
+	}
+	refused := launch(t, dir, "--config", s.config, "--data", filepath.Join(dir, "data"))
+	if status := refused.await(t, patience); status != 1 || !strings.Contains(refused.log.all(), "is missing or empty") {
+		t.Errorf("without a store: status %d, and\n%s", status, refused.log)
 	}
 }
 

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"sync/atomic"
 
@@ -88,6 +89,9 @@ func (s *server) openParts(reg *prometheus.Registry) (err error) {
 		}
 	}
 	s.useStores(all...)
+	if err := datadir.Made(s.Config.DataDir, n); err != nil {
+		return errors.Join(err, s.store.Close())
+	}
 	return nil
 }
 

@@ -168,7 +168,10 @@ type Lost = store.Lost
 // the damaged parts, so that the server can start without them. See
 // [store.Salvage].
 func Salvage(dataDir string, log *slog.Logger, drop bool) ([]*Lost, error) {
-	n, err := Partitions(dataDir)
+	n, made, err := partitions(dataDir)
+	if err == nil && made && n > 1 {
+		err = whole(dataDir, n)
+	}
 	if err != nil {
 		return nil, err
 	}

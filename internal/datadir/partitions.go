@@ -17,35 +17,50 @@ import (
 // directory of backups. If there is only one, there is no such file.
 const partitionsFile = "partitions"
 
+// unmade follows the number until the first start has made all stores. From
+// then on, a missing store is no new one: see [Fits].
+const unmade = " (not all made yet)"
+
 // Partitions returns the number of partitions of a data directory. A missing or
 // empty one counts as one with one.
 func Partitions(dataDir string) (int, error) {
+	n, _, err := partitions(dataDir)
+	return n, err
+}
+
+// partitions is [Partitions], and reports whether all stores have been made.
+func partitions(dataDir string) (n int, made bool, err error) {
 	path := filepath.Join(dataDir, partitionsFile)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return 1, nil
+		return 1, false, nil
 	} else if err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	number, begun := strings.CutSuffix(strings.TrimSpace(string(text)), unmade)
+	n, err = strconv.Atoi(number)
 	if err != nil || n < 2 || n > partition.Most {
-		return 0, fmt.Errorf("%s: the content must be a number from 2 to %d: as many as there are directories %s, %s, …",
+		return 0, false, fmt.Errorf("%s: the content must be a number from 2 to %d: as many as there are directories %s, %s, …",
 			path, partition.Most, partition.Name(0), partition.Name(1))
 	}
-	return n, nil
+	return n, !begun, nil
 }
 
 // Fits returns an error unless a data directory has n partitions, or no data
-// yet.
+// yet. A store that has gone is an error, too: with an empty one in its place,
+// its projects would begin again in any partition, and be in two when it is
+// back.
 func Fits(dataDir string, n int) error {
-	have, err := Partitions(dataDir)
+	have, made, err := partitions(dataDir)
 	if err != nil {
 		return err
 	}
 	if _, err := os.Stat(StoreOf(dataDir, 0, 2)); err == nil && have == 1 {
 		return fmt.Errorf("%s has partitions, but no file %s: a restore was interrupted, so empty the directory, and restore again", dataDir, partitionsFile)
 	}
-	if have == n {
+	if have == n && made {
+		return whole(dataDir, n)
+	} else if have == n {
 		return nil
 	}
 	if have > 1 || hasStore(dataDir) {
@@ -55,8 +70,27 @@ func Fits(dataDir string, n int) error {
 	return nil
 }
 
+// whole returns an error if a store of a data directory with several partitions
+// is missing or empty, or if there is one more.
+func whole(dataDir string, n int) error {
+	for part := range n {
+		dir := StoreOf(dataDir, part, n)
+		if there, err := os.ReadDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		} else if len(there) == 0 {
+			return fmt.Errorf("%s is missing or empty, although the data directory has been in use: mount it if it is a file system of its own, "+
+				"or restore a backup into a new data directory", dir)
+		}
+	}
+	if hasStore(dataDir) {
+		return fmt.Errorf("%s has partitions, and also %s, as a version without partitions makes it: see what is in that, "+
+			"by exporting from a copy, and remove it", dataDir, filepath.Join(dataDir, Store))
+	}
+	return nil
+}
+
 // Claim makes sure that a data directory has n partitions. It must be called
-// before a store is opened there.
+// before a store is opened there, and [Made] after all were.
 func Claim(dataDir string, n int) error {
 	if err := Fits(dataDir, n); err != nil || n == 1 {
 		return err
@@ -68,7 +102,16 @@ func Claim(dataDir string, n int) error {
 	if err := os.MkdirAll(dataDir, private); err != nil {
 		return fmt.Errorf("create data directory: %w", err)
 	}
-	return durable.Create(filepath.Join(dataDir, partitionsFile), fmt.Appendln(nil, n), ownerOnly)
+	return durable.Create(filepath.Join(dataDir, partitionsFile), fmt.Appendf(nil, "%d%s\n", n, unmade), ownerOnly)
+}
+
+// Made notes that all stores of n partitions have been made. Their directories
+// are on the disk when it returns. It must be called before anything is stored.
+func Made(dataDir string, n int) error {
+	if _, made, err := partitions(dataDir); err != nil || made || n == 1 {
+		return err
+	}
+	return durable.Replace(filepath.Join(dataDir, partitionsFile), fmt.Appendln(nil, n), ownerOnly)
 }
 
 // hasStore reports whether a data directory has the store of a server with one

@@ -1,6 +1,7 @@
 package datadir
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -21,6 +22,9 @@ func made(t *testing.T, dir string, n int) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := Made(dir, n); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -71,6 +75,55 @@ func TestClaim(t *testing.T) {
 	}
 	if err := Claim(member, 2); err == nil {
 		t.Error("the data of a member was claimed for two partitions")
+	}
+}
+
+// A store that is missing later is not replaced by an empty one. One that the
+// first start has not made yet is made by the next.
+func TestMissingStore(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	if err := Claim(dir, 3); err != nil {
+		t.Fatal(err)
+	}
+	first := openStore(t, StoreOf(dir, 0, 3)) // and then the process was killed
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := Partitions(dir); n != 3 || err != nil {
+		t.Errorf("got %d, %v", n, err)
+	}
+	if lost, err := Salvage(dir, nil, false); len(lost) != 3 || err != nil {
+		t.Errorf("got %v, %v", lost, err)
+	}
+	made(t, dir, 3)
+	if err := Claim(dir, 3); err != nil {
+		t.Fatal(err)
+	}
+	gone := StoreOf(dir, 1, 3)
+	if err := os.Rename(gone, gone+".away"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := Claim(dir, 3); err == nil || !strings.Contains(err.Error(), gone+" is missing or empty") {
+			t.Errorf("got %v", err)
+		}
+		if _, err := Salvage(dir, nil, false); err == nil {
+			t.Error("salvage found nothing missing")
+		}
+		if err := os.MkdirAll(gone, 0o700); err != nil { // where its file system would be mounted
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Remove(gone), os.Rename(gone+".away", gone), Claim(dir, 3)); err != nil {
+		t.Error(err)
+	}
+	// a version that knows no partitions was started
+	if err := openStore(t, filepath.Join(dir, Store)).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := Claim(dir, 3); err == nil || !strings.Contains(err.Error(), "as a version without partitions makes it") {
+		t.Errorf("got %v", err)
 	}
 }
 

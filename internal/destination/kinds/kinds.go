@@ -66,6 +66,9 @@ func Check(cfg *config.Config) []config.Problem {
 		if d.Name == "" {
 			continue // reported already
 		}
+		if cfg.Partitions > 1 {
+			d = new(Part(*d, 0)) // whose names are longer
+		}
 		sink, err := New(*d, Deps{Store: "check", Projects: func() []trackway.Project { return cfg.Projects }})
 		if errors.Is(err, errUnknown) {
 			continue // reported already

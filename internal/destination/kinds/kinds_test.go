@@ -74,3 +74,21 @@ func TestReasons(t *testing.T) {
 		}
 	}
 }
+
+// A name must have room for that of a partition.
+func TestCheckPartitions(t *testing.T) {
+	t.Parallel()
+	cfg := &config.Config{Partitions: 1, Destinations: []config.Destination{{
+		Name: "db", Kind: config.Postgres, URL: "postgres://127.0.0.1:1/db", Prefix: strings.Repeat("a", 60),
+	}}}
+	if found := Check(cfg); len(found) != 0 {
+		t.Fatalf("got %v", found)
+	}
+	cfg.Partitions = 2
+	if found := Check(cfg); len(found) != 1 || !strings.Contains(found[0].Msg, "prefix: the name of a schema has at most 63 bytes") {
+		t.Errorf("got %v", found)
+	}
+	if cfg.Destinations[0].Prefix != strings.Repeat("a", 60) {
+		t.Error("the configuration was changed")
+	}
+}

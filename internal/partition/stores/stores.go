@@ -194,8 +194,11 @@ func (s *Set) places(projects []trackway.Project) ([]int, error) {
 	return at, nil
 }
 
-// find returns the partition in which a project is registered, or -1.
+// find returns the partition in which a project is registered, or -1. It is an
+// error if there are two: each has a part of the project's data, and only the
+// operator can tell how that came about.
 func (s *Set) find(p *trackway.Project) (int, error) {
+	found := -1
 	for part, of := range s.all {
 		r := entry.Registration{Token: p.Token, Hard: p.Hard, Soft: p.Soft}
 		if _, err := of.Registered(&r); err != nil {
@@ -204,11 +207,14 @@ func (s *Set) find(p *trackway.Project) (int, error) {
 		switch {
 		case r.Conflict != "":
 			return 0, r.Err(p.Name)
+		case r.Number != 0 && found >= 0:
+			return 0, fmt.Errorf("project %q is in two partitions, %s and %s: one of these stores is not from this data directory, or was missing for a time",
+				p.Name, partition.Name(found), partition.Name(part))
 		case r.Number != 0:
-			return part, nil
+			found = part
 		}
 	}
-	return -1, nil
+	return found, nil
 }
 
 // Name returns the name of the first store. The others are never without it.

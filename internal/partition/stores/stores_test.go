@@ -145,6 +145,23 @@ func TestConflict(t *testing.T) {
 	}
 }
 
+// A project in two partitions has lost a part of its data for its readers. That
+// is no reason to choose one.
+func TestInTwo(t *testing.T) {
+	t.Parallel()
+	s := opened(t, 3)
+	all := register(t, s, 3)
+	if err := s.all[2].Register(projects(1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Register(projects(3)); err == nil || !strings.Contains(err.Error(), `project "project 0" is in two partitions, p00 and p02`) {
+		t.Errorf("got %v", err)
+	}
+	if err := s.Register(all[1:]); err != nil {
+		t.Error(err)
+	}
+}
+
 // Commands of one request are of one project. Others could not be carried out
 // in one step.
 func TestSpread(t *testing.T) {

@@ -55,6 +55,7 @@ type call struct {
 	route    *route
 	format   *format.Format // the route's, or the one that the call's header chose
 	received time.Time
+	by       *passing.Caller // for whom another server asks; nil: the client has asked this one
 	grant    auth.Grant
 	sent     body.Body
 	body     []byte // whole, inflated; belongs to this request alone
@@ -71,18 +72,17 @@ type call struct {
 // serve takes a request of a route through the steps.
 func (s *Server) serve(rt *route, w http.ResponseWriter, r *http.Request) {
 	c := &call{front: s.front, access: s.access.Load(), w: w, r: r, route: rt, format: rt.format, received: time.Now()}
-	by := passing.Of(r.Context())
-	if by == nil {
+	if c.by = passing.Of(r.Context()); c.by == nil {
 		c.span = c.traces.Request(r, rt.path, c.received, c.access.Clients)
 	}
 	if rt.dialect != nil && rt.dialect.Vary != nil {
 		c.format = rt.dialect.Vary(r)
 	}
 	defer c.end()
-	if by == nil {
+	if c.by == nil {
 		c.steps(r.Context())
 	} else {
-		c.stepsFor(r.Context(), by)
+		c.stepsFor(r.Context(), c.by)
 	}
 }
 
@@ -93,7 +93,7 @@ func (c *call) end() {
 	if c.making != nil {
 		c.making.Release() // the answer was sent
 	}
-	if passing.Of(c.r.Context()) == nil {
+	if c.by == nil {
 		c.observer.ended(c)
 	}
 	defer c.span.Answered(c.status, bug != nil)

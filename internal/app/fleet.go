@@ -94,7 +94,7 @@ func (s *server) followMembers(ctx context.Context) error {
 		s.mu.Lock()
 		s.fleet.Reload(s.fleetOf(s.Config))
 		s.mu.Unlock()
-		s.republish("the servers of the cluster have changed") //nolint:contextcheck // it does not wait
+		s.republish("the servers of the cluster have changed")
 	}
 	return nil
 }

@@ -137,7 +137,7 @@ func TestPartitionsApart(t *testing.T) {
 }
 
 // checkApart reads a project by all ways.
-func checkApart(t *testing.T, s *server, dir string, project int, catalogued bool) {
+func checkApart(t *testing.T, s *server, dir string, project int, listed bool) {
 	t.Helper()
 	n := apartEvents(project)
 	name := fmt.Sprint("p", project)
@@ -160,7 +160,7 @@ func checkApart(t *testing.T, s *server, dir string, project int, catalogued boo
 	}
 	wantOwn(t, "the live page", project, live.String())
 
-	for deadline := time.Now().Add(patience); catalogued; _ = sleep.For(t.Context(), lookAgain) {
+	for deadline := time.Now().Add(patience); listed; _ = sleep.For(t.Context(), lookAgain) {
 		var v catalogue.View
 		out := s.run(t, 0, "catalogue", "--json", "--project", name)
 		if err := json.Unmarshal([]byte(out), &v); err != nil {

@@ -113,7 +113,7 @@ func run(ctx context.Context, setup *Setup) (err error) {
 		return err
 	}
 	defer closing(private.Close)
-	private.Handle(ops.Handler(ops.Config{Gatherer: reg, Reload: func() error { return s.reload(audit.Ops) }, Ready: s.ready, Listen: cfg.OpsListen, Cluster: s.clusterStatus()}))
+	private.Handle(ops.Handler(ops.Config{Gatherer: reg, Reload: func() error { return s.reload(audit.Ops) }, Ready: s.ready, Listen: cfg.OpsListen, Cluster: s.clusterStatus()})) //nolint:contextcheck // a reload outlives its request
 	if cfg.ProxyProtocol {
 		s.public.BehindProxies(s.api.Clients)
 	}

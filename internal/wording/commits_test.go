@@ -37,7 +37,7 @@ var place = regexp.MustCompile(`^[\w./*{}, -]+: `)
 // notVerbs begin subjects that say how things are instead of what to do.
 var notVerbs = strings.Fields(`a an the this that these those it its they there one two three no not nothing nobody every each all any
 	some more fewer less only what who whom whose where when while how why if as at by for from in of on to with without and or but
-	is are was were has can may must will`)
+	is are was were has have can may must will`)
 
 // checkSubject says what is wrong with the subject of a commit, or returns an
 // empty text. It cannot tell every verb from a noun, but it knows how most

@@ -20,6 +20,7 @@ func newAudit(cfg *config.Config, log *slog.Logger) *audit.Log {
 // cannot be recorded.
 func (s *server) started() {
 	s.audit.Note(&audit.Entry{Via: audit.Server, Action: audit.ServerStart, Outcome: audit.Done, Target: s.Version})
+	s.audit.Tidy(time.Now())
 }
 
 // ended records the end of the server. A killed server records no end.

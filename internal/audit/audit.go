@@ -150,7 +150,6 @@ func (l *Log) Run(ctx context.Context) error {
 	if l == nil {
 		return nil
 	}
-	l.daily(time.Now())
 	minute, day := time.NewTicker(time.Minute), time.NewTicker(24*time.Hour)
 	defer minute.Stop()
 	defer day.Stop()
@@ -162,7 +161,7 @@ func (l *Log) Run(ctx context.Context) error {
 		case now := <-minute.C:
 			l.flush(now.Add(-gathered))
 		case now := <-day.C:
-			l.daily(now)
+			l.Tidy(now)
 		}
 	}
 }
@@ -177,8 +176,11 @@ func (l *Log) flush(since time.Time) {
 	}
 }
 
-// daily removes old entries, and tells the last checksum.
-func (l *Log) daily(now time.Time) {
+// Tidy removes old entries, and tells the last checksum. Run does so each day.
+func (l *Log) Tidy(now time.Time) {
+	if l == nil {
+		return
+	}
 	if err := l.Trim(now); err != nil {
 		l.logger.Error("old entries of the audit log cannot be removed", "err", err)
 	}

@@ -52,22 +52,22 @@ func (q *request) tryContract() error {
 	if err != nil {
 		return err
 	}
-	var sent struct{ Project, Type, Schema string }
-	if json.Unmarshal(body, &sent) != nil {
+	var sent struct{ Project, Type, Schema *string } // pointers, to distinguish null from a text
+	if json.Unmarshal(body, &sent) != nil || sent.Project == nil || sent.Type == nil || sent.Schema == nil {
 		return ask.Invalid("body", "an object with project, type and schema")
 	}
-	p, err := q.project(sent.Project)
+	p, err := q.project(*sent.Project)
 	if err != nil {
 		return err
 	}
 	var out triedContract
-	compiled, wrong := schema.Parse([]byte(sent.Schema))
+	compiled, wrong := schema.Parse([]byte(*sent.Schema))
 	if wrong != nil {
 		out.Problem = wrong.Error()
 		return q.answer(out)
 	}
 	r, err := q.Contracts.Try(q.r.Context(), trial.Question{
-		Project: p.Number, Contracts: []contract.Contract{{Type: sent.Type, Schema: compiled.Canonical()}},
+		Project: p.Number, Contracts: []contract.Contract{{Type: *sent.Type, Schema: compiled.Canonical()}},
 		Events: trial.PageEvents, Patience: trial.PagePatience,
 	})
 	if err != nil {

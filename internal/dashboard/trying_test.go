@@ -123,3 +123,14 @@ func TestSimulateRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestTryContractBody: a body that lacks something, or has null there, is
+// refused with what was expected.
+func TestTryContractBody(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t).signedIn()
+	for _, body := range []string{`{"project":"` + token + `","type":"e","schema":null}`, `{"project":"` + token + `","type":"e"}`, `null`, `[]`} {
+		w := f.send(t, http.MethodPost, "/grid/contract", body)
+		wantError(t, w, "Field 'body': expected an object with project, type and schema.")
+	}
+}

@@ -125,6 +125,19 @@ func Types(values url.Values) ([]string, error) {
 	return types, nil
 }
 
+// TypesFor returns the event types in a query that may have nothing else, and
+// which types a key may read: nil means all.
+func TypesFor(key *trackway.Key, query string) (types []string, may func(typ string) bool, err error) {
+	values, err := Parse(query, "type")
+	if err != nil {
+		return nil, nil, err
+	}
+	if types, err = Types(values); err == nil && key.Restricted(trackway.GetEvents) {
+		may = func(typ string) bool { return key.MayName(trackway.GetEvents, typ) }
+	}
+	return types, may, err
+}
+
 // Span returns a range of times: from since up to, but not including, until.
 func Span(values url.Values) (since, until trackway.Micros, err error) {
 	if since, err = Instant(values, "since", 0); err != nil {

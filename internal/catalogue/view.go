@@ -238,17 +238,9 @@ var errNoType = &trackway.Error{Code: trackway.NotFound, Field: "type", Msg: "Th
 // Answer answers a question about a project: about some types, or all that the
 // key may read.
 func (c *Catalogue) Answer(p *trackway.Project, key *trackway.Key, query string, now time.Time) ([]byte, error) {
-	values, err := ask.Parse(query, "type")
+	types, may, err := ask.TypesFor(key, query)
 	if err != nil {
 		return nil, err
-	}
-	types, err := ask.Types(values)
-	if err != nil {
-		return nil, err
-	}
-	var may func(string) bool // all
-	if key.Restricted(trackway.GetEvents) {
-		may = func(name string) bool { return key.MayName(trackway.GetEvents, name) }
 	}
 	v, err := c.View(p.Number, p.Name, now, may).only(types)
 	if err != nil {

@@ -91,17 +91,9 @@ var errNoContract = &trackway.Error{Code: trackway.NotFound, Field: "type", Msg:
 // Answer answers a question about a project: about the contracts of some types,
 // or of all that the key may read.
 func (b *Book) Answer(p *trackway.Project, key *trackway.Key, query string, now time.Time) ([]byte, error) {
-	values, err := ask.Parse(query, "type")
+	types, may, err := ask.TypesFor(key, query)
 	if err != nil {
 		return nil, err
-	}
-	types, err := ask.Types(values)
-	if err != nil {
-		return nil, err
-	}
-	var may func(string) bool // all
-	if key.Restricted(trackway.GetEvents) {
-		may = func(name string) bool { return key.MayName(trackway.GetEvents, name) }
 	}
 	v := b.View(p.Number, p.Name, now, may)
 	if len(types) > 0 {

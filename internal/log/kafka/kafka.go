@@ -103,7 +103,7 @@ type Log struct {
 
 	progress progress.Progress // of the machine
 	end      atomic.Uint64     // index of the last record that is known to be in the topic
-	latest   questions
+	latest   progress.Questions
 
 	ctx    context.Context //nolint:containedctx // of what runs until the log is closed
 	cancel context.CancelFunc

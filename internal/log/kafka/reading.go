@@ -3,7 +3,6 @@ package kafka
 import (
 	"context"
 	"crypto/rand"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -43,54 +42,13 @@ func (l *Log) CatchUp(ctx context.Context) error {
 // not know yet that another one leads. Callers that come meanwhile share the
 // next record.
 func (l *Log) Latest(ctx context.Context) (uint64, error) {
-	l.latest.mu.Lock()
-	a := l.latest.next
-	if a == nil {
-		end, ok := l.begin()
-		if !ok {
-			l.latest.mu.Unlock()
-			return 0, raft.ErrClosed
-		}
-		a = &answer{done: make(chan struct{})}
-		l.latest.next = a
-		go func() { //nolint:contextcheck // it answers all who wait
-			defer end()
-			l.askLatest(a)
-		}()
-	}
-	l.latest.mu.Unlock()
-	select {
-	case <-a.done:
-		return a.index, a.err
-	case <-ctx.Done():
-		return 0, context.Cause(ctx)
-	}
+	return l.latest.Ask(ctx, l.begin, raft.ErrClosed, l.askLatest)
 }
 
-// questions are the questions for the latest index. One is under way at a time.
-type questions struct {
-	one sync.Mutex // held by the question that is under way
-
-	mu   sync.Mutex
-	next *answer // of a question that was not asked yet; nil: nobody waits
-}
-
-type answer struct {
-	done  chan struct{} // closed when index and err are there
-	index uint64
-	err   error
-}
-
-func (l *Log) askLatest(a *answer) {
-	l.latest.one.Lock()
-	defer l.latest.one.Unlock()
-	l.latest.mu.Lock()
-	l.latest.next = nil // later callers need another answer
-	l.latest.mu.Unlock()
-	defer close(a.done)
+func (l *Log) askLatest() (uint64, error) {
 	ctx, cancel := context.WithTimeout(l.ctx, l.patience())
 	defer cancel()
-	a.index, a.err = l.place(ctx)
+	return l.place(ctx)
 }
 
 // place appends a record that does nothing, and returns its index.

@@ -167,7 +167,7 @@ type Log struct {
 
 	acknowledged atomic.Uint64     // index of the last entry that was acknowledged to an appender here
 	progress     progress.Progress // of the machine
-	latest       questions
+	latest       progress.Questions
 
 	groups  *group.Groups
 	singles chan struct{} // holds a value for each other entry under way

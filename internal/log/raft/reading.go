@@ -3,7 +3,6 @@ package raft
 import (
 	"context"
 	"errors"
-	"sync"
 
 	hraft "github.com/hashicorp/raft"
 )
@@ -28,56 +27,14 @@ func (l *Log) Reach(ctx context.Context, index uint64) bool {
 // of the others whether it still leads. Callers that come meanwhile share the
 // next question.
 func (l *Log) Latest(ctx context.Context) (uint64, error) {
-	l.latest.mu.Lock()
-	a := l.latest.next
-	if a == nil {
-		end, ok := l.begin()
-		if !ok {
-			l.latest.mu.Unlock()
-			return 0, ErrClosed
-		}
-		a = &answer{done: make(chan struct{})}
-		l.latest.next = a
-		go func() { //nolint:contextcheck // it answers all who wait
-			defer end()
-			l.askLatest(a)
-		}()
-	}
-	l.latest.mu.Unlock()
-	select {
-	case <-a.done:
-		return a.index, a.err
-	case <-ctx.Done():
-		return 0, context.Cause(ctx)
-	}
+	return l.latest.Ask(ctx, l.begin, ErrClosed, l.askLatest)
 }
 
-// questions are the questions for the latest index. One is under way at a time.
-type questions struct {
-	one sync.Mutex // held by the question that is under way
-
-	mu   sync.Mutex
-	next *answer // of a question that was not asked yet; nil: nobody waits
-}
-
-type answer struct {
-	done  chan struct{} // closed when index and err are there
-	index uint64
-	err   error
-}
-
-func (l *Log) askLatest(a *answer) {
-	l.latest.one.Lock()
-	defer l.latest.one.Unlock()
-	l.latest.mu.Lock()
-	l.latest.next = nil // later callers need another answer
-	l.latest.mu.Unlock()
-	defer close(a.done)
+func (l *Log) askLatest() (uint64, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), l.patience())
 	defer cancel()
-	var got changed
-	got, a.err = l.ask(ctx, change{Do: "latest"}, l.addresses())
-	a.index = got.Index
+	got, err := l.ask(ctx, change{Do: "latest"}, l.addresses())
+	return got.Index, err
 }
 
 // lastCommand returns the index of the last entry in this server's log that

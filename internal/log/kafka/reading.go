@@ -37,10 +37,10 @@ func (l *Log) CatchUp(ctx context.Context) error {
 	return nil
 }
 
-// Latest returns the index of a record. Whatever any server has acknowledged
-// before the call is not after it. It appends a record, because a broker may
-// not know yet that another one leads. Callers that come meanwhile share the
-// next record.
+// Latest returns the index of a record. No record that any server has
+// acknowledged before the call is after it. It appends a record, because a
+// broker may not know yet that another one leads. Callers that come meanwhile
+// share the next record.
 func (l *Log) Latest(ctx context.Context) (uint64, error) {
 	return l.latest.Ask(ctx, l.begin, raft.ErrClosed, l.askLatest)
 }

@@ -22,10 +22,10 @@ func (l *Log) Reach(ctx context.Context, index uint64) bool {
 	return l.progress.Await(max(index, l.acknowledged.Load()), ctx.Done(), l.closing)
 }
 
-// Latest returns the index of an entry. Whatever any server has acknowledged
-// before the call is not after it. It asks the leader, and the leader asks most
-// of the others whether it still leads. Callers that come meanwhile share the
-// next question.
+// Latest returns the index of an entry. No entry that any server has
+// acknowledged before the call is after it. It asks the leader, and the leader
+// asks most of the others whether it still leads. Callers that come meanwhile
+// share the next question.
 func (l *Log) Latest(ctx context.Context) (uint64, error) {
 	return l.latest.Ask(ctx, l.begin, ErrClosed, l.askLatest)
 }

@@ -20,7 +20,7 @@ import (
 	"trackway/web"
 )
 
-// fakeDashboard answers as a test says.
+// fakeDashboard answers as a test says, and 204 if it says nothing.
 type fakeDashboard struct {
 	serve func(w http.ResponseWriter, r *http.Request) error
 	free  bool // it gives each call back
@@ -30,6 +30,10 @@ func (d *fakeDashboard) Handler(string) DashboardHandler {
 	return func(w http.ResponseWriter, r *http.Request, _ netip.Addr, giveBack func()) error {
 		if d.free {
 			giveBack()
+		}
+		if d.serve == nil {
+			w.WriteHeader(http.StatusNoContent)
+			return nil
 		}
 		return d.serve(w, r)
 	}

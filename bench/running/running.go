@@ -147,8 +147,9 @@ func Build(dir string) string {
 	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "trackway").Output()
 	must(err)
 	name := filepath.Join(dir, "trackway")
-	cmd := exec.Command("go", "build", "-o", name, "./cmd/trackway")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", name, "./cmd/trackway")
 	cmd.Dir, cmd.Stderr = strings.TrimSpace(string(root)), os.Stderr
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // with it, the storage engine has other memory
 	must(cmd.Run())
 	return name
 }

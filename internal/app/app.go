@@ -170,7 +170,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 		return err
 	}
 	s.setProjects(p.projects)
-	if s.alarms, err = s.newAlarms(reg, p.projects); err != nil {
+	if s.alarms, err = s.newAlarms(reg, p.projects, meter); err != nil {
 		return err
 	}
 	s.dashboard = s.newDashboard(p.projects, callers, meter)

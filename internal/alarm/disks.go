@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Disk is how full a file system is.
-type Disk struct {
+// disk is how full a file system is.
+type disk struct {
 	Folder      string // one that lies on it
 	Free, Bytes uint64
 }
@@ -33,18 +33,18 @@ type look struct {
 }
 
 type looked struct {
-	Disk
+	disk
 
 	on fileSystem
 }
 
-// patience is how long a round waits for file systems. What takes longer counts
-// in a later round.
+// patience is how long a round waits for file systems. A later answer counts in
+// a later round.
 const patience = time.Second
 
 // take returns the file systems of folders, each once, under the first of its
 // folders. A folder that does not exist is left out.
-func (d *disks) take(folders []string) (all []Disk) {
+func (d *disks) take(folders []string) (all []disk) {
 	next := make(map[string]*look, len(folders))
 	for _, folder := range folders {
 		l := d.looks[folder]
@@ -66,7 +66,7 @@ func (d *disks) take(folders []string) (all []Disk) {
 		l := next[folder]
 		late = l.wait(timeout.C, late)
 		if l.last != nil && !slices.Contains(seen, l.last.on) {
-			seen, all = append(seen, l.last.on), append(all, l.last.Disk)
+			seen, all = append(seen, l.last.on), append(all, l.last.disk)
 		}
 	}
 	return all
@@ -99,5 +99,5 @@ func lookAt(folder string) *looked {
 		return nil
 	}
 	size := uint64(s.Bsize)
-	return &looked{Disk{folder, s.Bavail * size, s.Blocks * size}, fileSystem{s.Fsid, s.Blocks}}
+	return &looked{disk{folder, s.Bavail * size, s.Blocks * size}, fileSystem{s.Fsid, s.Blocks}}
 }

@@ -39,12 +39,12 @@ func TestDisks(t *testing.T) {
 func TestStuckDisk(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		stuck := &look{answer: make(chan *looked, 1), pending: true, last: &looked{Disk: Disk{"/stuck", 1, 2}, on: fileSystem{blocks: 7}}}
+		stuck := &look{answer: make(chan *looked, 1), pending: true, last: &looked{disk: disk{"/stuck", 1, 2}, on: fileSystem{blocks: 7}}}
 		d := disks{looks: map[string]*look{"/stuck": stuck}}
 		dir := t.TempDir()
 		began := time.Now()
 		got := d.take([]string{"/stuck", dir})
-		if len(got) != 2 || got[0] != stuck.last.Disk || got[1].Folder != dir || time.Since(began) != patience {
+		if len(got) != 2 || got[0] != stuck.last.disk || got[1].Folder != dir || time.Since(began) != patience {
 			t.Errorf("got %+v after %v", got, time.Since(began))
 		}
 		stuck.answer <- nil // at last: it is gone
@@ -58,7 +58,7 @@ func TestStuckDisk(t *testing.T) {
 func TestDiskNearlyFull(t *testing.T) {
 	t.Parallel()
 	rules := []alarming.Rule{{Kind: alarming.DiskNearlyFull, Percent: 15}}
-	r := &recent{samples: []Sample{{At: time.Now(), DataDir: "/data", Disks: []Disk{
+	r := &recent{samples: []Sample{{At: time.Now(), DataDir: "/data", Disks: []disk{
 		{"/data", 20e9, 100e9}, {"/data/store", 14e9, 100e9}, {"/out", 1e9, 10e9},
 	}}}}
 	var got []string
@@ -74,7 +74,7 @@ func TestDiskNearlyFull(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error("(-want +got):\n" + diff)
 	}
-	r.samples[0].Disks = []Disk{{"/data", 14e9, 100e9}}
+	r.samples[0].Disks = []disk{{"/data", 14e9, 100e9}}
 	if v := judgeSample(rules, r); len(v) != 1 || v[0].subject != "" || v[0].text != "The disk of the data directory has 14.0 GB left, which is 14 % of it." {
 		t.Errorf("got %+v", v)
 	}

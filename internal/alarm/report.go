@@ -155,6 +155,9 @@ func inWords(r *alarming.Rule) RuleRow {
 		}
 	case r.OfProject():
 		watches = each(r.Project, "project")
+		if r.Kind == alarming.KeyRefused {
+			watches = "each key of " + watches
+		}
 	case r.Kind == alarming.LimitRefuses || r.Kind == alarming.LimitNear:
 		watches = each(r.Policy, "limit")
 	case r.Kind == alarming.DestinationLags || r.Kind == alarming.DestinationStopped:

@@ -18,7 +18,7 @@ type Sample struct {
 
 	DataDir  string
 	DiskFull bool   // the store could not write
-	Disks    []Disk // those that data lies on
+	Disks    []disk // those that data lies on
 	Damaged  float64
 	Failed   float64 // commands that the server failed to store, so far
 

@@ -66,7 +66,7 @@ type property struct {
 
 	Base  uint64                 // events of the type that were looked at before the first with the property
 	Kinds [kinds]uint64          // values by type
-	Began [kinds]trackway.Micros `json:",omitzero"` // when the first value of each type came; 0: no later than the property
+	Began [kinds]trackway.Micros `json:",omitzero"` // the first value of each type; 0: when the property came
 	Forms [forms]uint64          // strings by form
 	Text  lengths                // characters of strings
 	Whole lengths                // digits of numbers before the point

@@ -12,7 +12,7 @@ import (
 // stands for "not given". The names are those of libpq:
 // https://www.postgresql.org/docs/current/libpq-envars.html.
 var elsewhere = []struct{ name, none string }{
-	{"host", "localhost"}, {"port", ""}, {"user", ""}, {"password", ""}, {"dbname", ""}, // a URL has these before its query
+	{"host", "localhost"}, {"port", ""}, {"user", ""}, {"password", ""}, {"dbname", ""}, // before a URL's query
 	{"passfile", ""}, {"servicefile", ""}, {"options", ""}, {"application_name", ""}, {"connect_timeout", "15"},
 	{"sslmode", "prefer"}, {"sslcert", ""}, {"sslkey", ""}, {"sslcertmode", "allow"}, {"sslrootcert", ""}, {"sslpassword", ""}, {"sslsni", ""},
 	{"sslnegotiation", ""}, {"target_session_attrs", "any"}, {"min_protocol_version", ""}, {"max_protocol_version", ""},

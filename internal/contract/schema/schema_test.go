@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"testing"
@@ -348,4 +349,45 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestPlainURLs: the quick look at a URL takes usual ones, and nothing that the
+// closer look refuses.
+func TestPlainURLs(t *testing.T) {
+	t.Parallel()
+	for _, usual := range []string{"https://shop.example/p/001234?utm_source=newsletter&utm_campaign=autumn", "http://a", "https://www.example.org/search#x"} {
+		if !isPlainURL(usual) {
+			t.Errorf("%s needs a closer look", usual)
+		}
+	}
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
+	parts := []string{"https://", "http://", "://", "a", "Z", "9", ".", "-", "_", ":", "/", "?", "#", "[", "]", "@", "%41", "%", "%zz", " ", "\x00", "\x7f", "é", "{", "&", "="}
+	plainOnes := 0
+	for range 100_000 {
+		s := parts[random.IntN(2)]
+		for range random.IntN(6) {
+			s += parts[random.IntN(len(parts))]
+		}
+		if isPlainURL(s) {
+			plainOnes++
+			if !isURIAtAll(s) {
+				t.Fatalf("%q", s)
+			}
+		}
+	}
+	if plainOnes < 1000 {
+		t.Errorf("only %d were plain", plainOnes)
+	}
+}
+
+func BenchmarkURI(b *testing.B) {
+	const usual = "https://shop.example/p/001234?utm_source=newsletter&utm_campaign=autumn"
+	for name, is := range map[string]func(string) bool{"quick": isURI, "closer": isURIAtAll} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = is(usual)
+			}
+		})
+	}
 }

@@ -100,22 +100,18 @@ func checkShape(text []byte) error {
 		if err != nil {
 			return errShape
 		}
-		if name, ok := token.(string); ok && len(around) > 0 {
-			in := &around[len(around)-1]
-			if in.names != nil && !in.named {
-				if in.name, in.named = name, true; in.names[name] {
-					return refuse(http.StatusBadRequest, pathOf(around), "must be given once, and is in the body twice")
-				}
-				in.names[name] = true
-				continue
-			}
-		}
 		if token == json.Delim('}') || token == json.Delim(']') {
 			around = around[:len(around)-1]
 			continue
 		}
 		if len(around) > 0 {
-			around[len(around)-1].named = false
+			isName, again := around[len(around)-1].take(token)
+			if again {
+				return refuse(http.StatusBadRequest, pathOf(around), "must be given once, and is in the body twice")
+			}
+			if isName {
+				continue
+			}
 		}
 		switch token {
 		case json.Delim('{'):
@@ -127,6 +123,19 @@ func checkShape(text []byte) error {
 			return refuse(http.StatusUnprocessableEntity, "", "The settings are nested too deep.")
 		}
 	}
+}
+
+// take takes the next token of a level: the name of a member, which may be
+// there already, or a value or its beginning.
+func (l *level) take(token json.Token) (isName, again bool) {
+	if l.names == nil || l.named {
+		l.named = false
+		return false, false
+	}
+	l.name, _ = token.(string) // nothing else can be there
+	l.named, again = true, l.names[l.name]
+	l.names[l.name] = true
+	return true, again
 }
 
 // pathOf returns the names of the members around a place, such as batch.rows.

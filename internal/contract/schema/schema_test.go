@@ -360,14 +360,15 @@ func TestPlainURLs(t *testing.T) {
 			t.Errorf("%s needs a closer look", usual)
 		}
 	}
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
+	random := rand.New(rand.NewPCG(1, 2))
 	parts := []string{"https://", "http://", "://", "a", "Z", "9", ".", "-", "_", ":", "/", "?", "#", "[", "]", "@", "%41", "%", "%zz", " ", "\x00", "\x7f", "é", "{", "&", "="}
 	plainOnes := 0
 	for range 100_000 {
-		s := parts[random.IntN(2)]
+		some := []string{parts[random.IntN(2)]}
 		for range random.IntN(6) {
-			s += parts[random.IntN(len(parts))]
+			some = append(some, parts[random.IntN(len(parts))])
 		}
+		s := strings.Join(some, "")
 		if isPlainURL(s) {
 			plainOnes++
 			if !isURIAtAll(s) {

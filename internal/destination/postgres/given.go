@@ -10,9 +10,10 @@ import (
 // elsewhere are the settings of a connection that the driver otherwise takes
 // from the server's environment or home directory, each with the value that
 // stands for "not given". The names are those of libpq:
-// https://www.postgresql.org/docs/current/libpq-envars.html.
+// https://www.postgresql.org/docs/current/libpq-envars.html. A URL has the
+// first five before its query.
 var elsewhere = []struct{ name, none string }{
-	{"host", "localhost"}, {"port", ""}, {"user", ""}, {"password", ""}, {"dbname", ""}, // before a URL's query
+	{"host", "localhost"}, {"port", ""}, {"user", ""}, {"password", ""}, {"dbname", ""},
 	{"passfile", ""}, {"servicefile", ""}, {"options", ""}, {"application_name", ""}, {"connect_timeout", "15"},
 	{"sslmode", "prefer"}, {"sslcert", ""}, {"sslkey", ""}, {"sslcertmode", "allow"}, {"sslrootcert", ""}, {"sslpassword", ""}, {"sslsni", ""},
 	{"sslnegotiation", ""}, {"target_session_attrs", "any"}, {"min_protocol_version", ""}, {"max_protocol_version", ""},

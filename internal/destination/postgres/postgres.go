@@ -121,13 +121,22 @@ func New(d config.Destination) (*Sink, error) {
 	if d.URL == "" {
 		return nil, errors.New("url is missing: postgres://USER:PASSWORD@HOST:PORT/DATABASE")
 	}
+	conn, err := settings(&d)
+	if err != nil {
+		return nil, err
+	}
+	return &Sink{name: d.Name, called: d.Called(), schema: schema, config: conn, columns: set, writer: newMark()}, nil
+}
+
+// settings returns how to connect to a destination.
+func settings(d *config.Destination) (conn *pgx.ConnConfig, err error) {
 	where := d.URL
 	if d.Managed {
 		if where, err = alone(d.URL); err != nil {
 			return nil, err
 		}
 	}
-	conn, err := pgx.ParseConfig(where)
+	conn, err = pgx.ParseConfig(where)
 	if file, ok := errors.AsType[*fs.PathError](err); ok {
 		return nil, fmt.Errorf("url: it names a file that cannot be read: %w", file)
 	} else if err != nil { // it may contain the password
@@ -146,7 +155,7 @@ func New(d config.Destination) (*Sink, error) {
 	if conn.RuntimeParams["application_name"] == "" {
 		conn.RuntimeParams["application_name"] = "trackway"
 	}
-	return &Sink{name: d.Name, called: d.Called(), schema: schema, config: conn, columns: set, writer: newMark()}, nil
+	return conn, nil
 }
 
 func newMark() string {

@@ -13,11 +13,30 @@ import (
 // https://www.postgresql.org/docs/current/libpq-envars.html. A URL has the
 // first five before its query.
 var elsewhere = []struct{ name, none string }{
-	{"host", "localhost"}, {"port", ""}, {"user", ""}, {"password", ""}, {"dbname", ""},
-	{"passfile", ""}, {"servicefile", ""}, {"options", ""}, {"application_name", ""}, {"connect_timeout", "15"},
-	{"sslmode", "prefer"}, {"sslcert", ""}, {"sslkey", ""}, {"sslcertmode", "allow"}, {"sslrootcert", ""}, {"sslpassword", ""}, {"sslsni", ""},
-	{"sslnegotiation", ""}, {"target_session_attrs", "any"}, {"min_protocol_version", ""}, {"max_protocol_version", ""},
-	{"channel_binding", ""}, {"require_auth", ""}, {"timezone", ""},
+	{"host", "localhost"},
+	{"port", ""},
+	{"user", ""},
+	{"password", ""},
+	{"dbname", ""},
+	{"passfile", ""},
+	{"servicefile", ""},
+	{"options", ""},
+	{"application_name", ""},
+	{"connect_timeout", "15"},
+	{"sslmode", "prefer"},
+	{"sslcert", ""},
+	{"sslkey", ""},
+	{"sslcertmode", "allow"},
+	{"sslrootcert", ""},
+	{"sslpassword", ""},
+	{"sslsni", ""},
+	{"sslnegotiation", ""},
+	{"target_session_attrs", "any"},
+	{"min_protocol_version", ""},
+	{"max_protocol_version", ""},
+	{"channel_binding", ""},
+	{"require_auth", ""},
+	{"timezone", ""},
 }
 
 // errService says why a destination cannot ignore the server's environment.

@@ -98,7 +98,7 @@ func TestSyncRewrites(t *testing.T) {
 		t.Errorf("got %q, %v, want %q", after, err, before)
 	}
 	if info, err := d.w.Stat(); err != nil || info.ModTime().Equal(time.Unix(1, 0)) {
-		t.Errorf("nothing was written anew: %v", err)
+		t.Errorf("nothing was written again: %v", err)
 	}
 	if err := d.close(); err != nil {
 		t.Error(err)

@@ -38,7 +38,7 @@ const project = `  - name: bench%[1]d
     token: %[2]s
     identifiers: {hard: [registered], soft: [cookie]}
     keys: [{name: web, kind: public, token: %[3]s}]
-`
+%[4]s`
 
 // Projects is how many projects the servers have that are started.
 var Projects = 1
@@ -68,11 +68,17 @@ type Server struct {
 // default of a server. more is added to the configuration. The server ends with
 // the thread that started it at the latest.
 func Start(binary, dir string, limit int, more string) *Server {
+	return StartWith(binary, dir, limit, "", more)
+}
+
+// StartWith does what [Start] does. settings are added to those of each
+// project, indented by four spaces.
+func StartWith(binary, dir string, limit int, settings, more string) *Server {
 	file := filepath.Join(dir, "trackway.yaml")
 	projects := ""
 	for i := range Projects {
 		token, key := ProjectOf(i)
-		projects += fmt.Sprintf(project, i, token, key)
+		projects += fmt.Sprintf(project, i, token, key, settings)
 	}
 	must(os.WriteFile(file, fmt.Appendf(nil, config+"%s", projects, limit, more), 0o600))
 	cmd := Command(binary, "serve", "--config", file, "--data", filepath.Join(dir, "data"),

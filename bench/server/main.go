@@ -9,6 +9,7 @@
 //	go run ./server -fsync 2ms -conns 512     # a slow disk (needs strace)
 //	go run ./server -partitions 2             # two partitions and projects, and one
 //	go run ./server -with FILE                # what a piece of configuration costs
+//	go run ./server -contract                 # what a contract for the events costs
 //	go run ./server -serve bare               # the handler alone, for wrk and others
 //
 // The last column is the processor time of the client, in the same unit as the
@@ -27,6 +28,31 @@ import (
 	"trackway/bench/running"
 )
 
+// contract is one that the events of the benchmark keep. It says something
+// about each of their properties, and refuses others.
+const contract = `    contracts:
+      - type: view_item
+        action: refuse
+        schema:
+          type: object
+          required: [item_id, title, category, price, currency, stock, url]
+          additionalProperties: false
+          properties:
+            item_id: {type: string, pattern: "^sku-[0-9]{6}$"}
+            title: {type: string, minLength: 1, maxLength: 200}
+            category: {type: string}
+            price: {type: number, minimum: 0}
+            currency: {enum: [EUR, USD, GBP]}
+            stock: {type: integer, minimum: 0}
+            url: {type: string, format: uri}
+            referrer: {type: string}
+            os: {enum: [Android, iOS, Linux, macOS, Windows]}
+            browser: {type: string}
+            language: {type: string, minLength: 2, maxLength: 12}
+            viewport: {type: string, maxLength: 12}
+            discount: {type: boolean}
+`
+
 // plenty is a limit that no load reaches, in calls a minute.
 const plenty = 4_000_000
 
@@ -36,6 +62,7 @@ func main() {
 	binary := flag.String("binary", "", "the server; without it, it is built")
 	against := flag.String("against", "", "an older server to compare with")
 	with := flag.String("with", "", "a `file` with more configuration: the server that has it is measured beside the one that does not")
+	agreed := flag.Bool("contract", false, "measure a server with a contract for the events beside one without")
 	partitions := flag.Int("partitions", 0, "measure a server with so many partitions beside one with a single one; each has as many projects")
 	flags := rounds.NewFlags()
 	flag.Parse()
@@ -63,6 +90,13 @@ func main() {
 		several := trackway(fmt.Sprint(*partitions, " partitions"), *binary, fmt.Sprintf("partitions: %d\n", *partitions))
 		subjects[0].Name = "one partition"
 		flags.Compare([]rounds.Subject{several, subjects[0]})
+		return
+	}
+	if *agreed {
+		subjects[0].Name = "without a contract"
+		flags.Compare(append(subjects, rounds.Subject{Name: "with one", Start: func(dir string) *running.Server {
+			return running.StartWith(*binary, dir, plenty, contract, "")
+		}}))
 		return
 	}
 	if *with != "" {

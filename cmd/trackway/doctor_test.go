@@ -85,9 +85,9 @@ func TestDoctorFails(t *testing.T) {
 		Listen:  "127.0.0.1:1",
 	}})
 	if err == nil {
-		t.Error("a data directory that is none: got no error")
+		t.Error("not a data directory: got no error")
 	}
-	contains(t, "a data directory that is none", stdout, "FAIL  disk sync")
+	contains(t, "not a data directory", stdout, "FAIL  disk sync")
 }
 
 // TestDoctorWithoutEnvironment: only the server may have the variables that the

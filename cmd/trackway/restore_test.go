@@ -93,16 +93,16 @@ func TestRestoreChangesNothing(t *testing.T) {
 		fill func(dir string)
 		want string
 	}{
-		"damaged, into nothing":           {damaged, func(string) {}, "the backup is damaged"},
-		"damaged, into an empty folder":   {damaged, func(dir string) { mkdir(t, filepath.Join(dir, "a", "b")) }, "the backup is damaged"},
-		"absent":                          {filepath.Join(damaged, "x"), func(string) {}, "no such file"},
-		"no backup":                       {t.TempDir(), func(string) {}, "there is no backup in it"},
-		"into a folder with a file":       {whole, func(dir string) { mkdir(t, filepath.Join(dir, "a", "b", "holiday")) }, "is not empty"},
-		"into a folder with a history":    {whole, func(dir string) { touch(t, filepath.Join(dir, "a", "b", "limits.jsonl")) }, "is not empty"},
-		"into a file":                     {whole, func(dir string) { touch(t, filepath.Join(dir, "a", "b")) }, "not a directory"},
-		"into a folder that is in a file": {whole, func(dir string) { touch(t, filepath.Join(dir, "a")) }, "not a directory"},
-		"with a history that is none":     {without("limits.jsonl"), func(string) {}, "restore the files beside the store: read"},
-		"with managed keys that are none": {without("managed.yaml"), func(string) {}, "restore the files beside the store: read"},
+		"damaged, into nothing":            {damaged, func(string) {}, "the backup is damaged"},
+		"damaged, into an empty folder":    {damaged, func(dir string) { mkdir(t, filepath.Join(dir, "a", "b")) }, "the backup is damaged"},
+		"absent":                           {filepath.Join(damaged, "x"), func(string) {}, "no such file"},
+		"no backup":                        {t.TempDir(), func(string) {}, "there is no backup in it"},
+		"into a folder with a file":        {whole, func(dir string) { mkdir(t, filepath.Join(dir, "a", "b", "holiday")) }, "is not empty"},
+		"into a folder with a history":     {whole, func(dir string) { touch(t, filepath.Join(dir, "a", "b", "limits.jsonl")) }, "is not empty"},
+		"into a file":                      {whole, func(dir string) { touch(t, filepath.Join(dir, "a", "b")) }, "not a directory"},
+		"into a folder that is in a file":  {whole, func(dir string) { touch(t, filepath.Join(dir, "a")) }, "not a directory"},
+		"with a history that is not one":   {without("limits.jsonl"), func(string) {}, "restore the files beside the store: read"},
+		"with managed keys that are wrong": {without("managed.yaml"), func(string) {}, "restore the files beside the store: read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -8,6 +8,9 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
+
+	"trackway/internal/excerpt"
 )
 
 // refusal is the answer to a call that cannot be carried out as it is.
@@ -64,33 +67,89 @@ func (c *call) body(optional bool) (settings map[string]any, err error) {
 	if optional && len(bytes.TrimSpace(text)) == 0 {
 		return map[string]any{}, nil
 	}
-	wrong := refuse(http.StatusBadRequest, "", "The body must be a JSON object with settings.")
-	depth, texts := 0, json.NewDecoder(bytes.NewReader(text))
-	for {
-		token, err := texts.Token()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return nil, wrong
-		}
-		switch token {
-		case json.Delim('{'), json.Delim('['):
-			depth++
-		case json.Delim('}'), json.Delim(']'):
-			depth--
-		}
-		if depth > maxDepth {
-			return nil, refuse(http.StatusUnprocessableEntity, "", "The settings are nested too deep.")
-		}
+	if wrong := checkShape(text); wrong != nil {
+		return nil, wrong
 	}
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber() // or large numbers would change
 	if d.Decode(&settings) != nil || settings == nil || d.More() {
-		return nil, wrong
+		return nil, errShape
 	}
 	return settings, nil
 }
+
+var errShape = refuse(http.StatusBadRequest, "", "The body must be a JSON object with settings.")
+
+// level is an object or a list around a token.
+type level struct {
+	names map[string]bool // nil: it is a list
+	name  string          // of the member whose value comes or has come last
+	named bool            // that value comes next
+}
+
+// checkShape refuses a body that is not JSON, is nested too deep, or has an
+// object with two members of the same name. RFC 8259, section 4, leaves open
+// which of two would count, so the caller and the server might disagree.
+func checkShape(text []byte) error {
+	var around []level
+	for tokens := json.NewDecoder(bytes.NewReader(text)); ; {
+		token, err := tokens.Token()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return errShape
+		}
+		if token == json.Delim('}') || token == json.Delim(']') {
+			around = around[:len(around)-1]
+			continue
+		}
+		if len(around) > 0 {
+			isName, again := around[len(around)-1].take(token)
+			if again {
+				return refuse(http.StatusBadRequest, pathOf(around), "must be given once, and is in the body twice")
+			}
+			if isName {
+				continue
+			}
+		}
+		switch token {
+		case json.Delim('{'):
+			around = append(around, level{names: make(map[string]bool)})
+		case json.Delim('['):
+			around = append(around, level{})
+		}
+		if len(around) > maxDepth {
+			return refuse(http.StatusUnprocessableEntity, "", "The settings are nested too deep.")
+		}
+	}
+}
+
+// take takes the next token of a level: the name of a member, which may be
+// there already, or a value or its beginning.
+func (l *level) take(token json.Token) (isName, again bool) {
+	if l.names == nil || l.named {
+		l.named = false
+		return false, false
+	}
+	l.name, _ = token.(string) // nothing else can be there
+	l.named, again = true, l.names[l.name]
+	l.names[l.name] = true
+	return true, again
+}
+
+// pathOf returns the names of the members around a place, such as batch.rows.
+func pathOf(around []level) string {
+	var names []string
+	for i := range around {
+		if around[i].names != nil {
+			names = append(names, around[i].name)
+		}
+	}
+	return excerpt.Of(strings.Join(names, "."), mostPath)
+}
+
+const mostPath = 200 // bytes
 
 // into reads the body into a struct, whose members it may have and no others.
 func (c *call) into(dst any, optional bool) error {

@@ -5,10 +5,11 @@
 //
 // The package tells nobody itself: package notify takes the messages out of the
 // [Book]. No message holds personal data: the subjects of alarms are names of
-// projects, types of events, destinations and limits.
+// projects, keys, types of events, destinations and limits.
 package alarm
 
 import (
+	"slices"
 	"time"
 
 	"trackway/internal/config/alarming"
@@ -73,7 +74,7 @@ func (v *verdict) key() key { return key{v.rule.Kind, v.subject, v.silent.typ()}
 // shared reports whether a rule is about data that all servers of a cluster
 // have, so that only one of them tells it.
 func shared(kind string) bool {
-	return kind == alarming.Silence || kind == alarming.Refusals || kind == alarming.NewType
+	return slices.Contains([]string{alarming.Silence, alarming.Refusals, alarming.NewType, alarming.ChangedType}, kind)
 }
 
 // State is what became of an alarm.

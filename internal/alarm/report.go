@@ -130,13 +130,15 @@ func inWords(r *alarming.Rule) RuleRow {
 	watches, rings := "the server", map[string]string{
 		alarming.Silence:            fmt.Sprintf("fewer than %d %% of the events of the same hour, in the least of %d weeks, if those were %d or more", r.Percent, r.Weeks, r.Least),
 		alarming.Refusals:           fmt.Sprintf("more than %d %% of at least %d commands in ten minutes are invalid", r.Percent, r.Least),
+		alarming.KeyRefused:         fmt.Sprintf("more than %d %% of at least %d commands of the key in ten minutes are refused", r.Percent, r.Least),
 		alarming.ContractBroken:     fmt.Sprintf("more than %d %% of at least %d events broke their contract, in this hour and the one before", r.Percent, r.Least),
 		alarming.NewType:            "a type of events came for the first time within " + span(r.Age),
+		alarming.ChangedType:        fmt.Sprintf("at least %d values of a property have a JSON type that came for the first time within %s", r.Least, span(r.Age)),
 		alarming.LimitRefuses:       fmt.Sprintf("more than %d %% of the calls in ten minutes are refused", r.Percent),
 		alarming.LimitNear:          fmt.Sprintf("1 of 100 callers uses %d %% of the limit", r.Percent),
 		alarming.DestinationLags:    "it lags by more than " + span(r.Age),
 		alarming.DestinationStopped: "it waits for an operator",
-		alarming.DiskNearlyFull:     fmt.Sprintf("less than %d %% of the disk is free", r.Percent),
+		alarming.DiskNearlyFull:     fmt.Sprintf("less than %d %% of a disk with data is free", r.Percent),
 		alarming.DiskFull:           "the store has no room",
 		alarming.StoreDamaged:       "a part of the store cannot be read",
 		alarming.CommandsFail:       "commands cannot be stored",
@@ -145,17 +147,20 @@ func inWords(r *alarming.Rule) RuleRow {
 		alarming.ErasureLate:        "an erasure is not done after " + span(r.Age),
 		alarming.WasDown:            "it did not run for " + span(r.Age) + "; told after the start",
 	}[r.Kind]
-	switch r.Kind {
-	case alarming.Silence:
+	switch {
+	case r.Kind == alarming.Silence:
 		watches = each(r.Project, "project")
 		if r.Type != "" {
 			watches = each(strings.TrimPrefix(r.Type, alarming.Every), "type") + " of " + watches
 		}
-	case alarming.Refusals, alarming.ContractBroken, alarming.NewType:
+	case r.OfProject():
 		watches = each(r.Project, "project")
-	case alarming.LimitRefuses, alarming.LimitNear:
+		if r.Kind == alarming.KeyRefused {
+			watches = "each key of " + watches
+		}
+	case r.Kind == alarming.LimitRefuses || r.Kind == alarming.LimitNear:
 		watches = each(r.Policy, "limit")
-	case alarming.DestinationLags, alarming.DestinationStopped:
+	case r.Kind == alarming.DestinationLags || r.Kind == alarming.DestinationStopped:
 		watches = each(r.Destination, "destination")
 	}
 	if r.For > 0 {

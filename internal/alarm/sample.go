@@ -16,10 +16,11 @@ import (
 type Sample struct {
 	At time.Time
 
-	DiskFull            bool   // the store could not write
-	DiskFree, DiskBytes uint64 // of the data directory's file system; 0: unknown
-	Damaged             float64
-	Failed              float64 // commands that the server failed to store, so far
+	DataDir  string
+	DiskFull bool   // the store could not write
+	Disks    []disk // those that data lies on
+	Damaged  float64
+	Failed   float64 // commands that the server failed to store, so far
 
 	Certificate *time.Time // when it ends: the first of several; zero: one is missing. Nil: there is no TLS
 	Renews      bool       // the server orders its certificates itself
@@ -28,6 +29,7 @@ type Sample struct {
 	Destinations []Destination
 	Policies     []Policy
 	Projects     []Project
+	Keys         []Key       // only of the newest sample
 	Contracts    []book.Hour // what the contracts saw in this hour and the one before
 }
 
@@ -54,6 +56,16 @@ type Project struct {
 	// New are the types of events that came for the first time long after the
 	// project's first event.
 	New []catalogue.Beginning
+
+	// Changed are the properties whose values got another JSON type long after
+	// the first one.
+	Changed []catalogue.Changed
+}
+
+// Key is what came by a key of a project in the last ten minutes.
+type Key struct {
+	Project, Name     string
+	Commands, Refused uint64
 }
 
 // The times over which numbers are compared, as in packaging/prometheus.
@@ -68,6 +80,9 @@ type recent struct{ samples []Sample }
 
 // add adds a sample, and forgets those that no window needs.
 func (r *recent) add(s *Sample) {
+	if n := len(r.samples); n > 0 {
+		r.samples[n-1].Keys = nil // there may be thousands, and they know their ten minutes themselves
+	}
 	r.samples = append(r.samples, *s)
 	drop := 0
 	for drop+1 < len(r.samples) && (s.At.Sub(r.samples[drop+1].At) >= refuseWindow || len(r.samples)-drop > mostSamples) {
@@ -123,6 +138,17 @@ func judgeSample(rules []alarming.Rule, r *recent) []verdict {
 	}
 	always := func(*alarming.Rule) bool { return true }
 	judgeStore(s, r, func(kind string, bad func(*alarming.Rule) (bool, string)) { say(kind, "", always, bad) })
+	for i := range s.Disks {
+		d := &s.Disks[i]
+		subject, of := d.Folder, d.Folder
+		if of == s.DataDir {
+			subject, of = "", "the data directory"
+		}
+		say(alarming.DiskNearlyFull, subject, always, func(rule *alarming.Rule) (bool, string) {
+			percent := float64(d.Free) * 100 / float64(d.Bytes)
+			return percent < float64(rule.Percent), fmt.Sprintf("The disk of %s has %.1f GB left, which is %.0f %% of it.", of, float64(d.Free)/1e9, percent)
+		})
+	}
 	for i := range s.Destinations {
 		d := &s.Destinations[i]
 		of := func(rule *alarming.Rule) bool { return covers(rule.Destination, d.Name) }
@@ -169,6 +195,17 @@ func judgeSample(rules []alarming.Rule, r *recent) []verdict {
 		p := &s.Projects[i]
 		of := func(rule *alarming.Rule) bool { return covers(rule.Project, p.Name) }
 		say(alarming.NewType, p.Name, of, func(rule *alarming.Rule) (bool, string) { return p.newTypes(s.At.Add(-rule.Age)) })
+		say(alarming.ChangedType, p.Name, of, func(rule *alarming.Rule) (bool, string) {
+			return p.changedTypes(s.At.Add(-rule.Age), uint64(rule.Least))
+		})
+	}
+	for i := range s.Keys {
+		k := &s.Keys[i]
+		of := func(rule *alarming.Rule) bool { return covers(rule.Project, k.Project) }
+		say(alarming.KeyRefused, k.Project+" / "+k.Name, of, func(rule *alarming.Rule) (bool, string) {
+			return k.Commands >= uint64(rule.Least) && k.Refused*100 > k.Commands*uint64(rule.Percent),
+				fmt.Sprintf("%d of %d commands by the key %s of project %s were refused in ten minutes.", k.Refused, k.Commands, k.Name, k.Project)
+		})
 	}
 	return all
 }
@@ -190,6 +227,27 @@ func (p *Project) newTypes(since time.Time) (bool, string) {
 		what = fmt.Sprintf("%d new types of events have come", count)
 	}
 	return count > 0, what + " in project " + p.Name + ", the newest of them: " + shown(newest.Type) + "."
+}
+
+// changedTypes reports whether values of properties came with a new JSON type
+// since some time, and at least so many of them. As with new types, it names
+// the newest one only.
+func (p *Project) changedTypes(since time.Time, least uint64) (bool, string) {
+	count, newest := 0, catalogue.Changed{}
+	for _, one := range p.Changed {
+		if one.First.Before(since) || one.Values < least {
+			continue
+		}
+		if count++; one.First.After(newest.First) {
+			newest = one
+		}
+	}
+	what := "One property has"
+	if count > 1 {
+		what = fmt.Sprintf("%d properties have", count)
+	}
+	return count > 0, fmt.Sprintf("%s values of a new JSON type in project %s, the newest of them: %s of type %s (%s, before %s).",
+		what, p.Name, shown(newest.Property), shown(newest.Type), newest.Now, newest.Before)
 }
 
 // number returns how to read a number of this policy from any sample.
@@ -219,12 +277,6 @@ func judgeStore(s *Sample, r *recent, say func(kind string, bad func(*alarming.R
 	say(alarming.DiskFull, func(*alarming.Rule) (bool, string) {
 		return s.DiskFull, "The disk is full: the server answers 503 to everything that would be stored."
 	})
-	if s.DiskBytes > 0 {
-		say(alarming.DiskNearlyFull, func(rule *alarming.Rule) (bool, string) {
-			percent := float64(s.DiskFree) * 100 / float64(s.DiskBytes)
-			return percent < float64(rule.Percent), fmt.Sprintf("The disk of the data directory has %.1f GB left, which is %.0f %% of it.", float64(s.DiskFree)/1e9, percent)
-		})
-	}
 	say(alarming.StoreDamaged, func(*alarming.Rule) (bool, string) {
 		return s.Damaged > 0, fmt.Sprintf("%.0f places of the store could not be read.", s.Damaged)
 	})

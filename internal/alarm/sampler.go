@@ -2,7 +2,6 @@ package alarm
 
 import (
 	"errors"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,12 +12,14 @@ import (
 	"trackway/internal/destination"
 	"trackway/internal/limit"
 	"trackway/internal/query"
+	"trackway/internal/rates"
 )
 
 // Sampler takes samples of a server. It reads the same metrics as the alerts
 // for Prometheus, so that both mean the same. All fields are required.
 type Sampler struct {
-	Dir          string // the data directory
+	Dir          string          // the data directory
+	Folders      func() []string // others that data lies in, on the same disk or not
 	Metrics      prometheus.Gatherer
 	Destinations func() []destination.Status
 	Limits       func(now time.Time) limit.Report
@@ -26,9 +27,12 @@ type Sampler struct {
 	Projects     func() []trackway.Project
 	Contracts    func(now time.Time) []book.Hour
 	NewTypes     func(project uint32) []catalogue.Beginning
+	ChangedTypes func(project uint32) []catalogue.Changed
+	ByKey        func(now time.Time, key rates.Key) (commands, refused uint64) // in the last ten minutes
 
 	projects []Project // as they were when they were read last
 	read     time.Time
+	disks    disks
 }
 
 // usagePause is the time between two looks at what projects have sent: each
@@ -49,10 +53,7 @@ func (s *Sampler) Take(now time.Time) (Sample, error) {
 	}
 	_, out.Renews = metrics["trackway_acme_orders_total"]
 	out.Erasure = moment(metrics[oldestErasure])
-	var fs syscall.Statfs_t
-	if syscall.Statfs(s.Dir, &fs) == nil {
-		out.DiskFree, out.DiskBytes = fs.Bavail*uint64(fs.Bsize), fs.Blocks*uint64(fs.Bsize)
-	}
+	out.DataDir, out.Disks = s.Dir, s.disks.take(append([]string{s.Dir}, s.Folders()...))
 	for _, d := range s.Destinations() {
 		paused := d.State == destination.Paused
 		out.Destinations = append(out.Destinations, Destination{d.Name, d.Lag, paused, d.State == destination.Stopped})
@@ -72,6 +73,13 @@ func (s *Sampler) Take(now time.Time) (Sample, error) {
 		s.read, err = now, errors.Join(err, failed)
 	}
 	out.Projects, out.Contracts = s.projects, s.Contracts(now)
+	for _, p := range s.Projects() {
+		for i := range p.Keys {
+			key := rates.Key{Project: p.Number, Name: p.Keys[i].Name}
+			commands, refused := s.ByKey(now, key)
+			out.Keys = append(out.Keys, Key{p.Name, key.Name, commands, refused})
+		}
+	}
 	return out, err
 }
 
@@ -82,7 +90,7 @@ func (s *Sampler) readUsage() (projects []Project, err error) {
 		if err != nil {
 			return nil, closing(err, snapshot)
 		}
-		projects = append(projects, Project{p.Name, u.Processed(), u.Refused, s.NewTypes(p.Number)})
+		projects = append(projects, Project{p.Name, u.Processed(), u.Refused, s.NewTypes(p.Number), s.ChangedTypes(p.Number)})
 	}
 	return projects, closing(nil, snapshot)
 }

@@ -2,6 +2,7 @@ package alarm
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"trackway/internal/destination"
 	"trackway/internal/limit"
 	"trackway/internal/query"
+	"trackway/internal/rates"
 )
 
 // usages is a store whose usage cannot always be read.
@@ -41,10 +43,16 @@ func TestUsageUnreadable(t *testing.T) {
 	counts := &usages{}
 	s := Sampler{
 		Contracts: book.New().Hours, NewTypes: func(uint32) []catalogue.Beginning { return nil },
-		Dir: t.TempDir(), Metrics: prometheus.NewRegistry(), Counts: counts,
+		ChangedTypes: func(uint32) []catalogue.Changed { return nil },
+		ByKey: func(_ time.Time, key rates.Key) (commands, refused uint64) {
+			return uint64(key.Project), uint64(len(key.Name))
+		},
+		Dir: t.TempDir(), Folders: func() []string { return nil }, Metrics: prometheus.NewRegistry(), Counts: counts,
 		Destinations: func() []destination.Status { return nil },
 		Limits:       func(time.Time) limit.Report { return limit.Report{} },
-		Projects:     func() []trackway.Project { return []trackway.Project{{Name: "shop", Number: 1}} },
+		Projects: func() []trackway.Project {
+			return []trackway.Project{{Name: "shop", Number: 1, Keys: []trackway.Key{{Name: "web"}}}}
+		},
 	}
 	now := time.Now()
 	take := func(wantErr bool) {
@@ -52,6 +60,9 @@ func TestUsageUnreadable(t *testing.T) {
 		got, err := s.Take(now)
 		if (err != nil) != wantErr || len(got.Projects) != 1 || got.Projects[0].Refused != 7 {
 			t.Errorf("got %+v, %v", got.Projects, err)
+		}
+		if want := []Key{{"shop", "web", 1, 3}}; !slices.Equal(got.Keys, want) {
+			t.Errorf("got keys %+v, want %+v", got.Keys, want)
 		}
 	}
 	take(false)
@@ -85,6 +96,60 @@ func TestNewType(t *testing.T) {
 		got := judgeSample(rules, r)
 		if len(got) != 1 || got[0].subject != "shop" || got[0].bad != test.bad || test.bad && got[0].text != test.text {
 			t.Errorf("%v: got %+v", test.types, got)
+		}
+	}
+}
+
+// TestChangedType: an alarm about changed types rings for a project if enough
+// values have a JSON type that is new.
+func TestChangedType(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	rules := []alarming.Rule{{Kind: alarming.ChangedType, Project: "shop", Least: 10, Age: time.Hour}}
+	ago := func(property string, values uint64, d time.Duration) catalogue.Changed {
+		return catalogue.Changed{Type: "buy", Property: property, Before: "number", Now: "string", First: now.Add(-d), Values: values}
+	}
+	for _, test := range []struct {
+		changed []catalogue.Changed
+		bad     bool
+		text    string
+	}{
+		{nil, false, ""},
+		{[]catalogue.Changed{ago("price", 9, time.Minute), ago("tax", 10, 2*time.Hour)}, false, ""},
+		{[]catalogue.Changed{ago("price", 10, time.Minute)}, true, "One property has values of a new JSON type in project shop, the newest of them: price of type buy (string, before number)."},
+		{[]catalogue.Changed{ago("price", 10, 2*time.Minute), ago("tax", 10, time.Minute)}, true, "2 properties have values of a new JSON type in project shop, the newest of them: tax of type buy (string, before number)."},
+	} {
+		r := &recent{samples: []Sample{{At: now, Projects: []Project{{Name: "other", Changed: test.changed}, {Name: "shop", Changed: test.changed}}}}}
+		got := judgeSample(rules, r)
+		if len(got) != 1 || got[0].subject != "shop" || got[0].bad != test.bad || test.bad && got[0].text != test.text {
+			t.Errorf("%v: got %+v", test.changed, got)
+		}
+	}
+}
+
+// TestKeyRefused: an alarm about refusals of a key rings if enough commands
+// came by it, and too many of them were refused. It ends once they are not.
+func TestKeyRefused(t *testing.T) {
+	t.Parallel()
+	rules := []alarming.Rule{{Kind: alarming.KeyRefused, Project: "shop", Percent: 20, Least: 100}}
+	var r recent
+	for _, test := range []struct {
+		key      Key
+		say, bad bool
+	}{
+		{Key{"shop", "web", 100, 21}, true, true},
+		{Key{"shop", "web", 100, 20}, true, false},
+		{Key{"shop", "web", 99, 99}, true, false},
+		{Key{"shop", "web", 0, 0}, true, false},
+		{Key{"other", "web", 100, 100}, false, false},
+	} {
+		r.add(&Sample{At: time.Now(), Keys: []Key{test.key}})
+		got := judgeSample(rules, &r)
+		if said := len(got) == 1; said != test.say || said && (got[0].bad != test.bad || got[0].subject != "shop / web") {
+			t.Errorf("%+v: got %+v", test.key, got)
+		}
+		if n := len(r.samples); n > 1 && r.samples[n-2].Keys != nil {
+			t.Error("an older sample keeps its keys")
 		}
 	}
 }

@@ -40,3 +40,20 @@ func TestAlarms(t *testing.T) {
 		t.Errorf("with a public key: got %d %s", w.Code, w.Body)
 	}
 }
+
+// The tag of the alarms does not change with the clock alone, so that a program
+// that asks each second gets them only when they change.
+func TestAlarmsUnchanged(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	report := reported(time.Now())
+	f.alarms = func(now time.Time) alarm.Report { report.At = report.At.Add(time.Second); return report }
+	tag := f.get("/api/alarms", byKey()...).Header().Get("ETag")
+	if w := f.get("/api/alarms", append(byKey(), "If-None-Match", tag)...); w.Code != http.StatusNotModified || w.Header().Get("ETag") != tag {
+		t.Errorf("a second later: got %d with %s, not %s", w.Code, w.Header().Get("ETag"), tag)
+	}
+	report.Ringing = []alarm.Row{}
+	if w := f.get("/api/alarms", append(byKey(), "If-None-Match", tag)...); w.Code != http.StatusOK || w.Header().Get("ETag") == tag {
+		t.Errorf("after a change: got %d with %s", w.Code, w.Header().Get("ETag"))
+	}
+}

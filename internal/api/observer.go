@@ -41,7 +41,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 	}, []string{"method", "route", "status"}), limited: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "trackway_limited_calls_total",
-		Help: "Calls over a rate limit, by the policy that refused them and the name of the project in their path; empty if it is none of ours.",
+		Help: "Calls over a rate limit, by the policy that refused them and the name of the project in their path; empty if it is not one of ours.",
 	}, []string{"policy", "project"})}
 	reg.MustRegister(m.seconds, m.limited)
 	return m
@@ -83,6 +83,7 @@ func (o *observer) decided(c *call) {
 func (o *observer) refused(c *call, err error) {
 	known, ok := errors.AsType[*trackway.Error](err)
 	if ok && c.format.Decode != nil && known.Code != trackway.Overloaded {
+		o.sent(c, 0, 1)
 		o.reject(c, c.format.Name, nil, known)
 	}
 }
@@ -113,8 +114,16 @@ func (o *observer) took(c *call, b *format.Batch, answered bool) {
 	now := time.Now()
 	o.rates.Count(now, rates.Accepted, accepted)
 	o.rates.Count(now, rates.Refused, refused)
+	o.sent(c, accepted, refused)
 	if c.watched != nil && answered {
 		o.watch.Sent(c.watched, c.body, types)
+	}
+}
+
+// sent counts commands of a call for its key, if that is known.
+func (o *observer) sent(c *call, accepted, refused int) {
+	if key := c.grant.Key; key != nil {
+		o.rates.Sent(c.received, rates.Key{Project: c.grant.Project.Number, Name: key.Name}, accepted, refused)
 	}
 }
 

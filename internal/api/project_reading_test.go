@@ -165,7 +165,7 @@ func TestReadingRefuses(t *testing.T) {
 		"customers?page=0":                        "Field 'page': expected a whole number from 1 to 10000.",
 		"customers?page=101":                      "Field 'page': expected at most 100 with this many rows; farther on by 'cursor'",
 		"customers?rows=1001":                     "Field 'rows'",
-		"customers/1?page=1":                      "Field 'page': expected nothing: the parameters are none.",
+		"customers/1?page=1":                      "Field 'page': expected nothing: there are no parameters.",
 		"customers?pages=1":                       "Field 'pages': expected nothing: the parameters are q, page, rows, order, cursor.",
 		"customers?q=a&q=b":                       "Field 'q': expected one value.",
 		"customers?q=a&order=oldest":              "Field 'order'",

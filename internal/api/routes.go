@@ -80,7 +80,7 @@ func (s *Server) ownRoutes() []route {
 		{method: "GET", path: "/api/limits/callers", server: true, needs: trackway.Admin, format: tracking.Own, do: s.aboutLimits((*limiting).limitCallers)},
 		{method: "GET", path: "/api/limits/record", server: true, needs: trackway.Admin, format: tracking.Own, do: s.aboutLimits((*limiting).record)},
 		{method: "POST", path: "/api/limits/record", server: true, needs: trackway.Admin, format: tracking.Own, maxBody: maxSmallBody, do: s.aboutLimits((*limiting).record)},
-		{method: "GET", path: "/api/alarms", server: true, needs: trackway.Admin, format: tracking.Own, do: func(c *call) error { return c.encoded(s.alarms(c.received)) }},
+		{method: "GET", path: "/api/alarms", server: true, needs: trackway.Admin, format: tracking.Own, do: func(c *call) error { return c.operated(s.alarms(c.received)) }},
 		{method: "GET", path: "/api/audit", server: true, needs: trackway.Admin, format: tracking.Own, do: (*call).listAudit},
 
 		{method: "GET", path: projectPath + "customers", needs: trackway.GetCustomers, format: tracking.Own, current: true, do: s.reads((*reading).customers)},

@@ -2,10 +2,12 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 	"time"
 
+	"trackway/internal/alarm"
 	"trackway/internal/ask"
 	"trackway/internal/fleet"
 	"trackway/internal/httpcache"
@@ -121,4 +123,16 @@ func (c *call) encoded(v any) error {
 		return err
 	}
 	return c.answerTagged(httpcache.ETag(body), noCache, body)
+}
+
+// operated answers with the alarms. The tag is weak: it does not depend on when
+// the answer was made.
+func (c *call) operated(r alarm.Report) error {
+	body, err := json.Marshal(r)
+	r.At = time.Time{}
+	steady, failed := json.Marshal(r)
+	if err = errors.Join(err, failed); err != nil {
+		return err
+	}
+	return c.answerTagged("W/"+httpcache.ETag(steady), noCache, body)
 }

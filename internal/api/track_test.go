@@ -117,6 +117,11 @@ func TestAnotherFormat(t *testing.T) {
 		t.Errorf("watchers were shown %q", got)
 	}
 	now := time.Now()
+	// By key, the body that was too large counts too, and no call counts whose
+	// key is unknown.
+	if commands, refused := f.observer.rates.ByKey(now, rates.Key{Project: 1, Name: "web"}); commands != 5 || refused != 3 {
+		t.Errorf("by key: got %d commands, %d of them refused, want 5 and 3", commands, refused)
+	}
 	// The refused ones are john and the body that was not understood.
 	for kind, want := range map[rates.Kind]uint64{rates.Accepted: 2, rates.Refused: 2} {
 		if got := f.observer.rates.LastMinute(now, kind); got != want {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,33 +14,38 @@ import (
 	"trackway/internal/alarm"
 	"trackway/internal/alarm/notify"
 	"trackway/internal/config"
+	"trackway/internal/datadir"
 	"trackway/internal/limit"
+	"trackway/internal/partition"
+	"trackway/internal/rates"
 )
 
 // alarms tell the operator what is wrong with the server.
 type alarms struct {
+	folders atomic.Pointer[[]string]
+
 	watch  *alarm.Watch
 	sender *notify.Sender
 }
 
 // newAlarms creates the alarms of a server, or of the part of one that answers
 // commands.
-func (s *server) newAlarms(reg *prometheus.Registry, projects []trackway.Project) (*alarms, error) {
+func (s *server) newAlarms(reg *prometheus.Registry, projects []trackway.Project, meter *rates.Meter) (*alarms, error) {
 	book, err := alarm.Open(filepath.Join(s.Config.DataDir, alarm.File), s.Log)
 	if err != nil {
 		return nil, err
 	}
+	a := &alarms{sender: notify.New(book, s.Log, reg)}
+	a.watchFolders(s.Config)
 	sampler := &alarm.Sampler{
-		Dir: s.Config.DataDir, Metrics: reg, Destinations: s.destinations.List, Counts: s.store,
-		Limits: func(now time.Time) limit.Report { return s.limits.Usage(now) }, Projects: func() []trackway.Project { return *s.sent.Load() }, Contracts: s.contracts.Hours, NewTypes: s.catalogue.Beginnings,
+		Dir: s.Config.DataDir, Folders: func() []string { return *a.folders.Load() }, Metrics: reg, Destinations: s.destinations.List, Counts: s.store,
+		Limits: func(now time.Time) limit.Report { return s.limits.Usage(now) }, Projects: func() []trackway.Project { return *s.sent.Load() },
+		Contracts: s.contracts.Hours, NewTypes: s.catalogue.Beginnings, ChangedTypes: s.catalogue.ChangedTypes, ByKey: meter.ByKey,
 	}
-	a := &alarms{
-		watch: alarm.New(alarm.Deps{
-			Book: book, Counts: s.store, Sample: sampler.Take, Log: s.Log,
-			Leads: func() bool { return s.member == nil || s.member.leading() },
-		}, alarm.Setup{Alarms: s.Config.Alarms, Projects: projects}),
-		sender: notify.New(book, s.Log, reg),
-	}
+	a.watch = alarm.New(alarm.Deps{
+		Book: book, Counts: s.store, Sample: sampler.Take, Log: s.Log,
+		Leads: func() bool { return s.member == nil || s.member.leading() },
+	}, alarm.Setup{Alarms: s.Config.Alarms, Projects: projects})
 	reg.MustRegister(a.watch.Collector())
 	use, err := a.sender.Prepare(s.Config.Server.Name, s.Config.Alarms.Receivers)
 	if err != nil {
@@ -49,11 +55,29 @@ func (s *server) newAlarms(reg *prometheus.Registry, projects []trackway.Project
 	return a, nil
 }
 
+// watchFolders says where data lies besides the data directory itself: parts of
+// it may be on disks of their own.
+func (a *alarms) watchFolders(cfg *config.Config) {
+	in := func(names ...string) string { return filepath.Join(append([]string{cfg.DataDir}, names...)...) }
+	folders := []string{in(datadir.Store), in(datadir.Traffic), in(datadir.Destinations)}
+	for part := range max(cfg.Partitions, 1) {
+		name := partition.Name(int(part))
+		folders = append(folders, in(name), in(name, datadir.Store), in(name, datadir.State), in(name, datadir.Log))
+	}
+	for i := range cfg.Destinations {
+		if d := &cfg.Destinations[i]; d.Kind == config.File {
+			folders = append(folders, d.Path)
+		}
+	}
+	a.folders.Store(&folders)
+}
+
 // prepare returns a function that puts another configuration in force.
 func (a *alarms) prepare(cfg *config.Config, projects []trackway.Project) (use func(), err error) {
 	useReceivers, err := a.sender.Prepare(cfg.Server.Name, cfg.Alarms.Receivers)
 	return func() {
 		a.watch.Reload(alarm.Setup{Alarms: cfg.Alarms, Projects: projects})
+		a.watchFolders(cfg)
 		useReceivers()
 	}, err
 }

@@ -170,7 +170,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 		return err
 	}
 	s.setProjects(p.projects)
-	if s.alarms, err = s.newAlarms(reg, p.projects); err != nil {
+	if s.alarms, err = s.newAlarms(reg, p.projects, meter); err != nil {
 		return err
 	}
 	s.dashboard = s.newDashboard(p.projects, callers, meter)
@@ -198,7 +198,8 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 	g.Go(func() error { return s.live.Run(ctx) }) // its end ends the streams, so draining does not wait for them
 	g.Go(func() error { return s.destinations.Run(ctx) })
 	g.Go(func() error { return s.catalogue.Run(ctx) })
-	g.Go(func() error { return s.suspects.Run(ctx) })
+	labels, answered := context.WithCancel(context.WithoutCancel(ctx)) // ends once no call can bring another label
+	g.Go(func() error { return s.suspects.Run(labels) })
 	g.Go(func() error { return s.upkeep.Run(ctx) })
 	g.Go(func() error { return s.traffic.Run(ctx) })
 	g.Go(func() error { return s.alarms.run(ctx) })
@@ -228,7 +229,9 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 		if s.plain != nil {
 			drained.Go(s.plain.Close)
 		}
-		return errors.Join(s.public.Drain(), drained.Wait(), private.Close()) //nolint:contextcheck // ctx has ended; draining has its own timeout
+		err := s.public.Drain() //nolint:contextcheck // ctx has ended; draining has its own timeout
+		answered()
+		return errors.Join(err, drained.Wait(), private.Close())
 	})
 	return g.Wait()
 }

@@ -17,6 +17,7 @@ import (
 	"trackway/internal/datadir"
 	"trackway/internal/ingest"
 	"trackway/internal/listen"
+	"trackway/internal/rates"
 	"trackway/internal/store"
 	"trackway/internal/suspect"
 )
@@ -56,7 +57,7 @@ func Control(ctx context.Context, cfg *config.Config, log *slog.Logger, ready fu
 	s.suspects = suspect.New(s.ingest, s.store, log, reg)
 	s.traffic = newTraffic(cfg, log)
 	s.catalogue = s.newCatalogue(p.projects) // as the last server left it
-	if s.alarms, err = s.newAlarms(reg, p.projects); err != nil {
+	if s.alarms, err = s.newAlarms(reg, p.projects, rates.New(time.Now())); err != nil {
 		return err
 	}
 	socket, err := s.listenControl(ctx)

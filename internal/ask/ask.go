@@ -30,7 +30,7 @@ func Parse(query string, known ...string) (url.Values, error) {
 	}
 	for name, all := range values {
 		if !slices.Contains(known, name) {
-			return nil, Invalid(cmp.Or(excerpt.Of(strings.ToValidUTF8(name, ""), 40), "query"), "nothing: the parameters are "+cmp.Or(strings.Join(known, ", "), "none"))
+			return nil, Invalid(cmp.Or(excerpt.Of(strings.ToValidUTF8(name, ""), 40), "query"), "nothing: "+parametersAre(known))
 		}
 		if len(all) > 1 && name != "type" {
 			return nil, Invalid(name, "one value")
@@ -150,4 +150,11 @@ func Span(values url.Values) (since, until trackway.Micros, err error) {
 		return 0, 0, Invalid("until", "a time after since")
 	}
 	return since, until, nil
+}
+
+func parametersAre(known []string) string {
+	if len(known) == 0 {
+		return "there are no parameters"
+	}
+	return "the parameters are " + strings.Join(known, ", ")
 }

@@ -130,7 +130,7 @@ func (c *Catalogue) learnEvent(r *rules, p *project, e *trackway.Event, weight f
 			continue
 		}
 		of.note(at, weight)
-		of.add(v)
+		of.add(v, at)
 		if !of.judged {
 			of.judged, of.hidden = true, r.hides(name)
 		}

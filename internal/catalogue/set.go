@@ -63,6 +63,13 @@ func (s *Set) Beginnings(number uint32) []Beginning {
 	return c.Beginnings(local)
 }
 
+// ChangedTypes returns which properties changed, as [Catalogue.ChangedTypes]
+// does.
+func (s *Set) ChangedTypes(number uint32) []Changed {
+	c, local := s.place(number)
+	return c.ChangedTypes(local)
+}
+
 // Answer answers a question about a project, as [Catalogue.Answer] does.
 func (s *Set) Answer(p *trackway.Project, key *trackway.Key, query string, now time.Time) ([]byte, error) {
 	c, here := s.project(p)

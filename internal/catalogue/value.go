@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"trackway"
 	"trackway/internal/canonjson"
 	"trackway/internal/iso8601"
 )
@@ -63,12 +64,13 @@ var formNames = [forms]string{"text", "e-mail addresses", "phone numbers", "name
 type property struct {
 	span
 
-	Base  uint64        // events of the type that were looked at before the first with the property
-	Kinds [kinds]uint64 // values by type
-	Forms [forms]uint64 // strings by form
-	Text  lengths       // characters of strings
-	Whole lengths       // digits of numbers before the point
-	Part  lengths       // digits of numbers after it
+	Base  uint64                 // events of the type that were looked at before the first with the property
+	Kinds [kinds]uint64          // values by type
+	Began [kinds]trackway.Micros `json:",omitzero"` // the first value of each type; 0: when the property came
+	Forms [forms]uint64          // strings by form
+	Text  lengths                // characters of strings
+	Whole lengths                // digits of numbers before the point
+	Part  lengths                // digits of numbers after it
 
 	values values
 	judged bool // hidden is known
@@ -90,9 +92,12 @@ func (l lengths) with(n int, first bool) lengths {
 }
 
 // add counts a value. It keeps no part of it.
-func (p *property) add(v canonjson.Value) {
+func (p *property) add(v canonjson.Value, at trackway.Micros) {
 	k := kindOf(v.Kind)
 	first := p.Kinds[k] == 0
+	if first {
+		p.Began[k] = at
+	}
 	p.Kinds[k]++
 	switch k {
 	case text:

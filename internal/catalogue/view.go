@@ -141,6 +141,56 @@ func (c *Catalogue) Beginnings(number uint32) (all []Beginning) {
 	return all
 }
 
+// Changed is a JSON type that values of a property did not have at first.
+type Changed struct {
+	Type, Property string
+	Before, Now    string // JSON types: the usual one until then, and the new one
+	First          time.Time
+	Values         uint64 // of the new type that were looked at
+}
+
+// ChangedTypes returns the JSON types whose first value came at least a day
+// after the property's first value of another one. Null is not counted, as for
+// [Property.Mixed].
+func (c *Catalogue) ChangedTypes(number uint32) (all []Changed) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.projects[number]
+	if p == nil {
+		return nil
+	}
+	for _, typ := range p.types.names() {
+		of := &p.types.known[typ].properties
+		for _, name := range of.names() {
+			for _, one := range of.known[name].changed() {
+				one.Type, one.Property = typ, name
+				all = append(all, one)
+			}
+		}
+	}
+	return all
+}
+
+// changed returns the JSON types that came late.
+func (p *property) changed() (all []Changed) {
+	for now := range kinds {
+		before, has := null, p.Kinds[now] > 0 && now != null
+		for k := range kinds {
+			if has && k != null && p.Kinds[k] > 0 && p.began(now)-p.began(k) >= settled && (before == null || p.Kinds[k] > p.Kinds[before]) {
+				before = k
+			}
+		}
+		if before != null {
+			all = append(all, Changed{Before: kindNames[before], Now: kindNames[now], First: p.began(now).Time(), Values: p.Kinds[now]})
+		}
+	}
+	return all
+}
+
+// began returns when the first value of a type came. A file of an earlier
+// version does not say it.
+func (p *property) began(k kind) trackway.Micros { return max(p.Began[k], p.First) }
+
 func (t *eventType) view(name string, began, now trackway.Micros) Type {
 	v := Type{
 		Type: name, Events: whole(t.Events), Events24h: whole(t.Hours.sum(now)), FirstSeen: seconds(t.First), LastSeen: seconds(t.Last),

@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"trackway"
 	"trackway/internal/change"
@@ -119,5 +122,52 @@ func TestAnswer(t *testing.T) {
 		if got := strings.Join(names, " "); got != test.want || v.Events != test.sum {
 			t.Errorf("%q: got %s of %d events", test.query, got, v.Events)
 		}
+	}
+}
+
+// TestChangedTypes: a JSON type counts as changed if it came at least a day
+// after another one. Null counts for neither, and the file keeps the times.
+func TestChangedTypes(t *testing.T) {
+	t.Parallel()
+	l := new(fakeLog)
+	l.add("buy", 1, began, `{"always":1,"mixed":1,"later":null,"price":1,"twice":"a"}`)
+	l.add("buy", 1, began+day/2, `{"always":2,"mixed":"a","later":null,"price":2,"twice":"b"}`)
+	l.add("buy", 2, began+2*day, `{"always":null,"mixed":2,"later":3,"price":"3","twice":1}`)
+	l.add("buy", 2, began+2*day+1e6, `{"always":3,"mixed":"b","later":3,"price":"4","twice":[]}`)
+	path := filepath.Join(t.TempDir(), File)
+	c := open(t, l, path, 1000)
+	c.mustLearn(t)
+	at := (began + 2*day).Time()
+	want := []Changed{
+		{"buy", "price", "number", "string", at, 2},
+		{"buy", "twice", "string", "number", at, 1},
+		{"buy", "twice", "string", "array", at.Add(time.Second), 1},
+	}
+	if diff := cmp.Diff(want, c.ChangedTypes(1)); diff != "" {
+		t.Error("(-want +got):\n" + diff)
+	}
+	if got := c.ChangedTypes(2); got != nil {
+		t.Errorf("another project: got %v", got)
+	}
+	if err := c.save(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, open(t, l, path, 1000).ChangedTypes(1)); diff != "" {
+		t.Error("read again (-want +got):\n" + diff)
+	}
+}
+
+// TestChangedTypesOfAnOldFile: a file of an earlier version does not say when a
+// JSON type came. Such a type is not new.
+func TestChangedTypesOfAnOldFile(t *testing.T) {
+	t.Parallel()
+	p := property{span: span{First: began, Seen: 3}}
+	p.Kinds[text], p.Kinds[number] = 2, 1
+	if got := p.changed(); got != nil {
+		t.Errorf("got %v", got)
+	}
+	p.Kinds[boolean], p.Began[boolean] = 1, began+day
+	if got := p.changed(); len(got) != 1 || got[0].Now != "boolean" || got[0].Before != "string" {
+		t.Errorf("got %v", got)
 	}
 }

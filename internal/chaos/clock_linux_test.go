@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-var clocksFlag = flag.Bool("clocks", false, "build the program anew with a clock that can be wrong, which takes a minute or two")
+var clocksFlag = flag.Bool("clocks", false, "build the program again, with a clock that can be wrong, which takes a minute or two")
 
 // clockVariable is the environment variable that names the file with the
 // seconds by which a server's clock is wrong.

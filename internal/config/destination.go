@@ -6,6 +6,8 @@ import "time"
 // not have are empty.
 type Destination struct {
 	Name      string
+	Partition string   // the one of several that it follows, such as p01; empty: there is only one
+	Managed   bool     // it is in the managed file: a caller of the admin API may have made it
 	Kind      string   // one of the names of kinds in this package
 	URL       string   // all but file; kafka: list of brokers; s3: endpoint; may contain credentials
 	Path      string   // file: the folder, absolute
@@ -30,6 +32,15 @@ type Destination struct {
 	Secret         string   // webhook: whsec_… or any text
 	Identifier     string   // mirror: a soft identifier of the other side for our customers' numbers
 	Allow          []string // webhook, mirror: hosts or CIDRs that may be private
+}
+
+// Called returns what operators call the destination: its name, and if it is
+// that of a partition, a slash and the partition.
+func (d *Destination) Called() string {
+	if d.Partition == "" {
+		return d.Name
+	}
+	return d.Name + "/" + d.Partition
 }
 
 // Column is a typed column of table events that a property is copied into.

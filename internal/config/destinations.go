@@ -227,7 +227,7 @@ func (d *doc) checkColumn(c *column) {
 // destination translates a section. Its own checks have been made.
 func (d *doc) destination(s *destination) Destination {
 	out := Destination{
-		Name: s.Name, Kind: s.Kind, URL: d.credential(s.url()), Path: d.absolute(&s.Path, s.Path),
+		Name: s.Name, Managed: d.Places[s].File == d.file.ManagedPath(), Kind: s.Kind, URL: d.credential(s.url()), Path: d.absolute(&s.Path, s.Path),
 		Projects: s.Projects, Events: s.Events, Drop: s.Drop, Start: string(s.Start),
 		Rows: int(s.Batch.Rows), Bytes: int(s.Batch.Bytes), Every: s.Batch.Every, Paused: s.Paused,
 		Retention: s.Retention, Hold: time.Duration(s.Hold),

@@ -217,6 +217,9 @@ func TestPositions(t *testing.T) {
 		b.add(10, `{}`)
 		b.pass(time.Minute)
 		b.has("a", 10)
+		b.configs[0].Partition = "p01" // commands call it a/p01 then
+		b.reload()
+		b.pass(time.Minute)
 		own := b.sinks["a"].Position()
 		for what, p := range map[string]destination.Position{
 			"another store": {Store: "ff", Number: 3}, "an older copy": {Store: own.Store, Number: 11},
@@ -227,7 +230,7 @@ func TestPositions(t *testing.T) {
 			}
 			b.pass(time.Hour)
 			s := b.status("a")
-			if s.State != destination.Stopped || !strings.Contains(s.Error, what) || !strings.Contains(s.Error, "destinations rewind a --to") {
+			if s.State != destination.Stopped || !strings.Contains(s.Error, what) || !strings.Contains(s.Error, "destinations rewind a/p01 --to") {
 				b.Errorf("got %s: %s", s.State, s.Error)
 			}
 			if n, err := b.manager.Rewind(b.Context(), "a", "7"); n != 7 || err != nil {

@@ -19,7 +19,7 @@ import (
 type filler struct {
 	store   Store
 	storeID string
-	name    string // of the destination
+	called  string // the destination, by operators
 	first   uint64 // it began after this change, and never got the events up to it
 	view    *View
 	rows    int // most of a batch
@@ -298,7 +298,7 @@ func (f *filler) customer(m *making, snapshot func() query.Snapshot, c *change.C
 func (f *filler) damaged(number uint64, c trackway.Customer, err error) error {
 	return &FinalError{Err: fmt.Errorf(
 		"change %d is an erasure of customer %d, whose remaining data cannot be read, so the destination may still have the erased data: %w. "+
-			"The store is damaged: see docs/damage.md. If you have removed that data by hand, continue with: trackway destinations rewind %s --to %d", number, c, err, f.name, number)}
+			"The store is damaged: see docs/damage.md. If you have removed that data by hand, continue with: trackway destinations rewind %s --to %d", number, c, err, f.called, number)}
 }
 
 // join looks up the customer who has an event. It returns how much that adds to

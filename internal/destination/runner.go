@@ -126,7 +126,7 @@ func (r *runner) fill(ctx context.Context, from uint64, to chan<- *Batch) (err e
 	_, joins := r.sink.(Joiner)
 	f := filler{
 		store: r.store, storeID: r.id, view: r.view, rows: r.config.Rows, bytes: r.config.Bytes, every: r.config.Every, joins: joins,
-		name: r.config.Name, first: r.files.Get().First, after: from, read: from, more: true,
+		called: r.config.Called(), first: r.files.Get().First, after: from, read: from, more: true,
 		lost: func(number uint64, err error) {
 			r.stats.lose()
 			r.log.Error("destination: a change cannot be read and is left out", "number", number, "err", err)
@@ -196,11 +196,11 @@ func (r *runner) begin(p Position) (uint64, error) {
 	case p.Store != r.id:
 		return 0, &FinalError{Err: fmt.Errorf(
 			"its position belongs to another store, up to change %d. If this server was restored from a backup, or its data directory was replaced, "+
-				"decide from which change to send again: trackway destinations rewind %s --to NUMBER, TIME or beginning", p.Number, r.config.Name)}
+				"decide from which change to send again: trackway destinations rewind %s --to NUMBER, TIME or beginning", p.Number, r.config.Called())}
 	case p.Number > synced:
 		return 0, &FinalError{Err: fmt.Errorf(
 			"it has changes up to %d, but this store only has %d: it is an older copy of the store. "+
-				"Decide from which change to send again: trackway destinations rewind %s --to NUMBER, TIME or beginning", p.Number, synced, r.config.Name)}
+				"Decide from which change to send again: trackway destinations rewind %s --to NUMBER, TIME or beginning", p.Number, synced, r.config.Called())}
 	default:
 		return p.Number, nil
 	}
@@ -216,7 +216,7 @@ func (r *runner) sameFolder(p Position) error {
 	}
 	return &FinalError{Err: fmt.Errorf(
 		"the folder has changes up to %d, and the servers of this cluster have written up to %d: on each of them, path must lead to the same folder, on a file system "+
-			"that they share. If it does, and something was removed there: trackway destinations rewind %s --to beginning", p.Number, cursor, r.config.Name)}
+			"that they share. If it does, and something was removed there: trackway destinations rewind %s --to beginning", p.Number, cursor, r.config.Called())}
 }
 
 // cursor returns the store's cursor. It was set when the destination was added.

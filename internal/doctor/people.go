@@ -32,7 +32,7 @@ func (x *examination) users() {
 			found+"; the one password still lets in, as an admin without a name", len(c.Users), admins)
 	case password:
 		x.warn(check, "make an admin: trackway user add NAME --role admin",
-			found+"; whoever manages the users needs the one password, which has no name", len(c.Users), admins)
+			found+"; users can only be managed with the one password, which has no name", len(c.Users), admins)
 	case admins == 0 && c.Provider != nil:
 		x.warn(check, "make a user for emergencies: trackway user add NAME --role admin",
 			found+"; while the provider is down, no admin gets in", len(c.Users), admins)

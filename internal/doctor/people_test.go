@@ -28,7 +28,7 @@ func TestUsers(t *testing.T) {
 		"a password":              {true, false, nil, OK, "everybody signs in with the one password"},
 		"users":                   {false, false, people.List{admin, viewer}, OK, "users: 2, admins among them: 1"},
 		"users and a password":    {true, false, people.List{admin}, Warn, "the one password still lets in"},
-		"no admin":                {true, false, people.List{viewer}, Warn, "whoever manages the users needs the one password"},
+		"no admin":                {true, false, people.List{viewer}, Warn, "users can only be managed with the one password"},
 		"no admin, no password":   {false, false, people.List{viewer}, Warn, "nobody can manage the users"},
 		"a provider alone":        {false, true, nil, Warn, "while the provider is down, no admin gets in"},
 		"a provider and an admin": {false, true, people.List{admin}, OK, "users: 1"},

@@ -20,6 +20,7 @@ func ETag(body []byte) string {
 // compared weakly. It does not match "*": that names no tag, so it does not
 // show that the caller has an answer. See [Any].
 func Matches(values []string, etag string) bool {
+	etag = strings.TrimPrefix(etag, "W/")
 	return lists(values, func(one string) bool { return strings.TrimPrefix(one, "W/") == etag })
 }
 

@@ -3,7 +3,7 @@
 // counter is one word that holds both its place in time and the number. So
 // counting, and reusing the word of a day ago, is a single atomic step: it
 // takes no lock, memory never grows, and nothing runs in the background. The
-// counts end with the process. The package does not know what it counts.
+// counts end with the process. Besides, it counts commands by key.
 package rates
 
 import (
@@ -40,8 +40,10 @@ type Meter struct {
 	offset  time.Duration // from the zero of its time, which is a whole step of the wall clock, to started
 	kinds   [kinds]counter
 
-	mu       sync.RWMutex // guards the map
+	mu       sync.RWMutex // guards the maps
 	refusals map[string]*ring
+	keys     map[Key]*use
+	swept    time.Duration // when unused keys were forgotten last
 }
 
 // counter holds the counts of one kind, in 6 KB.
@@ -49,7 +51,7 @@ type counter struct{ fine, middle, coarse ring }
 
 // New returns a meter that counts from now on.
 func New(now time.Time) *Meter {
-	m := &Meter{started: now, offset: now.Sub(now.Truncate(coarseStep)), refusals: make(map[string]*ring)}
+	m := &Meter{started: now, offset: now.Sub(now.Truncate(coarseStep)), refusals: make(map[string]*ring), keys: make(map[Key]*use)}
 	for i := range m.kinds {
 		m.kinds[i] = counter{newRing(fineStep, fineSteps), newRing(middleStep, middleSteps), newRing(coarseStep, coarseSteps)}
 	}

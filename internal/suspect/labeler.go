@@ -50,6 +50,9 @@ type label struct {
 // others are left out, and tried again at the customer's next event.
 const mostWaiting = 1024
 
+// lastStores is how long the labels that wait at a stop are stored.
+const lastStores = 5 * time.Second
+
 // New returns a labeler that stores labels through an ingester, for customers
 // that a store has.
 func New(store Ingester, reads query.Store, log *slog.Logger, reg prometheus.Registerer) *Labeler {
@@ -131,14 +134,32 @@ func (l *Labeler) look(p *trackway.Project, at trackway.Micros, from Origin, cmd
 	}
 }
 
-// Run stores labels until ctx ends.
+// Run stores labels until ctx ends, and then those that still wait.
 func (l *Labeler) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
+			l.finish(time.Now().Add(lastStores))
 			return nil
 		case one := <-l.waiting:
 			l.save(one)
+		}
+	}
+}
+
+// finish stores the labels that wait. After some time, it leaves the rest out:
+// in a cluster without a majority, each may take long.
+func (l *Labeler) finish(until time.Time) {
+	for {
+		select {
+		case one := <-l.waiting:
+			if time.Now().After(until) {
+				l.lost.Inc()
+				continue
+			}
+			l.save(one)
+		default:
+			return
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package suspect
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -272,6 +273,23 @@ func TestLabeler(t *testing.T) {
 	}
 	if v := l.View(p, at(24*time.Hour).Time()); v.Events != 0 {
 		t.Errorf("after a day: got %+v", v)
+	}
+}
+
+// TestLabelsAtAStop: labels that wait when the server stops are stored.
+func TestLabelsAtAStop(t *testing.T) {
+	t.Parallel()
+	store := &refusing{found: 7}
+	l := New(store, store, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	p := &trackway.Project{Number: 1, Name: "demo", Bots: rules}
+	for _, who := range []string{"a", "b", "c"} {
+		cmds := []trackway.Command{{Kind: trackway.AddEvent, Type: "e", IDs: []trackway.Identifier{{Name: "cookie", Value: who}}}}
+		l.look(p, at(0), Origin{Agent: "Googlebot/2.1"}, cmds, []trackway.Result{{Customer: 7}})
+	}
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := l.Run(stopped); err != nil || len(store.stored) != 3 || len(l.waiting) != 0 {
+		t.Errorf("stored %q, and %d wait; %v", store.stored, len(l.waiting), err)
 	}
 }
 

@@ -34,7 +34,7 @@ func escaped(text, keep string) string {
 		return (unicode.IsPrint(r) || strings.ContainsRune(keep, r)) && (r != utf8.RuneError || n > 1)
 	}
 	var b strings.Builder
-	start := 0 // of what is not written yet
+	start := 0 // of the part that is not written yet
 	for i := 0; i < len(text); {
 		r, n := utf8.DecodeRuneInString(text[i:])
 		if !fine(r, n) {

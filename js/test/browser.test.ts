@@ -337,7 +337,7 @@ test('a browser that does not want to be tracked is left alone where that is hon
   assert.equal(await other.evaluate(() => client.track('step')), true)
 })
 
-test('consent does not store anything where there is none to be asked for', async (t) => {
+test('consent stores nothing if a page does not ask for it', async (t) => {
   const { context, open } = await scene(t)
   await context.addInitScript(() => Object.defineProperty(navigator, 'globalPrivacyControl', { value: true }))
   const page = await open({ doNotTrack: true, consent: 'required' })

@@ -25,7 +25,7 @@ async function front(t: TestContext, answer: http.RequestListener): Promise<stri
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
-test('a time that is none is told, and never thrown: without one, what is sent twice would be stored twice', async (t) => {
+test('an invalid time is reported, and never thrown: an event without a time that is sent twice would be stored twice', async (t) => {
   const server = await start(t)
   const rejections: Rejection[] = []
   const client = createClient({ url: server.url, project, key, onReject: (r) => rejections.push(r) })

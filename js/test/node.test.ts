@@ -141,7 +141,7 @@ test('a process that is killed has what it accepted sent by the next', async (t)
   assert.equal(new Set(stored).size, stored.length)
 })
 
-test('the queue on disk: what is pending is told, kept, and sent the next time', async (t) => {
+test('the queue on disk: pending commands are reported, kept, and sent the next time', async (t) => {
   const file = join(folder(t), 'queue')
   const options = { url: 'http://127.0.0.1:9', project, key, file, onTrouble: () => {} }
   const first = createClient(options)
@@ -157,7 +157,7 @@ test('the queue on disk: what is pending is told, kept, and sent the next time',
   assert.deepEqual(numbers(await server.events({ cookie: 'c' })), upTo(4))
 })
 
-test('the queue on disk: whatever bit flips is told of, and spoils no more than its line', async (t) => {
+test('the queue on disk: a flipped bit is reported, and spoils only its line', async (t) => {
   const file = join(folder(t), 'queue')
   const options = { url: 'http://127.0.0.1:9', project, key }
   const first = createClient({ ...options, file, onTrouble: () => {} })

@@ -41,6 +41,8 @@ class Answer:
     body: bytes = b""
     error: Optional[str] = None
     """Why there is no complete answer."""
+    late: bool = False
+    """There is none because the time limit of the request was over."""
 
 
 @dataclass

@@ -491,7 +491,9 @@ class Client:
                 self._fleet.moved(_origin(to, self._data_path("", route)))
             elif decision.action == "without":
                 bare = True
-            else:
+            elif not (last and answer.late and left < self._timeout):
+                # The end of the call cut the last request short. Why the one
+                # before was not answered says more.
                 last = decision.reason
 
     def _data_path(self, url: str, route: str) -> str:

@@ -51,7 +51,7 @@ class Transport:
         except Exception as error:  # whatever it is, there is no answer
             self.close()
             if isinstance(error, (TimeoutError, socket.timeout)):
-                return Answer(url, error=f"no answer within {timeout:g} s")
+                return Answer(url, error=f"no answer within {timeout:g} s", late=True)
             return Answer(url, error=f"{type(error).__name__}: {error}")
 
     def _exchange(

@@ -25,11 +25,7 @@ type Command struct {
 }
 
 // flags are the flags of each command.
-type flags struct {
-	command.Flags
-
-	JSON bool `help:"Print JSON." name:"json"`
-}
+type flags struct{ command.ReportFlags }
 
 type listCommand struct {
 	flags

@@ -24,11 +24,7 @@ type Command struct {
 }
 
 // flags are the flags of each command.
-type flags struct {
-	command.Flags
-
-	JSON bool `help:"Print JSON." name:"json"`
-}
+type flags struct{ command.ReportFlags }
 
 // open returns the audit log.
 func (f *flags) open(t command.Tools) (*audit.Log, error) {

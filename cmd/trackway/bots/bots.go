@@ -5,7 +5,6 @@ package bots
 import (
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -22,12 +21,7 @@ type Command struct {
 }
 
 // flags are the flags of each command.
-type flags struct {
-	command.Flags
-
-	Project string `help:"Name or token of the project; may be missing if there is only one." placeholder:"PROJECT"`
-	JSON    bool   `help:"Print JSON." name:"json"`
-}
+type flags struct{ command.ProjectFlags }
 
 type showCommand struct{ flags }
 
@@ -36,7 +30,7 @@ func (c *showCommand) Run(t command.Tools) error {
 	ctx, stop := t.Until()
 	defer stop()
 	var v suspect.View
-	if err := c.Ask(ctx, t, http.MethodGet, "/bots", url.Values{"project": {c.Project}}, &v); err != nil {
+	if err := c.Ask(ctx, t, http.MethodGet, "/bots", c.Query(), &v); err != nil {
 		return err
 	}
 	if c.JSON {
@@ -85,7 +79,8 @@ type simulateCommand struct {
 func (c *simulateCommand) Run(t command.Tools) error {
 	ctx, stop := t.Until()
 	defer stop()
-	query := url.Values{"project": {c.Project}, "days": {strconv.Itoa(c.Days)}}
+	query := c.Query()
+	query.Set("days", strconv.Itoa(c.Days))
 	for name, n := range map[string]*int{"pace": c.Pace, "repeats": c.Repeats} {
 		if n != nil {
 			query.Set(name, strconv.Itoa(*n))

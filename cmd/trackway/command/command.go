@@ -49,3 +49,28 @@ func (f *Flags) Ask(ctx context.Context, t Tools, method, route string, query ur
 func (f *Flags) AskAny(ctx context.Context, t Tools, method, route string, query url.Values, into any) error {
 	return t.AskAny(ctx, f.Config, f.DataDir, method, route, query, into)
 }
+
+// ReportFlags are the flags of a command that prints for people or programs.
+type ReportFlags struct {
+	Flags
+
+	JSON bool `help:"Print JSON." name:"json"`
+}
+
+// ProjectFlags are the flags of a command that prints something about a
+// project.
+type ProjectFlags struct {
+	Flags
+
+	Project string `help:"Name or token of the project; not needed if there is only one." placeholder:"PROJECT"`
+	JSON    bool   `help:"Print JSON." name:"json"`
+}
+
+// Query returns the parameters of a request about the project.
+func (f *ProjectFlags) Query() url.Values {
+	q := url.Values{}
+	if f.Project != "" {
+		q.Set("project", f.Project)
+	}
+	return q
+}

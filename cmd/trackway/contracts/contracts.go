@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -31,25 +30,11 @@ type Command struct {
 }
 
 // flags are the flags of each command.
-type flags struct {
-	command.Flags
-
-	Project string `help:"Name or token of the project; not needed if there is only one." placeholder:"PROJECT"`
-	JSON    bool   `help:"Print JSON." name:"json"`
-}
-
-// query returns the parameters of a request about the project.
-func (f *flags) query() url.Values {
-	q := url.Values{}
-	if f.Project != "" {
-		q.Set("project", f.Project)
-	}
-	return q
-}
+type flags struct{ command.ProjectFlags }
 
 // inForce returns the contracts in force.
 func (f *flags) inForce(ctx context.Context, t command.Tools) (v book.View, err error) {
-	return v, f.AskAny(ctx, t, http.MethodGet, "/contracts", f.query(), &v)
+	return v, f.AskAny(ctx, t, http.MethodGet, "/contracts", f.Query(), &v)
 }
 
 type listCommand struct{ flags }
@@ -110,7 +95,7 @@ type suggestCommand struct {
 func (c *suggestCommand) Run(t command.Tools) error {
 	ctx, stop := t.Until()
 	defer stop()
-	query := c.query()
+	query := c.Query()
 	query["type"] = c.Types
 	var all []suggest.Proposal
 	if err := c.AskAny(ctx, t, http.MethodGet, "/contracts/suggest", query, &all); err != nil {
@@ -119,24 +104,29 @@ func (c *suggestCommand) Run(t command.Tools) error {
 	if c.JSON {
 		return t.Print(t.Stdout, all)
 	}
-	found := false
-	for i := range all {
-		p := &all[i]
-		if p.Schema == nil {
-			terminal.Say(t.Stdout, "# %s: nothing is proposed, because %s\n", p.Type, p.Why)
-			continue
-		}
-		if !found {
-			terminal.Say(t.Stdout, "contracts:\n")
-		}
-		found = true
-		terminal.Say(t.Stdout, "  # %d of the newest %s would have broken it\n", p.Broken, terminal.Plural(p.Checked, "event"))
-		terminal.Say(t.Stdout, "  - type: %s\n    action: report\n    schema: %s\n", strconv.Quote(p.Type), p.Schema)
-	}
+	printProposals(t.Stdout, all)
 	if len(all) == 0 {
 		terminal.Say(t.Stderr, "The catalogue knows no types of events yet.\n")
 	}
 	return nil
+}
+
+// printProposals prints contracts as the configuration spells them.
+func printProposals(w io.Writer, all []suggest.Proposal) {
+	found := false
+	for i := range all {
+		p := &all[i]
+		if p.Why != "" { // the schema is null
+			terminal.Say(w, "# %s: nothing is proposed, because %s\n", p.Type, p.Why)
+			continue
+		}
+		if !found {
+			terminal.Say(w, "contracts:\n")
+		}
+		found = true
+		terminal.Say(w, "  # %d of the newest %s would have broken it\n", p.Broken, terminal.Plural(p.Checked, "event"))
+		terminal.Say(w, "  - type: %s\n    action: report\n    schema: %s\n", strconv.Quote(p.Type), p.Schema)
+	}
 }
 
 // schemaFlags choose other contracts than those in force.

@@ -48,7 +48,7 @@ func (c *simulateCommand) Run(t command.Tools) error {
 	if err != nil {
 		return err
 	}
-	query := c.query()
+	query := c.Query()
 	query.Set("events", strconv.FormatUint(c.Events, 10))
 	return t.Post(ctx, c.Config, c.DataDir, "/contracts/simulate", query, body, func(answer io.Reader) error {
 		r, err := c.follow(t, answer)

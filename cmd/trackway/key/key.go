@@ -90,7 +90,7 @@ type changing struct {
 	serverReload
 
 	Project string `help:"Name or token of the project, if there are several." placeholder:"NAME" xor:"of"`
-	Admin   bool   `help:"A key of the server, which belongs to no project: whoever has it may change the configuration by the admin API." xor:"of"`
+	Admin   bool   `help:"A key of the server, which belongs to no project. Its holder may change the configuration by the admin API." xor:"of"`
 	Name    string `arg:"" help:"Name of the key."`
 }
 

@@ -184,7 +184,7 @@ type Counts struct {
 	Size    int
 	Taken   int
 	Waiting int
-	Refused uint64 // who did not get one, since the beginning
+	Refused uint64 // callers that did not get one, since the beginning
 }
 
 // Counts returns how the places are used now.

@@ -45,7 +45,7 @@ func textOf(value []byte) string {
 	case '"':
 		var text string
 		if err := json.Unmarshal(value, &text); err != nil {
-			panic("bug: what was stored as JSON is none: " + err.Error())
+			panic("bug: stored JSON cannot be read: " + err.Error())
 		}
 		return text
 	}

@@ -19,6 +19,7 @@ type Alarms struct {
 const (
 	Silence            = "silence"
 	Refusals           = "refusals"
+	KeyRefused         = "key_refused"
 	LimitRefuses       = "limit_refuses"
 	LimitNear          = "limit_near"
 	DestinationLags    = "destination_lags"
@@ -32,6 +33,7 @@ const (
 	ErasureLate        = "erasure_late"
 	ContractBroken     = "contract_broken"
 	NewType            = "new_type"
+	ChangedType        = "changed_type"
 	WasDown            = "was_down"
 )
 
@@ -46,10 +48,16 @@ type Rule struct {
 	Destination string        `yaml:"destination"`
 	Policy      string        `yaml:"policy"`
 	Percent     uint32        `yaml:"percent"`
-	Least       uint32        `yaml:"least"` // events or commands; fewer say nothing
+	Least       uint32        `yaml:"least"` // events, commands or values; fewer say nothing
 	Weeks       uint32        `yaml:"weeks"`
 	Age         time.Duration `yaml:"age"`
 	For         time.Duration `yaml:"for"` // it rings after this time
+}
+
+// OfProject reports whether a rule is about what projects send, apart from
+// [Silence], which is about what they do not send.
+func (r *Rule) OfProject() bool {
+	return slices.Contains([]string{Refusals, KeyRefused, ContractBroken, NewType, ChangedType}, r.Kind)
 }
 
 // Bounds of the settings.
@@ -69,8 +77,10 @@ const day = 24 * time.Hour
 var usual = []Rule{
 	{Kind: Silence, Percent: 10, Least: 20, Weeks: 4},
 	{Kind: Refusals, Percent: 20, Least: 100, For: 10 * time.Minute},
+	{Kind: KeyRefused, Percent: 20, Least: 100, For: 10 * time.Minute},
 	{Kind: ContractBroken, Percent: 5, Least: 20, For: 10 * time.Minute},
 	{Kind: NewType, Age: day},
+	{Kind: ChangedType, Least: 10, Age: day},
 	{Kind: LimitRefuses, Percent: 5, For: 15 * time.Minute},
 	{Kind: LimitNear, Percent: 90, For: 10 * time.Minute},
 	{Kind: DestinationLags, Age: 15 * time.Minute, For: 10 * time.Minute},
@@ -86,7 +96,7 @@ var usual = []Rule{
 }
 
 // Usual returns the rules that apply unless the configuration lists others. A
-// new type is nothing wrong by itself, so who wants to know asks for it.
+// new type is nothing wrong by itself, so that rule has to be asked for.
 func Usual() []Rule {
 	rules := slices.DeleteFunc(slices.Clone(usual), func(r Rule) bool { return r.Kind == NewType })
 	each := rules[0]

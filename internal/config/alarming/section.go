@@ -116,7 +116,7 @@ func (d Reporter[H]) rule(r *Rule) Rule {
 			d.Report(at, "is not the name of a %s here", what)
 		}
 	}
-	named(&r.Project, r.Kind == Silence || r.Kind == Refusals || r.Kind == ContractBroken || r.Kind == NewType, d.Projects, "project")
+	named(&r.Project, r.Kind == Silence || r.OfProject(), d.Projects, "project")
 	named(&r.Destination, r.Kind == DestinationLags || r.Kind == DestinationStopped, d.Destinations, "destination")
 	named(&r.Policy, r.Kind == LimitRefuses || r.Kind == LimitNear, d.Policies, "limit")
 	if of(&r.Type, r.Kind == Silence) && r.Type == "" {

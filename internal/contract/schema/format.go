@@ -77,8 +77,50 @@ func isUUID(s string) bool {
 	return true
 }
 
+// noURI are the characters that no URI has, although [url.Parse] takes them.
+const noURI = " <>\"{}|\\^`"
+
+// plain are the characters of a URI that need no closer look, by their code.
+var plain = func() (is [256]bool) {
+	for c := '!'; c <= '~'; c++ {
+		is[c] = c != '%' && !strings.ContainsRune(noURI, c)
+	}
+	return is
+}()
+
+// isPlainURL reports whether a text is a usual URL of a page. It is quick, and
+// says no to some URLs.
+func isPlainURL(s string) bool {
+	rest, found := strings.CutPrefix(s, "https://")
+	if !found {
+		if rest, found = strings.CutPrefix(s, "http://"); !found {
+			return false
+		}
+	}
+	host := 0
+	for host < len(rest) && (rest[host]|0x20 >= 'a' && rest[host]|0x20 <= 'z' || rest[host] >= '0' && rest[host] <= '9' || rest[host] == '.' || rest[host] == '-') {
+		host++
+	}
+	if host == 0 || host < len(rest) && rest[host] != '/' && rest[host] != '?' && rest[host] != '#' {
+		return false
+	}
+	for i := host; i < len(rest); i++ {
+		if !plain[rest[i]] {
+			return false
+		}
+	}
+	return true
+}
+
 func isURI(s string) bool {
-	if len(s) > mostFormed || strings.ContainsAny(s, " <>\"{}|\\^`") {
+	if len(s) > mostFormed {
+		return false
+	}
+	return isPlainURL(s) || isURIAtAll(s)
+}
+
+func isURIAtAll(s string) bool {
+	if strings.ContainsAny(s, noURI) {
 		return false
 	}
 	u, err := url.Parse(s)

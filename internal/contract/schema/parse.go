@@ -163,6 +163,10 @@ func (c *compiler) ref(keywords []trackway.Property, at place) (*node, *Problem)
 			}
 		case !isAnnotation(k.Name):
 			return nil, wrong(at.pointer+"/"+escape(k.Name), "must not stand beside $ref")
+		default:
+			if p := c.keyword(nil, k.Name, k.Value, at); p != nil { // an annotation changes no node
+				return nil, p
+			}
 		}
 	}
 	name, local := strings.CutPrefix(target, "#/$defs/")
@@ -191,7 +195,10 @@ func (c *compiler) keyword(n *node, name string, raw []byte, at place) *Problem 
 		if at.pointer != "" || !bytes.Equal(bytes.TrimSuffix(raw, []byte(`#"`)), []byte(`"`+Draft)) && string(raw) != `"`+Draft+`"` {
 			return wrong(within.pointer, "must be %s, in the whole schema only", Draft)
 		}
-	case "$defs":
+	case "$defs", "$id":
+		// An $id within a schema makes a schema of its own there, so that each
+		// $ref below it would refer to other $defs (JSON Schema Core 2020-12,
+		// section 8.2.1).
 		if at.pointer != "" {
 			return wrong(within.pointer, "must be in the whole schema only")
 		}

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"testing"
@@ -196,21 +197,24 @@ func TestRefused(t *testing.T) {
 		`{"properties":{"x":{"enum":[[1]]}}}`:      "/properties/x/enum must have texts",
 		`{"properties":{"x":{"enum":"a"}}}`:        "/properties/x/enum must be a list",
 		`{"properties":{"x":{"pattern":"(?=a)"}}}`: "/properties/x/pattern must be a regular expression as RE2",
-		`{"properties":{"x":{"pattern":"(abcdefghijklmnopqrst){60}"}}}`:    "/properties/x/pattern is too large",
-		`{"properties":{"x":{"format":"hostname"}}}`:                       "/properties/x/format must be one of date, date-time",
-		`{"properties":{"x":{"minimum":"0"}}}`:                             "/properties/x/minimum must be a number",
-		`{"properties":{"x":{"minLength":-1}}}`:                            "/properties/x/minLength must be a whole number",
-		`{"properties":{"x":{"$ref":"https://example.com/s"}}}`:            "/properties/x/$ref must refer to #/$defs",
-		`{"properties":{"x":{"$ref":"#/$defs/y"}}}`:                        "/properties/x/$ref refers to nothing",
-		`{"properties":{"x":{"$ref":"#/$defs/y","minimum":1}},"$defs":{}}`: "/properties/x/minimum must not stand beside $ref",
-		`{"$defs":{"y":{"items":{"$ref":"#/$defs/y"}}}}`:                   "nested too deeply",
-		`{"$defs":{"y":{"minItems":true}}}`:                                "/$defs/y/minItems must be",
-		`{"required":"a"}`:                                                 "/required must be a list of names",
-		`{"anyOf":[]}`:                                                     "/anyOf must be a list of 1 to 20",
-		`{"anyOf":[{"x":1}]}`:                                              "/anyOf/0/x is not a keyword",
-		`{"$schema":"http://json-schema.org/draft-07/schema#"}`:            "/$schema must be https://json-schema.org/draft/2020-12/schema",
-		`{"properties":{"x":` + deep + `}}`:                                "nested too deeply",
-		`{"title":"` + strings.Repeat("x", MaxBytes) + `"}`:                "must have at most 64 KiB",
+		`{"properties":{"x":{"pattern":"(abcdefghijklmnopqrst){60}"}}}`:                    "/properties/x/pattern is too large",
+		`{"properties":{"x":{"format":"hostname"}}}`:                                       "/properties/x/format must be one of date, date-time",
+		`{"properties":{"x":{"minimum":"0"}}}`:                                             "/properties/x/minimum must be a number",
+		`{"properties":{"x":{"minLength":-1}}}`:                                            "/properties/x/minLength must be a whole number",
+		`{"properties":{"x":{"$ref":"https://example.com/s"}}}`:                            "/properties/x/$ref must refer to #/$defs",
+		`{"properties":{"x":{"$ref":"#/$defs/y"}}}`:                                        "/properties/x/$ref refers to nothing",
+		`{"properties":{"x":{"$ref":"#/$defs/y","minimum":1}},"$defs":{}}`:                 "/properties/x/minimum must not stand beside $ref",
+		`{"properties":{"x":{"$ref":"#/$defs/y","$id":"https://a/b"}},"$defs":{"y":true}}`: "/properties/x/$id must be in the whole schema only",
+		`{"properties":{"x":{"$ref":"#/$defs/y","$defs":{}}},"$defs":{"y":true}}`:          "/properties/x/$defs must be in the whole schema only",
+		`{"$defs":{"y":{"$id":"https://a/b"}}}`:                                            "/$defs/y/$id must be in the whole schema only",
+		`{"$defs":{"y":{"items":{"$ref":"#/$defs/y"}}}}`:                                   "nested too deeply",
+		`{"$defs":{"y":{"minItems":true}}}`:                                                "/$defs/y/minItems must be",
+		`{"required":"a"}`:                                                                 "/required must be a list of names",
+		`{"anyOf":[]}`:                                                                     "/anyOf must be a list of 1 to 20",
+		`{"anyOf":[{"x":1}]}`:                                                              "/anyOf/0/x is not a keyword",
+		`{"$schema":"http://json-schema.org/draft-07/schema#"}`:                            "/$schema must be https://json-schema.org/draft/2020-12/schema",
+		`{"properties":{"x":` + deep + `}}`:                                                "nested too deeply",
+		`{"title":"` + strings.Repeat("x", MaxBytes) + `"}`:                                "must have at most 64 KiB",
 		`{"$defs":{"a":{"items":{"properties":{` + strings.Repeat(`"x":true,`, 999) + `"y":true}}}},` + manyRefs(): "is one schema too many",
 		`{"$defs":{"a":{"items":{"required":["` + strings.Repeat(`x","`, 900) + `y"]}}},` + manyRefs():             "required has too many names",
 	} {
@@ -345,4 +349,46 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestPlainURLs: the quick look at a URL takes usual ones, and nothing that the
+// closer look refuses.
+func TestPlainURLs(t *testing.T) {
+	t.Parallel()
+	for _, usual := range []string{"https://shop.example/p/001234?utm_source=newsletter&utm_campaign=autumn", "http://a", "https://www.example.org/search#x"} {
+		if !isPlainURL(usual) {
+			t.Errorf("%s needs a closer look", usual)
+		}
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	parts := []string{"https://", "http://", "://", "a", "Z", "9", ".", "-", "_", ":", "/", "?", "#", "[", "]", "@", "%41", "%", "%zz", " ", "\x00", "\x7f", "é", "{", "&", "="}
+	plainOnes := 0
+	for range 100_000 {
+		some := []string{parts[random.IntN(2)]}
+		for range random.IntN(6) {
+			some = append(some, parts[random.IntN(len(parts))])
+		}
+		s := strings.Join(some, "")
+		if isPlainURL(s) {
+			plainOnes++
+			if !isURIAtAll(s) {
+				t.Fatalf("%q", s)
+			}
+		}
+	}
+	if plainOnes < 1000 {
+		t.Errorf("only %d were plain", plainOnes)
+	}
+}
+
+func BenchmarkURI(b *testing.B) {
+	const usual = "https://shop.example/p/001234?utm_source=newsletter&utm_campaign=autumn"
+	for name, is := range map[string]func(string) bool{"quick": isURI, "closer": isURIAtAll} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_ = is(usual)
+			}
+		})
+	}
 }

@@ -49,6 +49,7 @@ const (
 // [destination.Sink], [destination.Describer] and [destination.Keeper].
 type Sink struct {
 	name     string
+	called   string // by operators: the name, with the partition
 	prefix   string
 	options  brokers.Options
 	id       string // the transactional id
@@ -66,7 +67,7 @@ func New(d *config.Destination, store string) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sink{name: d.Name, prefix: d.Prefix, options: o, id: "trackway-" + store + "-" + d.Name}
+	s := &Sink{name: d.Name, called: d.Called(), prefix: d.Prefix, options: o, id: "trackway-" + store + "-" + d.Name}
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails
 	s.instance = hex.EncodeToString(random[:])
@@ -162,7 +163,7 @@ func (s *Sink) adopt(f *found, renewed bool) error {
 		case known && was.ID == is.ID && was.Partitions <= is.Partitions:
 			continue // added partitions stay unused
 		case known && !renewed && f.Number > 0:
-			return &destination.FinalError{Err: fmt.Errorf("the topic %s was deleted and created again; `trackway destinations rewind %s --to beginning` fills it", s.prefix+name, s.name)}
+			return &destination.FinalError{Err: fmt.Errorf("the topic %s was deleted and created again; `trackway destinations rewind %s --to beginning` fills it", s.prefix+name, s.called)}
 		case known && name == events:
 			f.Written = nil
 		}

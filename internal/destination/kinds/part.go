@@ -17,6 +17,7 @@ import (
 // a destination keeps tables, objects or a position.
 func Part(d config.Destination, part int) config.Destination { //nolint:gocritic // hugeParam: it returns a copy
 	name := partition.Name(part)
+	d.Partition = name
 	switch d.Kind {
 	case config.File:
 		d.Path = filepath.Join(d.Path, name)

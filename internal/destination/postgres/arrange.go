@@ -49,7 +49,7 @@ func (s *Sink) arrange(ctx context.Context, replace bool) (created bool, err err
 	for i := range wanted {
 		t := &wanted[i]
 		if there[t.name] == nil && begun {
-			return false, final("the table %s is gone, but the position says that it has rows: run `trackway destinations rewind %s --to beginning` to write them again", s.in(t.name), s.name)
+			return false, final("the table %s is gone, but the position says that it has rows: run `trackway destinations rewind %s --to beginning` to write them again", s.in(t.name), s.called)
 		}
 		made, err := s.arrangeTable(ctx, t, there[t.name])
 		if err != nil {

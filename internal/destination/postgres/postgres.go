@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -72,6 +73,7 @@ var errSlow = fmt.Errorf("no answer within %v", callTimeout)
 // [destination.Describer].
 type Sink struct {
 	name    string // of the destination
+	called  string // the same, with the partition
 	schema  string
 	config  *pgx.ConnConfig
 	columns *column.Set
@@ -84,8 +86,8 @@ type Sink struct {
 }
 
 // New checks the settings of a destination and returns its sink. It opens
-// nothing. In addition to the URL, it uses the environment variables and files
-// of psql (PGSSLROOTCERT, .pgpass and so on).
+// nothing. In addition to the URL, a destination of the operator uses the
+// environment variables and files of psql (PGSSLROOTCERT, .pgpass and so on).
 func New(d config.Destination) (*Sink, error) {
 	set, err := column.NewSet(d.Columns)
 	if err != nil {
@@ -119,7 +121,22 @@ func New(d config.Destination) (*Sink, error) {
 	if d.URL == "" {
 		return nil, errors.New("url is missing: postgres://USER:PASSWORD@HOST:PORT/DATABASE")
 	}
-	conn, err := pgx.ParseConfig(d.URL)
+	conn, err := settings(&d)
+	if err != nil {
+		return nil, err
+	}
+	return &Sink{name: d.Name, called: d.Called(), schema: schema, config: conn, columns: set, writer: newMark()}, nil
+}
+
+// settings returns how to connect to a destination.
+func settings(d *config.Destination) (conn *pgx.ConnConfig, err error) {
+	where := d.URL
+	if d.Managed {
+		if where, err = alone(d.URL); err != nil {
+			return nil, err
+		}
+	}
+	conn, err = pgx.ParseConfig(where)
 	if file, ok := errors.AsType[*fs.PathError](err); ok {
 		return nil, fmt.Errorf("url: it names a file that cannot be read: %w", file)
 	} else if err != nil { // it may contain the password
@@ -132,10 +149,13 @@ func New(d config.Destination) (*Sink, error) {
 	if conn.ConnectTimeout == driversTimeout {
 		conn.ConnectTimeout = connectTimeout
 	}
+	if d.Managed { // the server would refuse an empty time zone
+		maps.DeleteFunc(conn.RuntimeParams, func(_, value string) bool { return value == "" })
+	}
 	if conn.RuntimeParams["application_name"] == "" {
 		conn.RuntimeParams["application_name"] = "trackway"
 	}
-	return &Sink{name: d.Name, schema: schema, config: conn, columns: set, writer: newMark()}, nil
+	return conn, nil
 }
 
 func newMark() string {

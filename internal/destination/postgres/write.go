@@ -71,7 +71,7 @@ func (w *writing) claim(ctx context.Context) error {
 	case err != nil:
 		return err
 	case at.store != "" && at.store != b.Store:
-		return final("the tables have the events of another store (%s): give this destination another schema (prefix), or run `trackway destinations rewind %s` if its store has replaced the other", at.store, w.name)
+		return final("the tables have the events of another store (%s): give this destination another schema (prefix), or run `trackway destinations rewind %s` if its store has replaced the other", at.store, w.called)
 	case at.store != "" && at.number < b.After:
 		return plain("the position is %d, before the batch, which begins after %d", at.number, b.After)
 	}

@@ -154,7 +154,7 @@ func (l *Log) tell(news change) {
 	var told sync.WaitGroup
 	for _, m := range l.members() {
 		if m.ID != l.ID() {
-			told.Go(func() { _, _ = l.askAt(ctx, news, m.Address) }) // who is down cannot be told
+			told.Go(func() { _, _ = l.askAt(ctx, news, m.Address) }) // a member that is down cannot be told
 		}
 	}
 	told.Wait()

@@ -3,29 +3,19 @@
 import type { Bots as Body, BotReason } from "../api.ts";
 import { exact, percent } from "../format.ts";
 import { useAnswer } from "../net/answer.ts";
-import { go, href, route } from "../route.ts";
-import { projects } from "../state.ts";
+import { href } from "../route.ts";
 import { Loading, Num, Panel, Time, Trouble } from "../ui/parts.tsx";
-import { LiveMark } from "./overview.tsx";
-import { ProjectField } from "./projectfield.tsx";
+import { chosenProject, ProjectHead } from "./projecthead.tsx";
 
 const every = 30;
 
 export function Bots() {
-  const project = route.value.query.get("project") ?? projects.value[0]?.token ?? "";
+  const project = chosenProject();
   const { answer, again } = useAnswer<Body>(project ? `/grid/bots?project=${encodeURIComponent(project)}` : null, every);
   const { data, error, status } = answer.value;
   return (
     <>
-      <div class="title">
-        <h1>Bots</h1>
-        {data && <LiveMark open={false} at={answer.value.at} />}
-        {projects.value.length > 1 && (
-          <form class="filters" onSubmit={(event) => event.preventDefault()}>
-            <ProjectField chosen={project} choose={(token) => go(href("bots", { project: token }))} />
-          </form>
-        )}
-      </div>
+      <ProjectHead title="Bots" page="bots" at={data ? answer.value.at : undefined} />
       {error !== null && <Trouble text={error} {...(status === 404 ? {} : { again })} />}
       {!data ? error === null && project && <Loading /> : data.property === "" ? <Off /> : <Found data={data} project={project} />}
     </>

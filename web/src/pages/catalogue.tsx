@@ -5,33 +5,23 @@ import { useEffect, useRef } from "preact/hooks";
 import type { Catalogue as Body, Contract, Contracts, EventProperty, EventType } from "../api.ts";
 import { count, exact, percent } from "../format.ts";
 import { useAnswer } from "../net/answer.ts";
-import { go, href, route } from "../route.ts";
-import { projectOf, projects } from "../state.ts";
+import { href, route } from "../route.ts";
+import { projectOf } from "../state.ts";
 import { EventIcon } from "../ui/icons.tsx";
 import { Loading, Num, Panel, Time, Trouble } from "../ui/parts.tsx";
 import { actions, ContractOf } from "./contract.tsx";
 import { FirstEvent } from "./empty.tsx";
-import { LiveMark } from "./overview.tsx";
-import { ProjectField } from "./projectfield.tsx";
+import { chosenProject, ProjectHead } from "./projecthead.tsx";
 
 const every = 30;
 
 export function Catalogue() {
-  const { query } = route.value;
-  const project = query.get("project") ?? projects.value[0]?.token ?? "";
+  const project = chosenProject();
   const { answer, again } = useAnswer<Body>(project ? `/grid/catalogue?project=${encodeURIComponent(project)}` : null, every);
   const { data, error, status } = answer.value;
   return (
     <>
-      <div class="title">
-        <h1>Catalogue</h1>
-        {data && <LiveMark open={false} at={answer.value.at} />}
-        {projects.value.length > 1 && (
-          <form class="filters" onSubmit={(event) => event.preventDefault()}>
-            <ProjectField chosen={project} choose={(token) => go(href("catalogue", { project: token }))} />
-          </form>
-        )}
-      </div>
+      <ProjectHead title="Catalogue" page="catalogue" at={data ? answer.value.at : undefined} />
       {error !== null && <Trouble text={error} {...(status === 404 ? {} : { again })} />}
       {!data ? error === null && project && <Loading /> : data.events > 0 && <Known data={data} project={project} />}
       {(!project || data?.events === 0) && (

@@ -1,4 +1,4 @@
-// Try a limit: whom the recorded calls would have refused under another limit.
+// Try a limit: the callers whose recorded calls another limit would have refused.
 
 import { type Signal, useComputed, useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
@@ -333,7 +333,7 @@ function When({ result }: { result: TriedLimit }) {
   );
 }
 
-/** Whom lists the callers, those who would be refused most first. */
+/** Whom lists the callers. Those who would be refused most come first. */
 function Whom({ result: { callers, policy: outcome }, policy }: { result: TriedLimit; policy: Policy }) {
   const [shown, rest] = useFirst(callers, 12);
   return (

@@ -94,7 +94,7 @@ function shownRole(text: string): string {
   return `${role} in ${projects.value.find((project) => project.token === token)?.name ?? token}`;
 }
 
-/** What is open above the page. */
+/** The dialog that is open. */
 type Asked = { what: "add" } | { what: "roles" | "password" | "remove"; user: User };
 
 function List({ data, changed }: { data: Body; changed: () => void }) {

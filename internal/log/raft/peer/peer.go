@@ -268,8 +268,8 @@ func (n *Network) serve(conn net.Conn) {
 	_ = opened.Close()
 }
 
-// warn logs a message, each at most once a minute: who connects must not be
-// able to fill the log.
+// warn logs a message, each at most once a minute, because strangers who
+// connect must not be able to fill the log.
 func (n *Network) warn(message string, attrs ...any) {
 	n.mu.Lock()
 	now := time.Now()

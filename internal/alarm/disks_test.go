@@ -1,0 +1,81 @@
+package alarm
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"trackway/internal/config/alarming"
+)
+
+// TestDisks: each file system counts once, under its first folder. One that
+// does not answer keeps what it said, and does not keep the others waiting.
+func TestDisks(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	inside := filepath.Join(dir, "inside")
+	if err := os.Mkdir(inside, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var d disks
+	folders := []string{filepath.Join(dir, "missing"), dir, inside, "/proc"} // the last has no size
+	got := d.take(folders)
+	if len(got) != 1 || got[0].Folder != dir || got[0].Free == 0 || got[0].Bytes < got[0].Free {
+		t.Fatalf("got %+v", got)
+	}
+	if len(d.looks) != len(folders) {
+		t.Errorf("got %d folders", len(d.looks))
+	}
+	d.take(nil)
+	if len(d.looks) != 0 {
+		t.Errorf("it remembers %d folders that nobody asks about", len(d.looks))
+	}
+}
+
+func TestStuckDisk(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		stuck := &look{answer: make(chan *looked, 1), pending: true, last: &looked{disk: disk{"/stuck", 1, 2}, on: fileSystem{blocks: 7}}}
+		d := disks{looks: map[string]*look{"/stuck": stuck}}
+		dir := t.TempDir()
+		began := time.Now()
+		got := d.take([]string{"/stuck", dir})
+		if len(got) != 2 || got[0] != stuck.last.disk || got[1].Folder != dir || time.Since(began) != patience {
+			t.Errorf("got %+v after %v", got, time.Since(began))
+		}
+		stuck.answer <- nil // at last: it is gone
+		if got := d.take([]string{"/stuck", dir}); len(got) != 1 {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+// TestDiskNearlyFull: each disk has an alarm of its own.
+func TestDiskNearlyFull(t *testing.T) {
+	t.Parallel()
+	rules := []alarming.Rule{{Kind: alarming.DiskNearlyFull, Percent: 15}}
+	r := &recent{samples: []Sample{{At: time.Now(), DataDir: "/data", Disks: []disk{
+		{"/data", 20e9, 100e9}, {"/data/store", 14e9, 100e9}, {"/out", 1e9, 10e9},
+	}}}}
+	var got []string
+	for _, v := range judgeSample(rules, r) {
+		if v.bad {
+			got = append(got, Headline(v.rule.Kind, v.subject)+": "+v.text)
+		}
+	}
+	want := []string{
+		"Disk nearly full: /data/store: The disk of /data/store has 14.0 GB left, which is 14 % of it.",
+		"Disk nearly full: /out: The disk of /out has 1.0 GB left, which is 10 % of it.",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error("(-want +got):\n" + diff)
+	}
+	r.samples[0].Disks = []disk{{"/data", 14e9, 100e9}}
+	if v := judgeSample(rules, r); len(v) != 1 || v[0].subject != "" || v[0].text != "The disk of the data directory has 14.0 GB left, which is 14 % of it." {
+		t.Errorf("got %+v", v)
+	}
+}

@@ -335,7 +335,7 @@ func (t *tx) addEvent(customer trackway.Customer, c *trackway.Command, content *
 			return trackway.Result{}, err
 		}
 	}
-	return trackway.Result{Customer: customer, Seq: e.Seq}, t.append(&e, tail)
+	return trackway.Result{Customer: customer, Seq: e.Seq}, t.append(&e, content.Record, tail)
 }
 
 // cameBefore reports whether an event whose time varies is already stored,
@@ -362,12 +362,11 @@ func (t *tx) noteRepeat(e *trackway.Event, c *trackway.Command) error {
 	return repeats.Note(t.b, e)
 }
 
-// append stages an event: its record in the log, and its timeline entry, which
-// may end in a mark.
-func (t *tx) append(e *trackway.Event, tail uint64, mark ...byte) error {
-	t.key = format.AppendLogKey(t.key[:0], e.Seq)
-	t.value = format.AppendEvent(t.value[:0], e)
-	if err := t.b.Set(t.key, t.value, nil); err != nil {
+// append stages an event: its record in the log, which ends in the given bytes,
+// and its timeline entry, which may end in a mark.
+func (t *tx) append(e *trackway.Event, record []byte, tail uint64, mark ...byte) error {
+	t.value = format.AppendEventHead(t.value[:0], e)
+	if err := t.b.SetLog(e.Seq, t.value, record); err != nil {
 		return err
 	}
 	t.key = format.AppendTimelineKey(t.key[:0], e.Customer, e.Time, tail)

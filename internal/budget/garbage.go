@@ -8,23 +8,23 @@ import (
 )
 
 const (
-	// leastGarbage is how much garbage may gather at least before Go's collector
-	// runs, in hundredths of the memory in use, and mostGarbage is how much at
-	// most.
+	// leastGarbage is how much garbage may gather at least before Go's
+	// collector runs, in hundredths of the memory in use, and mostGarbage is
+	// how much at most.
 	leastGarbage = 25
 	mostGarbage  = 100
 
 	// usualHeap is how large the heap may become before the collector runs,
-	// garbage included. With a million customers, a quarter of the memory in use
-	// is as much.
+	// garbage included. With a million customers, a quarter of the memory in
+	// use is as much.
 	usualHeap = 230 << 20
 )
 
 // garbageOf returns how much garbage may gather beside so many bytes in use.
-// Each collection looks at all that is in use. So a small heap may gather a lot,
-// and is then collected seldom. Most of a large heap is blocks and tables, which
-// have no pointers and are quickly looked at, while as much garbage as tables
-// costs as much memory as they do.
+// Each collection looks at all that is in use. So a small heap may gather a
+// lot, and is then collected seldom. Most of a large heap is blocks and tables,
+// which have no pointers and are quickly looked at, while as much garbage as
+// tables costs as much memory as they do.
 func garbageOf(inUse uint64) int {
 	if inUse == 0 {
 		return mostGarbage

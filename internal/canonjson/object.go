@@ -24,8 +24,8 @@ type Decoder struct {
 	entries [Usual]Entry
 
 	// the order of the last object of each number of members, if they were few
-	// and had to be sorted: a client sends all its objects with their members in
-	// the same order
+	// and had to be sorted: a client sends all its objects with their members
+	// in the same order
 	before [Usual + 1]struct {
 		order [Usual]uint8
 		known bool
@@ -106,7 +106,7 @@ func (d *Decoder) Properties() ([]trackway.Property, Problem) {
 		if m.dirty {
 			value = d.rewrite(value)
 		}
-		// field by field: the processor waits for a struct that it copies at once
+		// field by field: a processor waits before it copies a fresh struct
 		p := &kept[i]
 		p.Name, p.Value = m.Name, value
 	}

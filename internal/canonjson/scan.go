@@ -329,9 +329,9 @@ func plainEnd(b []byte, i int) int {
 
 // specialBytes sets the top bit of the lowest special byte of w, and perhaps of
 // higher ones. It uses the test for a byte below a bound of "Bit Twiddling
-// Hacks". The borrow runs only upwards, so the lowest hit is correct. With bit 1
-// flipped, the quotation mark is next to the control characters: one test finds
-// both. A byte that is not ASCII is found by its own top bit.
+// Hacks". The borrow runs only upwards, so the lowest hit is correct. With
+// bit 1 flipped, the quotation mark is next to the control characters: one test
+// finds both. A byte that is not ASCII is found by its own top bit.
 func specialBytes(w uint64) uint64 {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	low, backslash := w^ones*2, w^ones*'\\'

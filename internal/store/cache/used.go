@@ -43,7 +43,7 @@ func (u *Used) Add(key []byte) { u.filter.add(u.hash(key)) }
 func (u *Used) hash(key []byte) uint64 { return u.secret.hash(key)[0] }
 
 // Learn begins to add all keys of a database that begin with a byte. lock
-// guards the set, and whoever writes such a key calls [Used.Add] from now on.
+// guards the set. The code that writes such a key calls [Used.Add] from now on.
 // left is called at the end. If a key cannot be read, the set stays incomplete.
 func (u *Used) Learn(db *pebble.DB, table byte, lock sync.Locker, left func()) {
 	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{table}, UpperBound: []byte{table + 1}})

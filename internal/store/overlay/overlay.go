@@ -92,7 +92,8 @@ func (o *Overlay) Set(key, value []byte, _ *pebble.WriteOptions) error {
 	return nil
 }
 
-// SetLog stages a record of the log, in two parts that the caller need not join.
+// SetLog stages a record of the log, in two parts: the caller need not join
+// them.
 func (o *Overlay) SetLog(seq uint64, head, rest []byte) error {
 	if len(o.logs) == 0 {
 		o.first = seq

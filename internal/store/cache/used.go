@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	usedPart    = 5   // bytes of the set in hundredths of those of the cache
+	usedPart    = 3   // bytes of the set in hundredths of those of the cache
 	learnAtOnce = 512 // identifiers that are learned under one hold of the lock
 )
 

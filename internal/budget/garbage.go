@@ -18,16 +18,20 @@ const (
 	// garbage included. With a million customers, a quarter of the memory in
 	// use is as much.
 	usualHeap = 230 << 20
+
+	// idleHeap is the memory in use below which little garbage may gather,
+	// because a server with little to do must be small rather than fast.
+	idleHeap = 48 << 20
 )
 
 // garbageOf returns how much garbage may gather beside so many bytes in use.
-// Each collection looks at all that is in use. So a small heap may gather a
-// lot, and is then collected seldom. Most of a large heap is blocks and tables,
-// which have no pointers and are quickly looked at, while as much garbage as
-// tables costs as much memory as they do.
+// Each collection looks at all that is in use. So a heap of medium size may
+// gather a lot, and is then collected seldom. Most of a large heap is blocks
+// and tables, which have no pointers and are quickly looked at, while as much
+// garbage as tables costs as much memory as they do.
 func garbageOf(inUse uint64) int {
-	if inUse == 0 {
-		return mostGarbage
+	if inUse < idleHeap {
+		return leastGarbage
 	}
 	free := 100 * (usualHeap - float64(inUse)) / float64(inUse)
 	return int(math.Round(min(max(free, leastGarbage), mostGarbage)))

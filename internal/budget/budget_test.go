@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"log/slog"
 	"math"
+	"runtime"
 	"runtime/debug"
 	"testing"
 	"testing/fstest"
+	"time"
 )
 
 // TestSplit checks that the parts stay below the limit, and grow with it.
@@ -112,7 +114,8 @@ func TestTake(t *testing.T) { //nolint:paralleltest // the settings are the proc
 		debug.SetMemoryLimit(limit)
 		debug.SetGCPercent(percent)
 	}()
-	for before, want := range map[int]int{100: garbage, 200: 200} {
+	for before, want := range map[int]int{100: leastGarbage, 200: 200} { // a test uses little
+		runtime.GC() // so that little is in use
 		debug.SetGCPercent(before)
 		b, err := Take(512*mib, 1, enough)
 		if err != nil {
@@ -125,4 +128,46 @@ func TestTake(t *testing.T) { //nolint:paralleltest // the settings are the proc
 			t.Errorf("garbage may be %d %%, want %d", got, want)
 		}
 	}
+}
+
+// TestGarbage: a heap of medium size may gather as much garbage as it uses, an
+// idle or large one a quarter of that, and none in between becomes larger than
+// usual.
+func TestGarbage(t *testing.T) {
+	t.Parallel()
+	for inUse, want := range map[uint64]int{0: 25, 1: 25, 47 << 20: 25, 48 << 20: 100, 115 << 20: 100, 161 << 20: 43, 184 << 20: 25, 230 << 20: 25, 1 << 40: 25} {
+		if got := garbageOf(inUse); got != want {
+			t.Errorf("%d bytes in use: got %d %%, want %d", inUse, got, want)
+		}
+	}
+}
+
+// TestAdjuster: what a collection finds in use decides how much garbage may
+// gather until the next.
+func TestAdjuster(t *testing.T) { //nolint:paralleltest // the setting is the process's
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	reaches := func(want int) {
+		t.Helper()
+		for range 100 {
+			runtime.GC()
+			time.Sleep(time.Millisecond) // cleanups run in a goroutine of their own
+			got := debug.SetGCPercent(want)
+			if got == want {
+				return
+			}
+			debug.SetGCPercent(got)
+		}
+		t.Errorf("garbage never may be %d %%", want)
+	}
+	a := newAdjuster()
+	a.adjust()
+	reaches(leastGarbage)
+	medium := make([]byte, usualHeap/2-idleHeap/2)
+	reaches(mostGarbage)
+	large := make([]byte, usualHeap)
+	reaches(leastGarbage)
+	runtime.KeepAlive(large)
+	large = nil
+	reaches(mostGarbage)
+	runtime.KeepAlive(medium)
 }

@@ -17,12 +17,6 @@ type Budget struct {
 	Files  Files
 }
 
-// garbage is how much garbage may gather before Go's collector runs, in
-// hundredths of what is in use. Most of what is in use is tables without
-// pointers. The collector does not search them, so it is cheap to run it often,
-// while as much garbage as tables costs as much memory as they do.
-const garbage = 25
-
 // Take finds out how much the process may use. It sets the memory limit of Go's
 // runtime, unless GOMEMLIMIT is set, and how much garbage may gather, unless
 // GOGC is set to a value other than 100. memory is the number of bytes that the
@@ -46,8 +40,10 @@ func Take(memory int64, stores int, store func(files uint64) (int, error)) (Budg
 		debug.SetMemoryLimit(b.Memory.Runtime)
 	}
 	const usual = 100 // Go's own
-	if asked := debug.SetGCPercent(garbage); asked != usual {
+	if asked := debug.SetGCPercent(leastGarbage); asked != usual {
 		debug.SetGCPercent(asked)
+	} else {
+		newAdjuster().adjust()
 	}
 	return b, nil
 }

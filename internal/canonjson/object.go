@@ -19,10 +19,17 @@ type Decoder struct {
 	rewritten []byte              // values that were not in canonical form
 	spare     *spare              // nil until needed
 
-	// the order of the last object whose members had to be sorted, if they were
-	// few: a client sends all its objects with their members in the same order
-	before [Usual]uint8
-	sorted int // how many members it had
+	// for the object that is read, if it has few members
+	members [Usual]Member
+	entries [Usual]Entry
+
+	// the order of the last object of each number of members, if they were few
+	// and had to be sorted: a client sends all its objects with their members
+	// in the same order
+	before [Usual + 1]struct {
+		order [Usual]uint8
+		known bool
+	}
 }
 
 // spare is memory that few objects need, reused for each of them.
@@ -79,20 +86,19 @@ const shortestMember = len(`"":0,`)
 // Properties reads an object or null. It scans the whole object and checks its
 // bounds before it rewrites or keeps anything.
 func (d *Decoder) Properties() ([]trackway.Property, Problem) {
-	var room [Usual]Member
 	d.peek()
 	start := d.i
-	members, problem := d.Collect(room[:0], true)
+	members, problem := d.Collect(d.members[:0], true)
 	if n := d.i - start; n > trackway.MaxEventBytes && problem.Fault == None {
 		problem = Problem{Fault: TooLarge, Bytes: n}
 	}
 	if problem.Fault != None || d.bad {
 		return nil, problem
 	}
-	var entries [Usual]Entry
-	order := d.InOrder(entries[:0], members)
+	order := d.InOrder(d.entries[:0], members)
 	d.makeRoom(len(order))
 	at := len(d.kept)
+	d.kept = d.kept[:at+len(order)]
 	kept := d.kept[at:]
 	for i := range order {
 		m := &members[order[i].Index]
@@ -100,9 +106,10 @@ func (d *Decoder) Properties() ([]trackway.Property, Problem) {
 		if m.dirty {
 			value = d.rewrite(value)
 		}
-		kept = append(kept, trackway.Property{Name: m.Name, Value: value})
+		// field by field: a processor waits before it copies a fresh struct
+		p := &kept[i]
+		p.Name, p.Value = m.Name, value
 	}
-	d.kept = d.kept[:at+len(kept)]
 	return slices.Clip(kept), Problem{}
 }
 
@@ -126,7 +133,14 @@ func (d *Decoder) Collect(room []Member, bounded bool) (members []Member, p Prob
 	}
 	members = room
 	d.base, d.fault = d.depth+1, None
-	for name := range d.Members {
+	// the loop of Members, without a call for each member
+	d.open('{')
+	for d.next('}') {
+		raw, plain := d.name()
+		if d.bad {
+			break
+		}
+		name := text(raw, plain)
 		v := d.Value()
 		if p.Fault != None {
 			continue // the rest must still be JSON
@@ -143,7 +157,9 @@ func (d *Decoder) Collect(room []Member, bounded bool) (members []Member, p Prob
 			members = d.moreRoom(members)
 		}
 		end := uint32(d.i)
-		members = append(members, Member{name, end - uint32(len(v.Raw)), end, !v.Canonical})
+		members = members[:len(members)+1]
+		m := &members[len(members)-1]
+		m.Name, m.start, m.end, m.dirty = name, end-uint32(len(v.Raw)), end, !v.Canonical
 	}
 	d.base = 0
 	return members, p
@@ -219,18 +235,20 @@ func (d *Decoder) InOrder(order []Entry, members []Member) []Entry {
 		order = more.order[:0]
 	}
 	sorted := true
+	order = order[:len(members)]
 	for i := range members {
-		order = append(order, Entry{prefix(members[i].Name), i})
+		order[i].prefix, order[i].Index = prefix(members[i].Name), i
 		sorted = sorted && (i == 0 || members[i-1].Name < members[i].Name)
 	}
 	if sorted || d.sortAsBefore(order, members) {
 		return order
 	}
 	sortEntries(order, members)
-	if d.sorted = 0; len(order) <= Usual {
-		d.sorted = len(order)
+	if len(order) <= Usual {
+		before := &d.before[len(order)]
+		before.known = true
 		for i := range order {
-			d.before[i] = uint8(order[i].Index)
+			before.order[i] = uint8(order[i].Index)
 		}
 	}
 	last := 0
@@ -247,19 +265,18 @@ func (d *Decoder) InOrder(order []Entry, members []Member) []Entry {
 // whether they are then sorted by name, without equal names. If not, it changes
 // nothing.
 func (d *Decoder) sortAsBefore(order []Entry, members []Member) bool {
-	if len(order) != d.sorted {
+	if len(order) > Usual || !d.before[len(order)].known {
 		return false
 	}
-	var room [Usual]Entry
-	again := room[:0]
-	for i, at := range d.before[:len(order)] {
-		e := order[at]
-		if i > 0 && !again[i-1].beforeByName(e, members) {
+	before := d.before[len(order)].order[:len(order)]
+	for i := 1; i < len(before); i++ {
+		if !order[before[i-1]].beforeByName(order[before[i]], members) {
 			return false
 		}
-		again = append(again, e)
 	}
-	copy(order, again)
+	for i, at := range before { // nobody needs the prefixes any more
+		order[i].Index = int(at)
+	}
 	return true
 }
 

@@ -151,10 +151,12 @@ func (s *Scanner) End() {
 func (s *Scanner) Value() Value {
 	c := s.peek()
 	start, dirt := s.i, s.dirt
+	if c == '"' {
+		plain := s.quoted()
+		return Value{Raw: s.b[start:s.i:s.i], Kind: String, Canonical: s.dirt == dirt, plain: plain}
+	}
 	v := Value{Kind: Kind(c)}
 	switch v.Kind {
-	case String:
-		v.plain = s.quoted()
 	case Object, Array:
 		switch {
 		case s.depth-s.base >= MaxDepth:
@@ -276,8 +278,18 @@ func (s *Scanner) name() (raw []byte, plain bool) {
 // quoted reads a string, including both quotes, and reports whether it is free
 // of escapes.
 func (s *Scanner) quoted() (plain bool) {
+	i := plainEnd(s.b, s.i+1)
+	if i < len(s.b) && s.b[i] == '"' { // as nearly every string
+		s.i = i + 1
+		return true
+	}
+	return s.unusual(i)
+}
+
+// unusual reads the rest of a string from its first special byte on.
+func (s *Scanner) unusual(i int) (plain bool) {
 	plain = true
-	for i := plainEnd(s.b, s.i+1); i < len(s.b); i = plainEnd(s.b, i) {
+	for ; i < len(s.b); i = plainEnd(s.b, i) {
 		n := 0 // bytes of this character; 0 if it is not allowed here
 		switch c := s.b[i]; {
 		case c == '"':
@@ -316,12 +328,14 @@ func plainEnd(b []byte, i int) int {
 }
 
 // specialBytes sets the top bit of the lowest special byte of w, and perhaps of
-// higher ones. Each line is the usual test for a byte below a bound, as in "Bit
-// Twiddling Hacks". Its borrow runs only upwards, so the lowest hit is correct.
+// higher ones. It uses the test for a byte below a bound of "Bit Twiddling
+// Hacks". The borrow runs only upwards, so the lowest hit is correct. With
+// bit 1 flipped, the quotation mark is next to the control characters: one test
+// finds both. A byte that is not ASCII is found by its own top bit.
 func specialBytes(w uint64) uint64 {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
-	quote, backslash := w^ones*'"', w^ones*'\\'
-	return ((w-ones*' ')&^w | (quote-ones)&^quote | (backslash-ones)&^backslash | w) & tops
+	low, backslash := w^ones*2, w^ones*'\\'
+	return ((low - ones*0x21) | (backslash - ones) | w) & tops
 }
 
 // escape returns the length of the escape at the beginning of b, or 0 if it is

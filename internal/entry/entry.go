@@ -77,7 +77,8 @@ type Request struct {
 // Content is the content of an event, as it is stored. It is zero for other
 // commands.
 type Content struct {
-	Properties []byte // a JSON object in canonical form
+	Record     []byte // the end of its record in the log: type and properties
+	Properties []byte // a part of Record: a JSON object in canonical form
 	Hash       uint64 // the tail of its timeline key, if the sender chose the event's time
 }
 

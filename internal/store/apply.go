@@ -12,6 +12,7 @@ import (
 	"trackway/internal/entry"
 	"trackway/internal/identity"
 	"trackway/internal/query"
+	"trackway/internal/store/cache"
 	"trackway/internal/store/counts"
 	"trackway/internal/store/format"
 	"trackway/internal/store/prepared"
@@ -111,6 +112,9 @@ func (t *tx) holderOf(project uint32, id trackway.Identifier) (*identity.Holder,
 	key := t.idKey(project, id)
 	customer, _, known := t.m.cache.Customer(key)
 	if !known {
+		if t.m.used.Misses(key) {
+			return nil, nil
+		}
 		value, release, err := t.get(key)
 		if err != nil || value == nil {
 			return nil, err
@@ -150,7 +154,7 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 		t.m.cache.PutLast(h.Customer, -1) // it has no events
 		t.m.usage.Add(c.Project, c.Received, query.Usage{Created: 1})
 	}
-	own(h, c)
+	cache.Own(h, c)
 	if len(d.Absorbed) > 0 {
 		t.moved += len(d.Assign) + len(d.Release)
 	}
@@ -164,6 +168,7 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 	for _, id := range d.Assign {
 		key := t.idKey(c.Project, id)
 		t.m.cache.PutID(key, h.Customer)
+		t.m.used.Add(key)
 		t.value = binary.BigEndian.AppendUint64(t.value[:0], uint64(h.Customer))
 		if err := t.b.Set(key, t.value, nil); err != nil {
 			return err
@@ -186,24 +191,6 @@ func (t *tx) carryOut(c *trackway.Command, d *identity.Decision) error {
 	t.noteIDs(c.Project, h)
 	t.putHolder(c.Project, h)
 	return nil
-}
-
-// own copies the identifiers that a command has added to h. They are parts of
-// the request's body, and the cache would keep that whole body in memory. The
-// added ones are the first of their name. Identifiers from earlier commands of
-// the batch, which have the same time of receipt, are already copies.
-func own(h *identity.Holder, c *trackway.Command) {
-	rank := 0
-	for i := range h.IDs {
-		id := &h.IDs[i]
-		if rank++; i == 0 || id.Name != h.IDs[i-1].Name {
-			rank = 0
-		}
-		if id.Used == c.Received && rank < len(c.IDs) {
-			text := id.Name + id.Value
-			id.Name, id.Value = text[:len(id.Name)], text[len(id.Name):]
-		}
-	}
 }
 
 // noteIDs tells the cache which of a customer's identifiers are plain.
@@ -335,7 +322,7 @@ func (t *tx) addEvent(customer trackway.Customer, c *trackway.Command, content *
 			return trackway.Result{}, err
 		}
 	}
-	return trackway.Result{Customer: customer, Seq: e.Seq}, t.append(&e, tail)
+	return trackway.Result{Customer: customer, Seq: e.Seq}, t.append(&e, content.Record, tail)
 }
 
 // cameBefore reports whether an event whose time varies is already stored,
@@ -362,12 +349,11 @@ func (t *tx) noteRepeat(e *trackway.Event, c *trackway.Command) error {
 	return repeats.Note(t.b, e)
 }
 
-// append stages an event: its record in the log, and its timeline entry, which
-// may end in a mark.
-func (t *tx) append(e *trackway.Event, tail uint64, mark ...byte) error {
-	t.key = format.AppendLogKey(t.key[:0], e.Seq)
-	t.value = format.AppendEvent(t.value[:0], e)
-	if err := t.b.Set(t.key, t.value, nil); err != nil {
+// append stages an event: its record in the log, which ends in the given bytes,
+// and its timeline entry, which may end in a mark.
+func (t *tx) append(e *trackway.Event, record []byte, tail uint64, mark ...byte) error {
+	t.value = format.AppendEventHead(t.value[:0], e)
+	if err := t.b.SetLog(e.Seq, t.value, record); err != nil {
 		return err
 	}
 	t.key = format.AppendTimelineKey(t.key[:0], e.Customer, e.Time, tail)

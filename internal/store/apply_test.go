@@ -8,9 +8,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"trackway"
@@ -511,5 +513,35 @@ func TestNumbers(t *testing.T) {
 	mustApply(t, s, event("e", 1, nil, cookie1), last)
 	if err := s.findNext(); err != nil || s.nextCustomer != 3 || s.nextSeq != 5 {
 		t.Errorf("goes on with customer %d and change %d: %v", s.nextCustomer, s.nextSeq, err)
+	}
+}
+
+// TestUnusedIdentifiers: a store knows, after each opening, that an identifier
+// is nobody's, without looking for it.
+func TestUnusedIdentifiers(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	unused := func(s *Store, id trackway.Identifier) bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.used.Misses(format.AppendIDKey(nil, demo, id))
+	}
+	for round := range 3 {
+		s := mustOpen(t, fs)
+		for start := time.Now(); !unused(s, cookie2); time.Sleep(time.Millisecond) {
+			if time.Since(start) > time.Minute {
+				t.Fatal("the store does not learn its identifiers")
+			}
+		}
+		if got := unused(s, cookie1); got != (round == 0) {
+			t.Errorf("round %d: cookie1 is unused: %v", round, got)
+		}
+		mustApply(t, s, event("e", trackway.Micros(round+1), nil, cookie1))
+		if unused(s, cookie1) {
+			t.Errorf("round %d: cookie1 is taken for unused", round)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

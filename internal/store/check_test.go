@@ -437,6 +437,9 @@ func (c *contents) checkCounts(s *Store) string {
 func (c *contents) checkCache(s *Store) (broken string) {
 	known := 0
 	for key, customer := range c.ids {
+		if s.used.Misses([]byte(key)) {
+			return fmt.Sprintf("the store has %q, which is taken for unused", key)
+		}
 		got, plain, ok := s.cache.Customer([]byte(key))
 		if !ok {
 			continue

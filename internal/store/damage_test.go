@@ -114,6 +114,7 @@ func TestDamagedEventStopsNothing(t *testing.T) {
 	if err := s.db.Set(format.AppendLogKey(nil, 3), []byte{0xff}, pebble.Sync); err != nil {
 		t.Fatal(err)
 	}
+	s.used.Stop()
 	if err := s.engine.Close(); err != nil { // not the store: it would write its counts
 		t.Fatal(err)
 	}
@@ -155,6 +156,7 @@ func TestDamagedBlockStopsNothing(t *testing.T) {
 	if err := s.db.Flush(); err != nil {
 		t.Fatal(err)
 	}
+	s.used.Stop()
 	if err := s.engine.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -48,6 +48,7 @@ func TestLostFileIsPassedOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	uncount(t, s)
+	s.used.Stop()
 	if err := s.engine.Close(); err != nil {
 		t.Fatal(err)
 	}

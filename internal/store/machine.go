@@ -54,6 +54,7 @@ type machine struct {
 	nextCustomer trackway.Customer
 	nextErasure  uint64
 	cache        cache.Cache
+	used         *cache.Used
 	usage        totals.Tally
 	staged       *overlay.Overlay // by the current transaction
 	scratch      scratch

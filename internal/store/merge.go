@@ -44,7 +44,8 @@ func (t *tx) absorb(
 		Seq: t.nextSeq, Project: c.Project, Customer: survivor.Customer,
 		Type: trackway.MergeType, Time: c.Received, Received: c.Received, Properties: mergeProperties(c.IDs, before, absorbed.IDs),
 	}
-	if err := t.append(&event, event.Seq, format.MergeMark); err != nil {
+	record := append(format.AppendString(nil, event.Type), event.Properties...)
+	if err := t.append(&event, record, event.Seq, format.MergeMark); err != nil {
 		return 0, err
 	}
 	t.m.usage.Add(c.Project, c.Received, query.Usage{Absorbed: 1})

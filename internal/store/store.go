@@ -136,6 +136,7 @@ func Open(dir string, o Options) (*Store, error) {
 	logger := cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	s := &Store{dir: dir, stuck: stuck.New(logger.With("dir", dir))}
 	s.cache, s.damaged = cache.New(cmp.Or(o.Known, cache.Usual)), damage.New(logger)
+	s.used = cache.NewUsed(cmp.Or(o.Known, cache.Usual))
 	s.mostMoved, s.mostKept = maxMoved, maxKept
 	eo := engineOptions(o)
 	eo.Damaged, eo.Stuck = func(path string, err error) { s.damaged.Note(damage.File, path, err) }, s.stuck.Set
@@ -166,7 +167,9 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s.committed.Store(s.nextSeq - 1)
 	s.synced.Raise(s.nextSeq - 1) // opening has synced what it found in the write-ahead log
+	s.used.Learn(s.db, format.TableIDs, &s.mu, s.readers.Enter())
 	if s.log, err = s.openLog(o); err != nil {
+		s.used.Stop()
 		return nil, errors.Join(err, s.counts.Close(), db.Close())
 	}
 	if o.Registry != nil {
@@ -221,6 +224,7 @@ func (s *Store) Name() string { return s.name }
 func (s *Store) Close() error {
 	s.log.Close()
 	s.Stop()
+	s.used.Stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return errors.Join(s.counts.Close(), s.engine.Close())

@@ -5,22 +5,16 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 
-	"golang.org/x/crypto/blake2b"
-
 	"trackway"
 	"trackway/internal/identity"
 )
 
-// secretBytes is the length of the random secret behind the fingerprints.
-const secretBytes = 32
-
-// fingerprint stands for the key of an identifier. It is the first 128 bits of
-// the BLAKE2b-256 of a secret of this process followed by the key. BLAKE2 has
-// no more structure than a random function (Luykx, Mennink and Neves, "Security
-// Analysis of BLAKE2's Modes of Operation", 2016). So nobody can compute a
-// fingerprint without the secret, and choosing keys does not help an attacker.
-// The probability that two of n keys share a fingerprint is n*n in 2^129, which
-// is 1 in 10^26 for a million keys.
+// fingerprint stands for the key of an identifier. It is SipHash-2-4 of the key
+// with 128 bits, under a random secret of this process. SipHash was made for
+// tables whose keys an attacker chooses: without the secret, nobody can tell
+// its results from random ones. It takes a fifth of the time of BLAKE2b for a
+// key of this length. The probability that two of n keys share a fingerprint is
+// n*n in 2^129, which is 1 in 10^26 for a million keys.
 type fingerprint [2]uint64
 
 func (f fingerprint) hash() uint64 { return f[0] }
@@ -32,30 +26,34 @@ type idEntry uint64
 type ids struct {
 	table[fingerprint, idEntry]
 
-	hashed []byte      // the secret, followed by the last key
-	last   fingerprint // fingerprint of the last key
+	secret [2]uint64
+	hashed []byte      // the last key
+	last   fingerprint // its fingerprint
 }
 
 func newIDs(bytes int64) ids {
-	t := ids{table: newTable[fingerprint, idEntry](bytes), hashed: make([]byte, secretBytes, 128)}
-	_, _ = rand.Read(t.hashed) // never fails
-	t.last = t.hash()
+	var secret [16]byte
+	_, _ = rand.Read(secret[:]) // never fails
+	t := ids{table: newTable[fingerprint, idEntry](bytes), hashed: make([]byte, 0, 128)}
+	t.secret = [2]uint64{binary.LittleEndian.Uint64(secret[:]), binary.LittleEndian.Uint64(secret[8:])}
+	t.last = t.hash(nil)
 	return t
 }
 
 // of returns the fingerprint of a key. A command asks for the same key several
 // times in a row, so only the first call computes it.
 func (t *ids) of(key []byte) fingerprint {
-	if !bytes.Equal(t.hashed[secretBytes:], key) {
-		t.hashed = append(t.hashed[:secretBytes], key...)
-		t.last = t.hash()
+	if !bytes.Equal(t.hashed, key) {
+		t.hashed = append(t.hashed[:0], key...)
+		t.last = t.hash(key)
 	}
 	return t.last
 }
 
-func (t *ids) hash() fingerprint {
-	sum := blake2b.Sum256(t.hashed)
-	return fingerprint{binary.LittleEndian.Uint64(sum[:]), binary.LittleEndian.Uint64(sum[8:])}
+// hash changes nothing, so it needs no lock.
+func (t *ids) hash(key []byte) fingerprint {
+	lo, hi := siphash(t.secret[0], t.secret[1], key)
+	return fingerprint{lo, hi}
 }
 
 // Customer returns the customer behind the identifier with this key. known is
@@ -96,6 +94,24 @@ func (c *Cache) setPlain(key []byte, plain bool) {
 
 // ForgetID drops an identifier that no longer leads to a customer.
 func (c *Cache) ForgetID(key []byte) { c.ids.remove(c.ids.of(key)) }
+
+// Own copies the identifiers that a command has added to h. They are parts of
+// the request's body, and the cache would keep that whole body in memory. The
+// added ones are the first of their name. Identifiers from earlier commands of
+// the batch, which have the same time of receipt, are already copies.
+func Own(h *identity.Holder, c *trackway.Command) {
+	rank := 0
+	for i := range h.IDs {
+		id := &h.IDs[i]
+		if rank++; i == 0 || id.Name != h.IDs[i-1].Name {
+			rank = 0
+		}
+		if id.Used == c.Received && rank < len(c.IDs) {
+			text := id.Name + id.Value
+			id.Name, id.Value = text[:len(id.Name)], text[len(id.Name):]
+		}
+	}
+}
 
 // IDs returns the number of cached identifiers. It scans all of them.
 func (c *Cache) IDs() int { return c.ids.len() }

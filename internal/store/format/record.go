@@ -75,12 +75,17 @@ func AppendMicros(b []byte, m trackway.Micros) []byte {
 // AppendEvent appends a record of the log. Only the log holds the payload of an
 // event.
 func AppendEvent(b []byte, e *trackway.Event) []byte {
+	b = AppendString(AppendEventHead(b, e), e.Type)
+	return append(b, e.Properties...)
+}
+
+// AppendEventHead appends the beginning of a record of the log. The event's
+// type, with its length in front, and its properties follow it.
+func AppendEventHead(b []byte, e *trackway.Event) []byte {
 	b = binary.AppendUvarint(b, uint64(e.Project))
 	b = binary.AppendUvarint(b, uint64(e.Customer))
 	b = AppendMicros(b, e.Time)
-	b = AppendMicros(b, e.Received)
-	b = AppendString(b, e.Type)
-	return append(b, e.Properties...)
+	return AppendMicros(b, e.Received)
 }
 
 // DecodeEvent decodes a record of the log. The event owns its memory.

@@ -28,6 +28,8 @@ const (
 	// fewItems is how many items are searched one by one, without an index.
 	fewItems = 8
 
+	logKey = 9 // bytes of the key of a log record
+
 	// A transaction with more than this returns its memory at the end.
 	usualBytes = 1 << 20 // of keys and values
 	usualItems = 1 << 14
@@ -83,16 +85,24 @@ func New(db *pebble.DB) *Overlay { return &Overlay{db: db, seed: maphash.MakeSee
 // Set stages a key and its value. Like the Set of a batch it has options and an
 // error, but it ignores the options and returns nil.
 func (o *Overlay) Set(key, value []byte, _ *pebble.WriteOptions) error {
-	if !o.stray && len(key) == 9 && key[0] == format.TableLog {
-		seq := binary.BigEndian.Uint64(key[1:])
-		if len(o.logs) == 0 {
-			o.first = seq
-		}
-		if seq == o.first+uint64(len(o.logs)) {
-			return o.log(key, value)
-		}
+	if !o.stray && len(key) == logKey && key[0] == format.TableLog {
+		return o.SetLog(binary.BigEndian.Uint64(key[1:]), value, nil)
 	}
 	o.put(key, value, int32(len(value)))
+	return nil
+}
+
+// SetLog stages a record of the log, in two parts: the caller need not join
+// them.
+func (o *Overlay) SetLog(seq uint64, head, rest []byte) error {
+	if len(o.logs) == 0 {
+		o.first = seq
+	}
+	if !o.stray && seq == o.first+uint64(len(o.logs)) {
+		o.log(seq, head, rest)
+		return nil
+	}
+	o.put(format.AppendLogKey(nil, seq), slices.Concat(head, rest), int32(len(head)+len(rest)))
 	return nil
 }
 
@@ -102,16 +112,16 @@ func (o *Overlay) Delete(key []byte, _ *pebble.WriteOptions) error {
 	return nil
 }
 
-func (o *Overlay) log(key, value []byte) error {
+func (o *Overlay) log(seq uint64, head, rest []byte) {
 	if o.b == nil {
 		o.b = o.db.NewBatch(pebble.WithInitialSizeBytes(o.size))
 	}
-	if err := o.b.Set(key, value, nil); err != nil {
-		return err
-	}
+	size := len(head) + len(rest)
+	op := o.b.SetDeferred(logKey, size)
+	_ = format.AppendLogKey(op.Key[:0], seq)
+	copy(op.Value[copy(op.Value, head):], rest)
 	end := o.b.Len()
-	o.logs = append(o.logs, place{uint32(end - len(value)), uint32(end)})
-	return nil
+	o.logs = append(o.logs, place{uint32(end - size), uint32(end)})
 }
 
 func (o *Overlay) put(key, value []byte, size int32) {
@@ -224,7 +234,7 @@ func (o *Overlay) Get(key []byte) (value []byte, closer io.Closer, err error) {
 		}
 		return o.value(it), nothing{}, nil
 	}
-	if len(o.logs) > 0 && len(key) == 9 && key[0] == format.TableLog {
+	if len(o.logs) > 0 && len(key) == logKey && key[0] == format.TableLog {
 		if i := binary.BigEndian.Uint64(key[1:]) - o.first; i < uint64(len(o.logs)) {
 			return o.logValue(int(i)), nothing{}, nil
 		}

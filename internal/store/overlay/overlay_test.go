@@ -163,7 +163,14 @@ func step(t *testing.T, r *rand.Rand, o *Overlay, b *pebble.Batch, next *uint64)
 		}
 	case 1, 2, 3:
 		value := binary.AppendUvarint(nil, r.Uint64N(1<<r.IntN(60)))[r.IntN(2):]
-		if err := errors.Join(o.Set(key, value, nil), b.Set(key, value, nil)); err != nil {
+		var err error
+		if key[0] == format.TableLog && r.IntN(2) == 0 {
+			head := value[:r.IntN(len(value)+1)]
+			err = o.SetLog(binary.BigEndian.Uint64(key[1:]), head, value[len(head):])
+		} else {
+			err = o.Set(key, value, nil)
+		}
+		if err := errors.Join(err, b.Set(key, value, nil)); err != nil {
 			t.Fatal(err)
 		}
 	case 4:

@@ -4,12 +4,14 @@
 package prepared
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
 	"trackway"
 	"trackway/internal/canonjson"
 	"trackway/internal/entry"
+	"trackway/internal/store/format"
 	"trackway/internal/store/timeline"
 )
 
@@ -75,14 +77,24 @@ func (room *Room) Contents(r *Request, cmds []trackway.Command) (contents []entr
 // Free returns what [Room.Contents] took.
 func (room *Room) Free(taken int64) { room.taken.Add(-taken) }
 
-// Append appends an event's properties in canonical form. It returns what the
-// store keeps of the event, which is a part of what it appended.
+// Append appends an event's type, and its properties in canonical form. It
+// returns what the store keeps of the event, which is a part of what it
+// appended.
 func Append(b []byte, c *trackway.Command) ([]byte, entry.Content) {
 	start := len(b)
+	b = format.AppendString(b, c.Type)
+	at := len(b)
 	b = canonjson.AppendObject(b, c.Properties)
-	one := entry.Content{Properties: b[start:len(b):len(b)]}
-	if c.TimeGiven {
+	one := entry.Content{Record: b[start:len(b):len(b)], Properties: b[at:len(b):len(b)]}
+	if !c.TimeGiven {
+		return b, one
+	}
+	if slices.ContainsFunc(c.Properties, isMark) {
 		one.Hash = timeline.ContentHash(c.Type, one.Properties)
+	} else {
+		one.Hash = timeline.RecordHash(one.Record)
 	}
 	return b, one
 }
+
+func isMark(p trackway.Property) bool { return p.Name == trackway.Quarantined }

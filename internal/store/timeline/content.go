@@ -23,6 +23,13 @@ func ContentHash(typ string, properties []byte) uint64 {
 	return binary.BigEndian.Uint64(sum[:8]) | format.HashTail
 }
 
+// RecordHash is [ContentHash] for an event without [trackway.Quarantined].
+// record is the end of its record in the log, which is the text that is hashed.
+func RecordHash(record []byte) uint64 {
+	sum := blake2b.Sum256(record)
+	return binary.BigEndian.Uint64(sum[:8]) | format.HashTail
+}
+
 // ContentSum is BLAKE2b-256 over an event's type and its properties, without
 // [trackway.Quarantined]. Two events with the same sum have the same content.
 func ContentSum(typ string, properties []byte) [blake2b.Size256]byte {

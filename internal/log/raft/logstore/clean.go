@@ -29,6 +29,17 @@ func (s *Store) Clean(ctx context.Context, through uint64) error {
 		}
 		return err
 	}
+	if err := s.copyEntries(ctx); err != nil {
+		return err
+	}
+	if err := s.prune(); err != nil {
+		return fmt.Errorf("clean the Raft log: %w", err)
+	}
+	return s.syncDir() // so that no removed file comes back
+}
+
+// copyEntries writes all entries again. REQUIRES: writing is held.
+func (s *Store) copyEntries(ctx context.Context) error {
 	first, last := s.ends()
 	for index := first; index != 0 && index <= last; {
 		if err := context.Cause(ctx); err != nil {
@@ -49,8 +60,5 @@ func (s *Store) Clean(ctx context.Context, through uint64) error {
 			return err
 		}
 	}
-	if err := s.prune(); err != nil {
-		return fmt.Errorf("clean the Raft log: %w", err)
-	}
-	return s.syncDir() // so that no removed file comes back
+	return nil
 }

@@ -115,43 +115,8 @@ func (s *Store) load() error {
 	if len(numbers) > 0 {
 		s.oldest = numbers[0]
 	}
-	var buffer, next []byte
-	for i, number := range numbers {
-		if i == 0 {
-			if buffer, err = s.read(segmentName(number), buffer); err != nil {
-				return damaged(err)
-			}
-		} else {
-			buffer, next = next, buffer
-		}
-		limit := -1 // how many bytes count; unknown
-		if i+1 < len(numbers) {
-			if numbers[i+1] != number+1 {
-				s.state = state{} // a power cut has brought back what was removed
-				if next, err = s.read(segmentName(numbers[i+1]), next); err != nil {
-					return damaged(err)
-				}
-				continue
-			}
-			if next, err = s.read(segmentName(numbers[i+1]), next); err != nil {
-				return damaged(err)
-			}
-			h, _, _, ok := headOf(next)
-			switch {
-			case ok && h.number == numbers[i+1]:
-				limit = h.before
-			case i+2 < len(numbers) || mark.Log >= uint64(numbers[i+1]):
-				return damaged(fmt.Errorf("segment %d has no head", numbers[i+1]))
-			case !fresh(next):
-				return damaged(fmt.Errorf("segment %d has lost its head", numbers[i+1]))
-			} // else it was about to begin
-		}
-		if err := s.replay(number, buffer, limit, mark); err != nil {
-			return damaged(fmt.Errorf("segment %d: %w", number, err))
-		}
-		if limit < 0 {
-			break
-		}
+	if err := s.replayAll(numbers, mark); err != nil {
+		return damaged(err)
 	}
 	if mark.Log > uint64(s.active.number) {
 		return damaged(fmt.Errorf("segment %d is missing", mark.Log))
@@ -164,62 +129,120 @@ func (s *Store) load() error {
 	return nil
 }
 
+// replayAll reads segments, in order.
+func (s *Store) replayAll(numbers []uint32, mark journal.Mark) (err error) {
+	var this, next []byte
+	for i, number := range numbers {
+		if i == 0 {
+			next, err = s.read(segmentName(number), nil)
+		}
+		this, next = next, this
+		limit := -1 // how many bytes count; unknown
+		if rest := numbers[i+1:]; err == nil && len(rest) > 0 {
+			if next, err = s.read(segmentName(rest[0]), next); err == nil && rest[0] != number+1 {
+				s.state = state{} // a power cut has brought back what was removed
+				continue
+			}
+			if err == nil {
+				limit, err = limitOf(next, rest, mark)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.replay(number, this, limit, mark); err != nil {
+			return fmt.Errorf("segment %d: %w", number, err)
+		}
+		if limit < 0 {
+			break
+		}
+	}
+	return nil
+}
+
+// limitOf returns how many bytes count of the segment before the first of
+// numbers, whose content is b. It returns -1 if that was about to begin.
+func limitOf(b []byte, numbers []uint32, mark journal.Mark) (int, error) {
+	h, _, _, ok := headOf(b)
+	switch {
+	case ok && h.number == numbers[0]:
+		return h.before, nil
+	case len(numbers) > 1, mark.Log >= uint64(numbers[0]), !fresh(b):
+		return 0, fmt.Errorf("segment %d has lost its head", numbers[0])
+	}
+	return -1, nil
+}
+
 // replay reads a segment, of which limit bytes count; -1: those that were
 // synced.
 func (s *Store) replay(number uint32, b []byte, limit int, mark journal.Mark) error {
-	synced := 0 // so many bytes must be there
+	synced := max(limit, 0) // so many bytes must be there
 	if uint64(number) == mark.Log {
-		synced = int(mark.Offset)
+		synced = max(synced, int(mark.Offset))
+	}
+	if synced > len(b) {
+		return fmt.Errorf("it has %d bytes, and %d were synced", len(b), synced)
 	}
 	h, first, salt, ok := headOf(b)
-	switch {
-	case !ok && limit < 0 && synced == 0 && number == 1 && fresh(b): // the very first segment was about to begin
-		return nil
-	case !ok:
-		return errors.New("it has no head")
-	case h.number != number:
-		return fmt.Errorf("it is segment %d", h.number)
-	case s.active.number+1 == number && s.meta != nil: // the one before was read
-		if !s.equal(&h.state) {
-			return errors.New("it does not follow the one before it")
-		}
-	default:
-		s.state = h.state
-		if h.state.first != 0 {
-			s.places = make([]place, h.state.last-h.state.first+1)
-		}
+	if !ok && synced == 0 && number == 1 && fresh(b) {
+		return nil // the very first segment was about to begin
 	}
-	at := prologueBytes + first.size()
-	if limit >= 0 && limit < at || limit > len(b) {
-		return fmt.Errorf("it has %d bytes, and %d were synced", len(b), limit)
+	if !ok || h.number != number {
+		return errors.New("it has no head")
+	}
+	if err := s.enter(&h); err != nil {
+		return err
 	}
 	if limit >= 0 {
 		b = b[:limit]
 	}
-	for at < len(b) {
-		changes, to, err := written(number, salt, b, at)
-		if err != nil {
-			return fmt.Errorf("byte %d: %w", at, err)
-		} else if changes == nil {
-			break
-		}
-		for i := range changes {
-			if err := s.apply(&changes[i]); err != nil {
-				return err
-			}
-		}
-		at = to
-	}
+	at, err := s.applyAll(number, salt, b, prologueBytes+first.size())
 	switch {
-	case at < synced, at < limit:
-		return fmt.Errorf("byte %d is damaged, and %d were synced", at, max(synced, limit))
-	case at < len(b) && proven(salt, b, at):
+	case err != nil:
+		return err
+	case at < synced, at < len(b) && proven(salt, b, at):
 		return fmt.Errorf("byte %d is damaged, and more was synced", at)
 	case at < len(b):
 		s.log.Info("the Raft log has a torn end, as after a power cut: what follows it was not acknowledged", "segment", number, "byte", at)
 	}
 	s.active.segment = segment{number: number, salt: salt, bytes: at}
 	return nil
+}
+
+// enter begins with what the head of a segment says, or compares it with what
+// the segment before says.
+func (s *Store) enter(h *head) error {
+	if s.active.number+1 == h.number && s.meta != nil {
+		if !s.equal(&h.state) {
+			return errors.New("it does not follow the one before it")
+		}
+		return nil
+	}
+	s.state = h.state
+	if h.state.first != 0 {
+		s.places = make([]place, h.state.last-h.state.first+1)
+	}
+	return nil
+}
+
+// applyAll applies all whole writes from a place of a segment on, and returns
+// where they end.
+func (s *Store) applyAll(number uint32, salt uint64, b []byte, at int) (end int, err error) {
+	for at < len(b) {
+		changes, to, err := written(number, salt, b, at)
+		if err != nil {
+			return at, fmt.Errorf("byte %d: %w", at, err)
+		} else if changes == nil {
+			break
+		}
+		for i := range changes {
+			if err := s.apply(&changes[i]); err != nil {
+				return at, err
+			}
+		}
+		at = to
+	}
+	return at, nil
 }
 
 // fresh reports whether a segment without a head may be one that was about to

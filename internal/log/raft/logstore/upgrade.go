@@ -119,28 +119,12 @@ func rewrite(from, to string, o *Options) (err error) {
 func (s *Store) copyFrom(db *pebble.DB) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	each := func(table byte, do func(key, value []byte) error) error {
-		it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{table}, UpperBound: []byte{table + 1}})
-		if err != nil {
-			return err
-		}
-		for it.First(); it.Valid(); it.Next() {
-			value, err := it.ValueAndErr()
-			if err == nil {
-				err = do(it.Key()[1:], value)
-			}
-			if err != nil {
-				return errors.Join(err, it.Close())
-			}
-		}
-		return errors.Join(it.Error(), it.Close())
-	}
 	b, err := s.batch()
 	if err != nil {
 		return err
 	}
 	last := uint64(0)
-	err = each(tableLog, func(key, value []byte) error {
+	err = each(db, tableLog, func(key, value []byte) error {
 		if len(key) != 8 {
 			return errRecord
 		}
@@ -164,7 +148,7 @@ func (s *Store) copyFrom(db *pebble.DB) error {
 	if err != nil {
 		return damaged(err)
 	}
-	err = each(tableMeta, func(key, value []byte) error {
+	err = each(db, tableMeta, func(key, value []byte) error {
 		b.set(string(key), value)
 		return nil
 	})
@@ -172,4 +156,20 @@ func (s *Store) copyFrom(db *pebble.DB) error {
 		return damaged(err)
 	}
 	return s.commit(b)
+}
+
+// each calls do with each key and value of a table. The key is without the
+// table.
+func each(db *pebble.DB, table byte, do func(key, value []byte) error) error {
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{table}, UpperBound: []byte{table + 1}})
+	if err != nil {
+		return err
+	}
+	for it.First(); it.Valid() && err == nil; it.Next() {
+		var value []byte
+		if value, err = it.ValueAndErr(); err == nil {
+			err = do(it.Key()[1:], value)
+		}
+	}
+	return errors.Join(err, it.Error(), it.Close())
 }

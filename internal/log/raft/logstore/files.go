@@ -81,7 +81,8 @@ func (s *Store) read(name string, buffer []byte) ([]byte, error) {
 	return buffer, errors.Join(err, f.Close())
 }
 
-// prologue returns the salt of a segment. It returns false if b does not begin like one.
+// prologue returns the salt of a segment. It returns false if b does not begin
+// like one.
 func prologue(b []byte) (salt uint64, ok bool) {
 	if len(b) < prologueBytes || string(b[:len(segmentMagic)]) != segmentMagic {
 		return 0, false

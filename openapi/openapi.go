@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/goccy/go-yaml"
 )
@@ -80,9 +81,14 @@ type Answer struct {
 	Example     string // JSON; empty if there is no body, or one that is not JSON
 }
 
-// Parse reads the contract. It costs some milliseconds. An error is a mistake
-// in openapi.yaml.
-func Parse() (*Document, error) {
+// Parse reads the contract, once: that costs a server as much as thousands of
+// events. Callers share the document and must not change it. An error is a
+// mistake in openapi.yaml.
+func Parse() (*Document, error) { return parsed() }
+
+var parsed = sync.OnceValues(parse)
+
+func parse() (*Document, error) {
 	var root yaml.MapSlice
 	if err := yaml.UnmarshalWithOptions(source, &root, yaml.UseOrderedMap()); err != nil {
 		return nil, fmt.Errorf("read the contract: %w", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"unsafe"
 
 	"trackway"
 )
@@ -50,11 +51,17 @@ func Decode(b []byte) (Entry, error) {
 	if e == nil {
 		return nil, fmt.Errorf("%w: unknown kind %d", errCorrupt, b[1])
 	}
-	r := reader{rest: body[headLen:], text: string(body[headLen:])}
+	r := reader{rest: body[headLen:], text: text(body[headLen:])}
 	if e.decode(&r); r.bad || len(r.rest) > 0 {
 		return nil, fmt.Errorf("%w: kind %d is malformed", errCorrupt, b[1])
 	}
 	return e, nil
+}
+
+// text returns b as a string, without a copy: entries refer to what they are
+// decoded from.
+func text(b []byte) string {
+	return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // G103: it is not changed, see Decode
 }
 
 func newEntry(k Kind) Entry {
@@ -93,6 +100,11 @@ type reader struct {
 	rest []byte
 	text string // the whole encoding; strings are substrings of it
 	bad  bool
+
+	// The short lists of commands are parts of these, which saves most of the
+	// allocations.
+	ids        []trackway.Identifier
+	properties []trackway.Property
 }
 
 func (r *reader) fail() {
@@ -145,6 +157,16 @@ func (r *reader) flags(mask byte) byte {
 	return f
 }
 
+func (r *reader) uint64() uint64 {
+	if len(r.rest) < 8 {
+		r.fail()
+		return 0
+	}
+	n := binary.BigEndian.Uint64(r.rest)
+	r.rest = r.rest[8:]
+	return n
+}
+
 func (r *reader) bytes() []byte {
 	n := r.count(1)
 	b := r.rest[:n:n]
@@ -165,11 +187,30 @@ func list[T any](r *reader, least int, item func(*reader) T) []T {
 	if n == 0 {
 		return nil
 	}
-	items := make([]T, n)
+	return fill(r, make([]T, n), item)
+}
+
+func fill[T any](r *reader, items []T, item func(*reader) T) []T {
 	for i := range items {
 		items[i] = item(r)
 	}
 	return items
+}
+
+// short reads a list like list does. It takes the memory from spare, which it
+// renews.
+func short[T any](r *reader, spare *[]T, least int, item func(*reader) T) []T {
+	const usual = 256 // items
+	n := r.count(least)
+	if n == 0 {
+		return nil
+	}
+	if n > len(*spare) {
+		*spare = make([]T, max(n, min(usual, len(r.rest)/least)))
+	}
+	items := (*spare)[:n:n]
+	*spare = (*spare)[n:]
+	return fill(r, items, item)
 }
 
 func appendList[T any](b []byte, items []T, item func([]byte, T) []byte) []byte {
@@ -223,9 +264,12 @@ const (
 	flagTimeGiven
 	flagTimeVaries
 	flagUnheld
+	flagContent
 )
 
-func appendCommand(b []byte, c trackway.Command) []byte {
+// appendCommand appends a command. If content is not nil, it takes the place of
+// the properties.
+func appendCommand(b []byte, c *trackway.Command, content *Content) []byte {
 	b = binary.AppendUvarint(append(b, byte(c.Kind)), uint64(c.Project))
 	b = appendMicros(b, c.Received)
 	if c.Kind == 0 {
@@ -244,6 +288,9 @@ func appendCommand(b []byte, c trackway.Command) []byte {
 	if c.Unheld != nil {
 		flags |= flagUnheld
 	}
+	if content != nil {
+		flags |= flagContent
+	}
 	b = appendMicros(append(b, flags), c.Time)
 	if c.TimeVaries {
 		b = appendMicros(b, c.Claimed)
@@ -253,22 +300,29 @@ func appendCommand(b []byte, c trackway.Command) []byte {
 	}
 	b = appendList(b, c.IDs, appendID)
 	b = appendString(b, c.Type)
+	if content != nil {
+		if b = appendString(b, content.Properties); c.TimeGiven {
+			b = binary.BigEndian.AppendUint64(b, content.Hash)
+		}
+		return b
+	}
 	return appendList(b, c.Properties, func(b []byte, p trackway.Property) []byte {
 		return appendString(appendString(b, p.Name), p.Value)
 	})
 }
 
-func (r *reader) command() (c trackway.Command) {
+// command reads a command, and the content of an event that has one.
+func (r *reader) command() (c trackway.Command, content Content, carried bool) {
 	c.Kind = trackway.Kind(r.flags(3))
 	c.Project, c.Received = r.project(), r.micros()
 	if c.Kind == 0 {
-		return c
+		return c, content, false
 	}
 	if c.Kind > trackway.AddEvent {
 		r.fail()
-		return c
+		return c, content, false
 	}
-	flags := r.flags(flagAnonymous | flagTimeGiven | flagTimeVaries | flagUnheld)
+	flags := r.flags(flagAnonymous | flagTimeGiven | flagTimeVaries | flagUnheld | flagContent)
 	c.Anonymous, c.TimeGiven = flags&flagAnonymous != 0, flags&flagTimeGiven != 0
 	c.Time = r.micros()
 	if c.TimeVaries = flags&flagTimeVaries != 0; c.TimeVaries {
@@ -278,27 +332,64 @@ func (r *reader) command() (c trackway.Command) {
 		id := r.id()
 		c.Unheld = &id
 	}
-	c.IDs = list(r, leastID, (*reader).id)
+	c.IDs = short(r, &r.ids, leastID, (*reader).id)
 	c.Type = r.string()
-	c.Properties = list(r, leastProperty, func(r *reader) trackway.Property {
+	if carried = flags&flagContent != 0; carried {
+		if content.Properties = r.bytes(); c.TimeGiven {
+			content.Hash = r.uint64()
+		}
+		if c.Kind != trackway.AddEvent {
+			r.fail()
+		}
+		return c, content, true
+	}
+	c.Properties = short(r, &r.properties, leastProperty, func(r *reader) trackway.Property {
 		return trackway.Property{Name: r.string(), Value: r.bytes()}
 	})
-	return c
+	return c, content, false
 }
 
 func (e *Commands) append(b []byte) []byte {
-	return appendList(b, e.Requests, func(b []byte, r Request) []byte {
-		return appendList(b, r.Commands, appendCommand)
-	})
+	b = binary.AppendUvarint(b, uint64(len(e.Requests)))
+	for i := range e.Requests {
+		r := &e.Requests[i]
+		b = binary.AppendUvarint(b, uint64(len(r.Commands)))
+		for j := range r.Commands {
+			var content *Content
+			if e.Carries && r.Contents != nil && r.Commands[j].Kind == trackway.AddEvent {
+				content = &r.Contents[j]
+			}
+			b = appendCommand(b, &r.Commands[j], content)
+		}
+	}
+	return b
 }
 
 func (e *Commands) decode(r *reader) {
-	e.Requests = list(r, leastRequest, func(r *reader) Request {
-		cmds := list(r, leastCommand, (*reader).command)
-		if len(cmds) == 0 {
+	e.Requests = list(r, leastRequest, func(r *reader) (q Request) {
+		n := r.count(leastCommand)
+		if n == 0 {
 			r.fail()
+			return q
 		}
-		return Request{Commands: cmds, Results: make([]trackway.Result, len(cmds))}
+		q = Request{Commands: make([]trackway.Command, n), Results: make([]trackway.Result, n)}
+		plain := false
+		for i := range q.Commands {
+			c, content, carried := r.command()
+			if q.Commands[i] = c; carried && q.Contents == nil {
+				q.Contents = make([]Content, n)
+			}
+			if carried {
+				q.Contents[i] = content
+			}
+			plain = plain || !carried && c.Kind == trackway.AddEvent
+		}
+		if q.Contents != nil {
+			if e.Carries = true; plain { // all of a request have it, or none
+				r.fail()
+			}
+		}
+		return q
 	})
 }
 

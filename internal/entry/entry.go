@@ -54,6 +54,11 @@ func (k Kind) Durable() bool {
 // Commands are the commands of one or more requests, carried out in order.
 type Commands struct {
 	Requests []Request
+
+	// Carries says that the encoding has the contents instead of the
+	// properties, where there are contents. Then no machine has to compute them
+	// again. Older programs cannot read that.
+	Carries bool
 }
 
 // Request holds the commands of one request. If a command has to wait, the rest
@@ -63,9 +68,9 @@ type Request struct {
 
 	// Contents holds what the machine stores for each command. It is prepared
 	// in advance, so that the machine need not do that while others wait. If
-	// Contents is nil, the machine computes it. It follows from the commands,
-	// and is not encoded. Its memory belongs to the appender, and must not
-	// change until the entry is applied.
+	// Contents is nil, the machine computes it. It follows from the commands.
+	// Its memory belongs to the appender, and must not change until the entry
+	// is applied.
 	Contents []Content
 
 	Results []trackway.Result // result: the outcome of each command; as long as Commands

@@ -47,6 +47,18 @@ func examples() map[string]entry.Entry {
 			}),
 			request(trackway.Command{Kind: trackway.UpdateCustomer, Project: 7, IDs: []trackway.Identifier{cookie}, Unheld: &jane, Time: 1, Received: 1}),
 		}},
+		"content": &entry.Commands{Carries: true, Requests: []entry.Request{
+			{
+				Commands: []trackway.Command{
+					{Kind: trackway.AddEvent, Project: 7, IDs: []trackway.Identifier{jane}, Type: "visit", Time: 5, TimeGiven: true, Received: 6},
+					{Kind: trackway.UpdateCustomer, Project: 7, IDs: []trackway.Identifier{cookie}, Time: 1, Received: 1},
+					{Kind: trackway.AddEvent, Project: 7, IDs: []trackway.Identifier{jane}, Type: "visit", Time: 6, Received: 6},
+				},
+				Contents: []entry.Content{{Properties: []byte(`{"page":"/"}`), Hash: 0x8000000000000001}, {}, {Properties: []byte("{}")}},
+				Results:  make([]trackway.Result, 3),
+			},
+			request(trackway.Command{Kind: 0, Project: 7, Received: 1_700_000_000_000_001}),
+		}},
 		"register": &entry.Register{Projects: []entry.Registration{
 			{Token: "ab-1", Hard: []string{"registered"}, Soft: []string{"cookie", "phone"}}, {Token: "ab-2"},
 		}},

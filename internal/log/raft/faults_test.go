@@ -132,7 +132,7 @@ func TestDamagedLog(t *testing.T) {
 	}
 	newest := ""
 	for _, name := range names {
-		if strings.HasSuffix(name, ".log") && name > newest {
+		if strings.HasSuffix(name, ".seg") && name > newest {
 			newest = name
 		}
 	}

@@ -169,6 +169,7 @@ type Log struct {
 	progress     progress.Progress // of the machine
 	latest       progress.Questions
 
+	carries atomic.Bool // all members can read entries with contents, see [entry.Commands]
 	groups  *group.Groups
 	singles chan struct{} // holds a value for each other entry under way
 
@@ -218,6 +219,7 @@ func Open(m Machine, o Options) (*Log, error) {
 		singles: make(chan struct{}, maxOthers),
 	}
 	l.groups = group.New(func(c *entry.Commands) error {
+		c.Carries = l.carries.Load()
 		_, err := l.send(c)
 		return err
 	}, ErrUnknown)

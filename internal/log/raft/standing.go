@@ -21,11 +21,18 @@ type standing struct {
 	Now     int64           // its clock, in nanoseconds since 1970
 	Applied uint64          // index of the last entry in its state
 	Unfit   string          // why it takes no commands; empty: it does
+	Entries int             // which encodings of entries it reads: see readsContents
 	Digests []digest.Digest // the last ones; only the newest says where the next part begins
 	About   json.RawMessage `json:",omitempty"` // see [Options.About]
 }
 
-const maxAbout = 2 << 10 // bytes
+const (
+	maxAbout = 2 << 10 // bytes
+
+	// readsContents is [standing.Entries] of a program that reads entries with
+	// contents. Older ones say 0.
+	readsContents = 1
+)
 
 // other is what this server knows of another member.
 type other struct {
@@ -65,6 +72,7 @@ func (o *others) note(answer other) {
 func (l *Log) standing() *standing {
 	s := &standing{
 		ID: l.ID(), Version: l.o.Version, Start: l.counter.Load() >> startBits, Applied: l.progress.Reached(), Digests: l.machine.Digests(),
+		Entries: readsContents,
 	}
 	if why := l.Unfit(); why != nil {
 		s.Unfit = why.Error()
@@ -100,6 +108,16 @@ func (l *Log) askOthers(ctx context.Context) {
 		asked.Go(func() { _, _ = l.askStanding(ctx, &m) }) // it is down, or its program is older
 	}
 	asked.Wait()
+}
+
+// noteReaders finds out what all members can read, as far as they have said.
+func (l *Log) noteReaders() {
+	all := true
+	for _, m := range l.members() {
+		known, ok := l.others.get(m.ID)
+		all = all && (m.ID == l.ID() || ok && known.Entries >= readsContents)
+	}
+	l.carries.Store(all)
 }
 
 // askStanding asks a member for its standing, and notes it.

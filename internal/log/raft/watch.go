@@ -84,6 +84,7 @@ func (l *Log) look(ctx context.Context, ask bool) {
 	if ask {
 		l.askOthers(ctx)
 		l.noteProgress()
+		l.noteReaders()
 	}
 	if ctx.Err() != nil || l.broken() != nil {
 		return

@@ -2,37 +2,63 @@ package logstore
 
 import (
 	"context"
-
-	"trackway/internal/store/scrub"
+	"fmt"
 )
 
-// scratch is the first of the one-byte keys that have no meaning.
-const scratch = 0xf0
+// copyBytes is how much Clean copies in one write.
+const copyBytes = 4 << 20
 
 // Clean removes entries up to an index for good: afterwards, no file of the
-// store holds any of them. It returns once that is so, or ctx ends. Reads and
-// writes continue meanwhile.
+// store holds any of them, nor of those that were removed before. It returns
+// once that is so, or ctx ends. Writes wait while the entries that stay are
+// copied; usually there are few.
 //
 // REQUIRES: a snapshot covers the index and the entry after it.
 func (s *Store) Clean(ctx context.Context, through uint64) error {
-	s.cleaning.Lock()
-	defer s.cleaning.Unlock()
 	if first, last := s.ends(); first != 0 && first <= through {
 		if err := s.DeleteRange(first, min(through, last-1)); err != nil {
 			return err
 		}
 	}
-	all := scrub.Span{Start: []byte{tableLog}, End: []byte{tableLog + 1}}
-	scrubber := scrub.Scrubber{
-		DB: s.db.DB, Files: s.files, Dir: s.dir, Staging: s.files.PathJoin(s.dir, "checkpoint"), Readers: &s.readers,
-		Scratch: scratch, Removed: all, Touch: s.touch, Alone: &s.alone, Recycled: memTables + 2,
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if begun, err := s.roll(); err != nil {
+		err = fmt.Errorf("clean the Raft log: %w", err)
+		if begun {
+			s.fatal(err)
+		}
+		return err
 	}
-	return scrubber.Clean(ctx, []scrub.Span{all})
+	if err := s.copyEntries(ctx); err != nil {
+		return err
+	}
+	if err := s.prune(); err != nil {
+		return fmt.Errorf("clean the Raft log: %w", err)
+	}
+	return s.syncDir() // so that no removed file comes back
 }
 
-// touch implements [scrub.Scrubber.Touch].
-func (s *Store) touch(r scrub.Span) (deleted bool, err error) {
-	s.writing.Lock() // so that an entry does not come back
-	defer s.writing.Unlock()
-	return scrub.Touch(s.db.DB, r)
+// copyEntries writes all entries again. REQUIRES: writing is held.
+func (s *Store) copyEntries(ctx context.Context) error {
+	first, last := s.ends()
+	for index := first; index != 0 && index <= last; {
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		b, err := s.batch()
+		if err != nil {
+			return err
+		}
+		for ; index <= last && len(b.buf) < copyBytes; index++ {
+			r, err := s.record(index)
+			if err != nil {
+				return err
+			}
+			b.entry(kindReplace, &r)
+		}
+		if err := s.commit(b); err != nil {
+			return err
+		}
+	}
+	return nil
 }

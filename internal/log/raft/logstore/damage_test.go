@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	hraft "github.com/hashicorp/raft"
 
 	"trackway/internal/scale"
 )
@@ -33,7 +36,7 @@ func TestDamage(t *testing.T) {
 		}
 	}
 	add(30)
-	if err := s.db.Flush(); err != nil {
+	if err := s.next(); err != nil {
 		t.Fatal(err)
 	}
 	add(30)
@@ -49,7 +52,7 @@ func TestDamage(t *testing.T) {
 	for _, name := range names {
 		data := readFile(t, killed, "raft/"+name)
 		suffix := name[strings.LastIndex(name, ".")+1:]
-		if len(data) == 0 || suffix != "log" && suffix != "sst" {
+		if suffix != "seg" {
 			continue
 		}
 		for i := range scale.Of(100, 20) {
@@ -70,7 +73,7 @@ func TestDamage(t *testing.T) {
 			}
 		}
 	}
-	if refused["log"] == 0 || refused["sst"] == 0 {
+	if refused["seg"] == 0 {
 		t.Errorf("damage was noticed %v times", refused)
 	}
 }
@@ -138,12 +141,12 @@ func TestTornEnd(t *testing.T) {
 	}
 	newest := ""
 	for _, name := range names {
-		if strings.HasSuffix(name, ".log") && name > newest {
+		if strings.HasSuffix(name, segmentSuffix) && name > newest {
 			newest = name
 		}
 	}
 	data := readFile(t, killed, "raft/"+newest)
-	for _, torn := range [][]byte{{1}, data[:20], data[:400], bytes.Repeat([]byte{0xff}, 100), make([]byte, 5000)} {
+	for _, torn := range [][]byte{{1}, data[:20], data[:400], data, bytes.Repeat([]byte{0xff}, 100), make([]byte, 5000)} {
 		if whole, lost := look(t, killed, "raft/"+newest, append(bytes.Clone(data), torn...), &m); !whole || lost != "" {
 			t.Errorf("with %d more bytes: whole %t, %s", len(torn), whole, lost)
 		}
@@ -166,7 +169,7 @@ func TestFailedWrite(t *testing.T) {
 			fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
 				switch op.Kind {
 				case errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo:
-					if strings.HasSuffix(op.Path, ".log") && broken.Load() {
+					if strings.HasSuffix(op.Path, segmentSuffix) && broken.Load() {
 						return errors.New("input/output error")
 					}
 				default:
@@ -196,5 +199,141 @@ func TestFailedWrite(t *testing.T) {
 			// The store stays open: its log cannot be closed, and a real
 			// process would have ended.
 		})
+	}
+}
+
+// TestDamageAfterPowerCut: after a power cut, the note of how far the log was
+// synced may be that of the newest segment's beginning. Then damage is noticed
+// in all that was written before the last write, bit by bit.
+func TestDamageAfterPowerCut(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewMem()
+	s := mustOpen(t, mem)
+	var m model
+	var note []byte
+	for i := range 4 {
+		if i == 2 {
+			if err := s.next(); err != nil {
+				t.Fatal(err)
+			}
+			note = readFile(t, mem, "raft/"+syncedName)
+		}
+		logs := []*hraft.Log{entry(m.last()+1, 1, 3), entry(m.last()+2, 1, 30)}
+		m.logs = append(m.logs, logs...)
+		if err := s.StoreLogs(logs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := s.active.bytes
+	if err := s.SetUint64([]byte("CurrentTerm"), 5); err != nil {
+		t.Fatal(err)
+	}
+	newest := s.active.number
+	mustClose(t, s)
+	f, err := mem.Create("raft/"+syncedName, "test")
+	if err == nil {
+		_, err = f.Write(note)
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	m.term = 5
+	for number := uint32(1); number <= newest; number++ {
+		name := "raft/" + segmentName(number)
+		data := readFile(t, mem, name)
+		end := len(data)
+		if number == newest {
+			end = before // a flipped bit in the last write looks like a torn end
+		}
+		for bit := 0; bit < 8*end; bit += scale.Of(1, 7) {
+			changed := bytes.Clone(data)
+			changed[bit/8] ^= 1 << (bit % 8)
+			if whole, lost := look(t, mem, name, changed, &m); whole || lost != "" {
+				t.Fatalf("%s with bit %d of byte %d flipped: whole %t, %s", name, bit%8, bit/8, whole, lost)
+			}
+		}
+	}
+	if whole, lost := look(t, mem, "raft/"+segmentName(newest), readFile(t, mem, "raft/"+segmentName(newest)), &m); !whole || lost != "" {
+		t.Errorf("without damage: whole %t, %s", whole, lost)
+	}
+}
+
+// TestMissingSegment: a store that lacks a file does not open, whichever it is.
+func TestMissingSegment(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewMem()
+	s := mustOpen(t, mem)
+	for i := range uint64(4) {
+		mustStore(t, s, 1+5*i, 5+5*i, 1)
+		if err := s.next(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustClose(t, s)
+	for number := uint32(1); number <= 5; number++ {
+		to := vfs.NewMem()
+		if ok, err := vfs.Clone(mem, to, "raft", "raft"); err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+		if err := to.Remove("raft/" + segmentName(number)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open("raft", Options{FS: to, Fatal: func(err error) { t.Error(err) }}); !errors.Is(err, ErrDamaged) {
+			t.Errorf("without segment %d: got %v", number, err)
+		}
+	}
+}
+
+// TestNoFiles: if no file can be made for the next segment, the last one goes
+// on. But if the next one has begun, the process ends, because an opening would
+// take the last one to end there.
+func TestNoFiles(t *testing.T) {
+	t.Parallel()
+	for _, begun := range []bool{false, true} {
+		mem := vfs.NewMem()
+		var short atomic.Bool
+		fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			create := op.Kind == errorfs.OpCreate
+			if short.Load() && (create && !begun || op.Kind == errorfs.OpOpenDir && begun) {
+				return &os.PathError{Op: "open", Path: op.Path, Err: syscall.EMFILE}
+			}
+			return nil
+		}))
+		var ended error
+		s, err := Open("raft", Options{FS: fs, Fatal: func(err error) { ended = err }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m model
+		add := func(size int) error {
+			m.logs = append(m.logs, entry(m.last()+1, 1, size))
+			return s.StoreLog(m.logs[len(m.logs)-1])
+		}
+		if err := add(segmentBytes); err != nil {
+			t.Fatal(err)
+		}
+		number := s.active.number
+		short.Store(true)
+		err = add(5)
+		switch {
+		case begun && (err == nil || !errors.Is(ended, syscall.EMFILE)):
+			t.Errorf("the next segment has begun: got %v, and the process ends with %v", err, ended)
+		case !begun && (err != nil || ended != nil || s.active.number != number):
+			t.Errorf("got %v, %v, segment %d after %d", err, ended, s.active.number, number)
+		}
+		if begun {
+			continue
+		}
+		short.Store(false)
+		if err := add(5); err != nil || s.active.number != number+1 {
+			t.Errorf("got %v, segment %d after %d", err, s.active.number, number)
+		}
+		mustClose(t, s)
+		s = mustOpen(t, mem)
+		wantEnds(t, s, 1, m.last())
+		for _, l := range m.logs[1:] { // the first one is large
+			wantEntry(t, s, l)
+		}
+		mustClose(t, s)
 	}
 }

@@ -17,7 +17,7 @@ var errRecord = errors.New("not a record of a Raft log")
 // byte with the type, then as varints the term, the bytes before it, the time
 // in nanoseconds, and the length of the extensions; the extensions; the data.
 type record struct {
-	log    hraft.Log // Index is in the key
+	log    hraft.Log // Index is beside the record
 	before uint64    // bytes of all entries before this one, since the log began
 }
 
@@ -40,31 +40,11 @@ func (r *record) append(b []byte) []byte {
 
 // decode reads a record. It copies what it needs of b.
 func decode(b []byte) (r record, err error) {
-	if len(b) < 2 || b[0] != recordVersion {
-		return r, errRecord
+	r, b, extensions, err := decodeHead(b)
+	if err != nil {
+		return r, err
 	}
-	r.log.Type, b = hraft.LogType(b[1]), b[2:]
-	var at int64
-	var extensions uint64
-	for _, n := range []*uint64{&r.log.Term, &r.before} {
-		var used int
-		if *n, used = binary.Uvarint(b); used <= 0 {
-			return r, errRecord
-		}
-		b = b[used:]
-	}
-	at, used := binary.Varint(b)
-	if used <= 0 {
-		return r, errRecord
-	}
-	b = b[used:]
-	if at != 0 {
-		r.log.AppendedAt = time.Unix(0, at)
-	}
-	if extensions, used = binary.Uvarint(b); used <= 0 || extensions > uint64(len(b)-used) {
-		return r, errRecord
-	}
-	b = append([]byte(nil), b[used:]...)
+	b = append([]byte(nil), b...)
 	if extensions > 0 {
 		r.log.Extensions = b[:extensions:extensions]
 	}
@@ -72,15 +52,32 @@ func decode(b []byte) (r record, err error) {
 	return r, nil
 }
 
-func appendKey(b []byte, index uint64) []byte {
-	return binary.BigEndian.AppendUint64(append(b, tableLog), index)
-}
-
-func indexOf(key []byte) (uint64, error) {
-	if len(key) != 9 {
-		return 0, errRecord
+// decodeHead reads a record up to the extensions, and returns these and the
+// data, and how many bytes the extensions have.
+func decodeHead(b []byte) (r record, rest []byte, extensions uint64, err error) {
+	if len(b) < 2 || b[0] != recordVersion {
+		return r, nil, 0, errRecord
 	}
-	return binary.BigEndian.Uint64(key[1:]), nil
+	r.log.Type, b = hraft.LogType(b[1]), b[2:]
+	for _, n := range []*uint64{&r.log.Term, &r.before} {
+		var used int
+		if *n, used = binary.Uvarint(b); used <= 0 {
+			return r, nil, 0, errRecord
+		}
+		b = b[used:]
+	}
+	at, used := binary.Varint(b)
+	if used <= 0 {
+		return r, nil, 0, errRecord
+	}
+	b = b[used:]
+	if at != 0 {
+		r.log.AppendedAt = time.Unix(0, at)
+	}
+	if extensions, used = binary.Uvarint(b); used <= 0 || extensions > uint64(len(b)-used) {
+		return r, nil, 0, errRecord
+	}
+	return r, b[used:], extensions, nil
 }
 
 // recent holds the last entries, so that those that followers ask for need not

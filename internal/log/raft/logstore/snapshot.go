@@ -58,36 +58,34 @@ func (s *Store) Install(at Snapshot) error {
 	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	b := s.db.NewBatch()
-	defer func() { _ = b.Close() }()
-	if err := b.Set(metaKey(keySnapshot), value, nil); err != nil {
-		return err
-	}
-	after, err := s.remove(b, 0, at.Index-1)
+	b, err := s.batch()
 	if err != nil {
 		return err
 	}
+	b.set(keySnapshot, value)
+	if err := s.remove(b, 0, at.Index-1); err != nil {
+		return err
+	}
 	conflict := false
-	if after.first == at.Index {
+	if first, last := s.ends(); first <= at.Index && last >= at.Index && first != 0 {
 		r, err := s.record(at.Index)
 		if err != nil {
 			return err
 		}
 		if conflict = r.log.Term != at.Term; conflict {
 			// Its size stays the same, because those that follow count it.
-			r.log = hraft.Log{Term: at.Term, Type: hraft.LogNoop, Data: r.log.Data, Extensions: r.log.Extensions}
-			if err := b.Set(appendKey(nil, at.Index), r.append(nil), nil); err != nil {
-				return err
-			}
+			r.log = hraft.Log{Index: at.Index, Term: at.Term, Type: hraft.LogNoop, Data: r.log.Data, Extensions: r.log.Extensions}
+			b.entry(kindReplace, &r)
 		}
 	}
 	if err := s.commit(b); err != nil {
 		return err
 	}
-	if s.set(after); conflict {
+	if s.forget(); conflict {
 		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.recent.keep(at.Index+1, after.last)
+		s.recent.keep(at.Index+1, s.last)
+		s.mu.Unlock()
 	}
+	s.pruneSoon()
 	return nil
 }

@@ -1,6 +1,7 @@
 // Package logstore keeps what one server of a group has promised in Raft: the
 // group's log, the server's term and vote, and where its last snapshot ends. It
-// is the LogStore and the StableStore of hashicorp/raft, in one database.
+// is the LogStore and the StableStore of hashicorp/raft, in files that only
+// grow at their end: see [frame].
 //
 // Everything that a method has returned survives a power cut. If a write fails,
 // or if something that was written cannot be read, the process has to end: the
@@ -9,27 +10,20 @@
 package logstore
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	hraft "github.com/hashicorp/raft"
 
 	"trackway/internal/store/engine"
-	"trackway/internal/store/scrub"
-)
-
-// The tables, by the first byte of a key. The engine keeps each of them in
-// files of its own, and moves the log's files without rewriting them.
-const (
-	tableLog  = 'l' // index → record
-	tableMeta = 'm' // name → value
+	"trackway/internal/store/journal"
 )
 
 // keySnapshot is where the last snapshot ends. The library's own names do not
@@ -45,9 +39,7 @@ const (
 // Sizes.
 const (
 	usualRecent = 16 << 20
-	memTable    = 16 << 20
-	memTables   = 8 // so that a burst does not wait for flushes
-	blockCache  = 4 << 20
+	mostBuffer  = 8 << 20 // of what was written that stays in memory
 )
 
 // Errors.
@@ -76,14 +68,12 @@ type Options struct {
 // Store is the log and the promises of one server in one group. Its methods are
 // safe for concurrent use.
 type Store struct {
-	db    *engine.Database
-	dir   string
-	fatal func(error)
-
-	files    *scrub.Files
-	readers  scrub.Readers // none: no reader outlives a call
-	alone    sync.Mutex    // nothing else replaces files
-	cleaning sync.Mutex    // held by Clean
+	fs     vfs.FS
+	dir    string
+	log    *slog.Logger
+	fatal  func(error)
+	lock   io.Closer
+	synced vfs.File // holds how far the newest segment is synced
 
 	// voteTerm is the first half of a vote, until the second half comes.
 	// Otherwise a crash between the two would combine the new term with the
@@ -92,99 +82,107 @@ type Store struct {
 	// library's main goroutine votes. Others set the current term meanwhile.
 	voteTerm []byte
 
-	// writing is held while the log changes, so that mu need not be held while
-	// the disk is synced.
+	// writing is held while something is written, so that mu need not be held
+	// while the disk is synced. It guards the fields below, and changes of the
+	// state.
 	writing sync.Mutex
+	active  active
+	oldest  uint32 // number of the first segment that may exist
+	buffer  []byte // of what is written
+	mark    [journal.MarkLen]byte
 
 	// mu guards the fields below. Nothing is written or read under it.
-	mu          sync.Mutex
-	first, last uint64 // indexes; 0: the log is empty
-	end         uint64 // bytes of all entries up to the last one, since the log began
-	recent      recent
+	mu sync.Mutex
+	state
+	recent recent
+
+	reading sync.Mutex // guards reader
+	reader  reader
+}
+
+// reader is the segment that was read last.
+type reader struct {
+	segment
+	file vfs.File // nil: none
 }
 
 // Open opens the store in dir, and creates it if it does not exist. Errors:
 // [ErrDamaged]; any error of the disk.
 func Open(dir string, o Options) (*Store, error) {
-	s := &Store{dir: dir, fatal: o.Fatal, recent: recent{most: cmp.Or(o.Recent, usualRecent)}}
-	eo := engine.Options{
-		FS: o.FS, Log: o.Log, Cache: blockCache, MemTable: memTable, Files: o.Files, Fatal: o.Fatal,
-		Plain: true, // entries leave the log soon: compressing them costs more than it saves
+	if o.FS == nil {
+		o.FS = vfs.Default
 	}
-	var opened atomic.Bool
-	eo.Damaged = func(path string, err error) { // in a goroutine of Pebble's, too
-		if opened.Load() { // Open returns what it finds
-			o.Fatal(damaged(fmt.Errorf("%s: %w", path, err)))
-		}
-	}
-	db, err := engine.Open(dir, eo, func(po *pebble.Options) {
-		po.MemTableStopWritesThreshold = memTables
-		s.files = scrub.NewFiles(po)
-	})
-	if err != nil {
-		if errors.Is(err, engine.ErrDamagedLog) || pebble.IsCorruptionError(err) {
-			err = damaged(err)
-		}
+	if err := upgrade(dir, &o); err != nil {
 		return nil, fmt.Errorf("open the Raft log in %s: %w", dir, err)
 	}
-	s.db = db
-	err = s.load()
-	opened.Store(true)
+	s, err := open(dir, &o)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open the Raft log in %s: %w", dir, err), db.Close())
+		return nil, fmt.Errorf("open the Raft log in %s: %w", dir, err)
 	}
 	return s, nil
 }
 
-// damagedError is [ErrDamaged] with its cause. Its text leaves out what the
-// cause says about repairs, which are those of a store.
+func open(dir string, o *Options) (s *Store, err error) {
+	if err := makeDir(o.FS, dir); err != nil {
+		return nil, err
+	}
+	s = &Store{fs: o.FS, dir: dir, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), fatal: o.Fatal, recent: recent{most: cmp.Or(o.Recent, usualRecent)}}
+	if s.lock, err = s.fs.Lock(s.fs.PathJoin(dir, lockName)); err != nil {
+		return nil, err
+	}
+	if err := s.begin(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// begin reads what there is, and begins the next segment, because the last one
+// may have a torn end.
+func (s *Store) begin() (err error) {
+	if err := s.load(); err != nil {
+		return err
+	}
+	if s.meta == nil {
+		s.meta = make(map[string][]byte)
+	}
+	at, err := s.Snapshot()
+	if err != nil {
+		return damaged(err)
+	}
+	if s.first > at.Index+1 {
+		return damaged(fmt.Errorf("it begins with entry %d, after a snapshot of %d", s.first, at.Index))
+	}
+	if s.synced, err = s.fs.OpenReadWrite(s.fs.PathJoin(s.dir, syncedName), category); err != nil {
+		return err
+	}
+	if err := s.keepOthersOut(); err != nil {
+		return err
+	}
+	if _, err := s.roll(); err != nil {
+		return err
+	}
+	s.pruneSoon()
+	return nil
+}
+
+// damagedError is [ErrDamaged] with its cause.
 type damagedError struct{ cause error }
 
 func damaged(cause error) error { return &damagedError{cause} }
 
-func (e *damagedError) Error() string {
-	cause := e.cause.Error()
-	if errors.Is(e.cause, engine.ErrDamagedLog) {
-		cause = "its write-ahead log lacks what was synced to it"
-	}
-	return ErrDamaged.Error() + ": " + cause
-}
+func (e *damagedError) Error() string { return ErrDamaged.Error() + ": " + e.cause.Error() }
 
 func (e *damagedError) Unwrap() []error { return []error{ErrDamaged, e.cause} }
 
-// load finds the ends of the log. The entries between them must be there, and
-// follow the last snapshot.
-func (s *Store) load() error {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{tableLog}, UpperBound: []byte{tableLog + 1}})
-	if err != nil {
-		return err
-	}
-	if it.First() {
-		s.first, err = indexOf(it.Key())
-		if err == nil && it.Last() {
-			if s.last, err = indexOf(it.Key()); err == nil {
-				var r record
-				if r, err = decode(it.Value()); err == nil {
-					s.end = r.before + r.size()
-				}
-			}
+// Close closes the store, which must not be used afterwards.
+func (s *Store) Close() (err error) {
+	for _, f := range []io.Closer{s.reader.file, s.active.file, s.synced, s.lock} {
+		if f != nil {
+			err = errors.Join(err, f.Close())
 		}
 	}
-	if err := errors.Join(err, it.Error(), it.Close()); err != nil {
-		return damaged(err)
-	}
-	snapshot, err := s.Snapshot()
-	if err != nil {
-		return damaged(err)
-	}
-	if s.first > snapshot.Index+1 {
-		return damaged(fmt.Errorf("it begins with entry %d, after a snapshot of %d", s.first, snapshot.Index))
-	}
-	return nil
+	return err
 }
-
-// Close closes the store, which must not be used afterwards.
-func (s *Store) Close() error { return s.db.Close() }
 
 // FirstIndex implements [hraft.LogStore].
 func (s *Store) FirstIndex() (uint64, error) {
@@ -213,26 +211,77 @@ func (s *Store) GetLog(index uint64, log *hraft.Log) error {
 		return err
 	}
 	*log = r.log
-	log.Index = index
 	return nil
 }
 
 // record reads an entry. Errors: [hraft.ErrLogNotFound]; any other error has
 // been fatal.
 func (s *Store) record(index uint64) (r record, err error) {
-	value, closer, err := s.db.Get(appendKey(nil, index))
-	if errors.Is(err, pebble.ErrNotFound) {
-		return r, hraft.ErrLogNotFound
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	for before := (place{}); ; {
+		s.mu.Lock()
+		at, ok := s.place(index)
+		s.mu.Unlock()
+		if !ok {
+			return r, hraft.ErrLogNotFound
+		}
+		if r, err = s.frame(at, index); err == nil {
+			return r, nil
+		}
+		if at == before { // else its segment may just have been removed
+			err = damaged(fmt.Errorf("entry %d: %w", index, err))
+			s.fatal(err)
+			return r, err
+		}
+		before = at
 	}
-	if err == nil {
-		r, err = decode(value)
-		err = errors.Join(err, closer.Close())
+}
+
+// frame reads an entry from its place. REQUIRES: reading is held.
+func (s *Store) frame(at place, index uint64) (r record, err error) {
+	if s.reader.file == nil || s.reader.number != at.segment {
+		if err := s.openReader(at.segment); err != nil {
+			return r, err
+		}
+	}
+	// As if the segment began there: parse needs no more of it.
+	b := make([]byte, at.size)
+	if _, err := s.reader.file.ReadAt(b, int64(at.offset)); err != nil {
+		return r, err
+	}
+	f, ok := parseAt(s.reader.salt, b, at.offset)
+	if !ok || len(f.content) < 8 || binary.LittleEndian.Uint64(f.content) != index {
+		return r, errRecord
+	}
+	if r, err = decode(f.content[8:]); err != nil {
+		return r, err
+	}
+	r.log.Index = index
+	return r, nil
+}
+
+// openReader opens a segment for reading instead of the one before.
+func (s *Store) openReader(number uint32) error {
+	if s.reader.file != nil {
+		_ = s.reader.file.Close() // it was read only
+		s.reader.file = nil
+	}
+	f, err := s.fs.Open(s.fs.PathJoin(s.dir, segmentName(number)))
+	if err != nil {
+		return err
+	}
+	var b [prologueBytes]byte
+	_, err = f.ReadAt(b[:], 0)
+	salt, ok := prologue(b[:])
+	if err == nil && !ok {
+		err = errRecord
 	}
 	if err != nil {
-		err = damaged(fmt.Errorf("entry %d: %w", index, err))
-		s.fatal(err)
+		return errors.Join(err, f.Close())
 	}
-	return r, err
+	s.reader = reader{segment{number: number, salt: salt}, f}
+	return nil
 }
 
 // StoreLog implements [hraft.LogStore].
@@ -243,49 +292,80 @@ func (s *Store) StoreLog(log *hraft.Log) error { return s.StoreLogs([]*hraft.Log
 func (s *Store) StoreLogs(logs []*hraft.Log) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	s.mu.Lock()
-	first, last, end := s.first, s.last, s.end
-	s.mu.Unlock()
-	b := s.db.NewBatch()
-	defer func() { _ = b.Close() }()
-	var key, value []byte
+	b, err := s.batch()
+	if err != nil {
+		return err
+	}
+	last, end := s.last, s.end
 	for _, l := range logs {
 		if last > 0 && l.Index != last+1 {
 			return fmt.Errorf("%w: %d after %d", ErrGap, l.Index, last)
 		}
 		r := record{log: *l, before: end}
-		key, value = appendKey(key[:0], l.Index), r.append(value[:0])
-		if err := b.Set(key, value, nil); err != nil {
-			return err
-		}
-		if last, end = l.Index, end+r.size(); first == 0 {
-			first = l.Index
-		}
+		b.entry(kindEntry, &r)
+		last, end = l.Index, end+r.size()
 	}
 	if err := s.commit(b); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.first, s.last, s.end = first, last, end
 	for _, l := range logs {
 		s.recent.add(l)
 	}
 	return nil
 }
 
-// commit makes a batch durable. An error has been fatal.
-func (s *Store) commit(b *pebble.Batch) error {
-	// The mark tells damage from a torn end: see package journal.
-	err := b.LogData(s.db.Synced().Append(nil), nil)
-	if err == nil {
-		err = b.Commit(pebble.Sync)
+// batch returns an empty batch, in the segment in which it will be written. An
+// error has been fatal. REQUIRES: writing is held until the batch is committed.
+func (s *Store) batch() (*batch, error) {
+	if s.active.bytes >= segmentBytes {
+		begun, err := s.roll()
+		if err != nil && (begun || !engine.NoFiles(err) || s.active.bytes >= mostBytes) { // else this one goes on
+			err = fmt.Errorf("write the Raft log: %w", err)
+			s.fatal(err)
+			return nil, err
+		}
+	}
+	return &batch{salt: s.active.salt, base: uint32(s.active.bytes), buf: s.buffer[:0]}, nil
+}
+
+// commit makes a batch durable, and carries it out. An error has been fatal.
+func (s *Store) commit(b *batch) error {
+	if len(b.changes) == 0 {
+		return nil
+	}
+	err := s.writeSynced(b.finish())
+	if cap(b.buf) <= mostBuffer {
+		s.buffer = b.buf
 	}
 	if err != nil {
 		err = fmt.Errorf("write the Raft log: %w", err)
 		s.fatal(err)
+		return err
 	}
-	return err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range b.changes {
+		c := &b.changes[i]
+		c.at.segment = s.active.number
+		if err := s.apply(c); err != nil {
+			s.fatal(err)
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) writeSynced(content []byte) error {
+	if _, err := s.active.file.WriteAt(content, int64(s.active.bytes)); err != nil {
+		return err
+	}
+	if err := s.active.file.SyncData(); err != nil {
+		return err
+	}
+	s.active.bytes += len(content)
+	return s.noteSynced()
 }
 
 // DeleteRange implements [hraft.LogStore]. The range must begin at the first
@@ -308,17 +388,26 @@ func (s *Store) DeleteRange(from, to uint64) error {
 		}
 		to = min(to, at.Index-1)
 	}
-	b := s.db.NewBatch()
-	defer func() { _ = b.Close() }()
-	after, err := s.remove(b, from, to)
-	if err != nil || b.Empty() {
+	b, err := s.batch()
+	if err != nil {
+		return err
+	}
+	if err := s.remove(b, from, to); err != nil {
 		return err
 	}
 	if err := s.commit(b); err != nil {
 		return err
 	}
-	s.set(after)
+	s.forget()
+	s.pruneSoon()
 	return nil
+}
+
+// forget drops from memory what the log does not have any more.
+func (s *Store) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.recent.keep(s.first, s.last)
 }
 
 func (s *Store) ends() (first, last uint64) {
@@ -327,52 +416,33 @@ func (s *Store) ends() (first, last uint64) {
 	return s.first, s.last
 }
 
-// extent is the ends of a log.
-type extent struct{ first, last, end uint64 }
-
-func (s *Store) set(e extent) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.first, s.last, s.end = e.first, e.last, e.end
-	s.recent.keep(e.first, e.last)
-}
-
-// remove stages the removal of a range, and returns the ends that the log then
-// has. REQUIRES: writing is held.
-func (s *Store) remove(b *pebble.Batch, from, to uint64) (extent, error) {
-	s.mu.Lock()
-	e := extent{s.first, s.last, s.end}
-	s.mu.Unlock()
-	from, to = max(from, e.first), min(to, e.last)
-	if e.first == 0 || from > to {
-		return e, nil
-	}
-	if from != e.first && to != e.last {
-		return e, fmt.Errorf("%w: remove %d to %d of %d to %d", ErrGap, from, to, e.first, e.last)
-	}
-	if err := b.DeleteRange(appendKey(nil, from), appendKey(nil, to+1), nil); err != nil {
-		return e, err
-	}
+// remove stages the removal of a range. REQUIRES: writing is held.
+func (s *Store) remove(b *batch, from, to uint64) error {
+	first, last := s.ends()
+	from, to = max(from, first), min(to, last)
 	switch {
-	case from == e.first && to == e.last:
-		e = extent{}
-	case from == e.first:
-		e.first = to + 1
-	default:
+	case first == 0 || from > to:
+	case from == first && to == last:
+		b.empty()
+	case from == first:
+		b.before(to + 1)
+	case to == last:
 		r, err := s.record(from)
 		if err != nil {
-			return e, err
+			return err
 		}
-		e.last, e.end = from-1, r.before
+		b.after(from, r.before)
+	default:
+		return fmt.Errorf("%w: remove %d to %d of %d to %d", ErrGap, from, to, first, last)
 	}
-	return e, nil
+	return nil
 }
 
 // Trim removes entries that a snapshot covers until the log holds at most most
 // bytes. Entries after the snapshot stay, however large they are.
 func (s *Store) Trim(snapshot, most uint64) error {
 	s.mu.Lock()
-	e := extent{s.first, s.last, s.end}
+	e := struct{ first, last, end uint64 }{s.first, s.last, s.end}
 	s.mu.Unlock()
 	low, high := e.first, min(snapshot, e.last)+1 // of the index to keep from
 	for low < high {
@@ -396,7 +466,7 @@ func (s *Store) Trim(snapshot, most uint64) error {
 // Bytes returns how many bytes the entries after an index have together.
 func (s *Store) Bytes(after uint64) (uint64, error) {
 	s.mu.Lock()
-	e := extent{s.first, s.last, s.end}
+	e := struct{ first, last, end uint64 }{s.first, s.last, s.end}
 	s.mu.Unlock()
 	if e.first == 0 || after >= e.last {
 		return 0, nil
@@ -410,34 +480,25 @@ func (s *Store) Bytes(after uint64) (uint64, error) {
 
 // Set implements [hraft.StableStore]. The value is on the disk on return.
 func (s *Store) Set(key, value []byte) error {
-	b := s.db.NewBatch()
-	defer func() { _ = b.Close() }()
-	err := b.Set(metaKey(string(key)), value, nil)
-	if string(key) == keyVoteCandidate && s.voteTerm != nil {
-		err = errors.Join(err, b.Set(metaKey(keyVoteTerm), s.voteTerm, nil))
-		s.voteTerm = nil
-	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	b, err := s.batch()
 	if err != nil {
 		return err
+	}
+	b.set(string(key), value)
+	if string(key) == keyVoteCandidate && s.voteTerm != nil {
+		b.set(keyVoteTerm, s.voteTerm)
+		s.voteTerm = nil
 	}
 	return s.commit(b)
 }
 
 // Get implements [hraft.StableStore].
 func (s *Store) Get(key []byte) ([]byte, error) {
-	value, closer, err := s.db.Get(metaKey(string(key)))
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, nil
-	}
-	if err == nil {
-		value = append([]byte{}, value...)
-		err = closer.Close()
-	}
-	if err != nil {
-		err = damaged(fmt.Errorf("%s: %w", key, err))
-		s.fatal(err)
-	}
-	return value, err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bytes.Clone(s.meta[string(key)]), nil
 }
 
 // SetUint64 implements [hraft.StableStore]. The term of a vote is written
@@ -465,5 +526,3 @@ func (s *Store) GetUint64(key []byte) (uint64, error) {
 	}
 	return binary.BigEndian.Uint64(value), nil
 }
-
-func metaKey(name string) []byte { return append([]byte{tableMeta}, name...) }

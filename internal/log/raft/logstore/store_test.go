@@ -24,6 +24,14 @@ func mustOpen(t *testing.T, fs vfs.FS) *Store {
 	return s
 }
 
+// next begins the next segment.
+func (s *Store) next() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	_, err := s.roll()
+	return err
+}
+
 func mustClose(t *testing.T, s *Store) {
 	t.Helper()
 	if err := s.Close(); err != nil {
@@ -414,7 +422,7 @@ func TestCrash(t *testing.T) {
 					}
 				}
 				if random.IntN(3) == 0 {
-					if err := s.db.Flush(); err != nil {
+					if err := s.next(); err != nil {
 						t.Fatal(err)
 					}
 				}

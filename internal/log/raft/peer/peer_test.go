@@ -441,8 +441,8 @@ func TestUnreadAnswers(t *testing.T) {
 	answered := make(chan error, 1)
 	go func() {
 		var last hraft.AppendFuture
-		for range messages {
-			sent, err := p.AppendEntries(new(hraft.AppendEntriesRequest), new(hraft.AppendEntriesResponse))
+		for i := range messages {
+			sent, err := p.AppendEntries(&hraft.AppendEntriesRequest{LeaderCommitIndex: uint64(i)}, new(hraft.AppendEntriesResponse))
 			if err != nil {
 				answered <- err
 				return
@@ -460,6 +460,58 @@ func TestUnreadAnswers(t *testing.T) {
 		t.Error("the sender is blocked")
 	}
 	for range messages {
+		if answer := <-p.Consumer(); answer.Error() != nil {
+			t.Error(answer.Error())
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNothingNew: a message without entries that says the same as the one
+// before is left out.
+func TestNothingNew(t *testing.T) {
+	t.Parallel()
+	n := &names{at: make(map[string]string)}
+	a, b := n.start(t, "", nil), n.start(t, "", nil)
+	quiet := hclog.NewNullLogger()
+	from, to := a.Transport(0, ID{1}, 10*time.Second, quiet), b.Transport(0, ID{2}, 10*time.Second, quiet)
+	defer func() { _ = errors.Join(from.Close(), to.Close()) }()
+	p, err := from.AppendEntriesPipeline("b", to.LocalAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries := []*hraft.Log{{Index: 5}}
+	for i, c := range []struct {
+		request hraft.AppendEntriesRequest
+		want    bool
+	}{
+		{hraft.AppendEntriesRequest{}, true},
+		{hraft.AppendEntriesRequest{}, false},
+		{hraft.AppendEntriesRequest{Term: 1}, true},
+		{hraft.AppendEntriesRequest{Term: 1, PrevLogEntry: 4, Entries: entries}, true},
+		{hraft.AppendEntriesRequest{Term: 1, PrevLogEntry: 5}, true},
+		{hraft.AppendEntriesRequest{Term: 1, PrevLogEntry: 5}, false},
+		{hraft.AppendEntriesRequest{Term: 1, PrevLogEntry: 5, LeaderCommitIndex: 5}, true},
+		{hraft.AppendEntriesRequest{Term: 1, PrevLogEntry: 5, LeaderCommitIndex: 5, Entries: entries}, true},
+		{hraft.AppendEntriesRequest{Term: 1, PrevLogEntry: 5, LeaderCommitIndex: 5, Entries: entries}, true},
+	} {
+		sent, err := p.AppendEntries(&c.request, new(hraft.AppendEntriesResponse))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (sent != nil) != c.want {
+			t.Errorf("message %d is sent: %t, want %t", i, sent != nil, c.want)
+		}
+		if !c.want {
+			continue
+		}
+		rpc := <-to.Consumer()
+		if got, ok := rpc.Command.(*hraft.AppendEntriesRequest); !ok || got.LeaderCommitIndex != c.request.LeaderCommitIndex || len(got.Entries) != len(c.request.Entries) {
+			t.Errorf("message %d: got %+v", i, rpc.Command)
+		}
+		rpc.Respond(new(hraft.AppendEntriesResponse), nil)
 		if answer := <-p.Consumer(); answer.Error() != nil {
 			t.Error(answer.Error())
 		}

@@ -47,7 +47,7 @@ func TestAlarmsUnchanged(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	report := reported(time.Now())
-	f.alarms = func(now time.Time) alarm.Report { report.At = report.At.Add(time.Second); return report }
+	f.alarms = func(time.Time) alarm.Report { report.At = report.At.Add(time.Second); return report }
 	tag := f.get("/api/alarms", byKey()...).Header().Get("ETag")
 	if w := f.get("/api/alarms", append(byKey(), "If-None-Match", tag)...); w.Code != http.StatusNotModified || w.Header().Get("ETag") != tag {
 		t.Errorf("a second later: got %d with %s, not %s", w.Code, w.Header().Get("ETag"), tag)

@@ -8,7 +8,6 @@ import (
 	"runtime/debug"
 	"testing"
 	"testing/fstest"
-	"time"
 )
 
 // TestSplit checks that the parts stay below the limit, and grow with it.
@@ -148,9 +147,9 @@ func TestAdjuster(t *testing.T) { //nolint:paralleltest // the setting is the pr
 	defer debug.SetGCPercent(debug.SetGCPercent(100))
 	reaches := func(want int) {
 		t.Helper()
-		for range 100 {
+		for range 1000 {
 			runtime.GC()
-			time.Sleep(time.Millisecond) // cleanups run in a goroutine of their own
+			runtime.Gosched() // cleanups run in a goroutine of their own
 			got := debug.SetGCPercent(want)
 			if got == want {
 				return
@@ -164,10 +163,11 @@ func TestAdjuster(t *testing.T) { //nolint:paralleltest // the setting is the pr
 	reaches(leastGarbage)
 	medium := make([]byte, usualHeap/2-idleHeap/2)
 	reaches(mostGarbage)
-	large := make([]byte, usualHeap)
-	reaches(leastGarbage)
-	runtime.KeepAlive(large)
-	large = nil
+	func() {
+		large := make([]byte, usualHeap)
+		reaches(leastGarbage)
+		runtime.KeepAlive(large)
+	}()
 	reaches(mostGarbage)
 	runtime.KeepAlive(medium)
 }

@@ -28,6 +28,7 @@ import (
 	"trackway/internal/contract/suggest"
 	"trackway/internal/contract/trial"
 	"trackway/internal/control/members"
+	"trackway/internal/partition/balance"
 	"trackway/internal/people"
 	"trackway/internal/suspect"
 )
@@ -100,8 +101,11 @@ func (fakeCluster) Status() members.Status               { return members.Status
 func (fakeCluster) Init() error                          { return nil }
 func (fakeCluster) Join(context.Context, string) error   { return nil }
 func (fakeCluster) Remove(context.Context, string) error { return nil }
-func (fakeCluster) Transfer(context.Context) error       { return nil }
+func (fakeCluster) Transfer(context.Context, int) error  { return nil }
 func (fakeCluster) Recover() error                       { return nil }
+func (fakeCluster) Rebalance(context.Context, bool) ([]balance.Move, error) {
+	return nil, nil
+}
 
 // audited serves the control socket in a directory with an audit log, and
 // returns a client of it.

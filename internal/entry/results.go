@@ -35,6 +35,10 @@ func AppendResults(b []byte, e Entry) []byte {
 		b = binary.AppendUvarint(b, uint64(e.Removed))
 	case *Notes:
 		b = binary.AppendUvarint(b, e.Now)
+	case *Assign:
+		for i := range e.Projects {
+			b = binary.AppendUvarint(b, uint64(e.Projects[i].Partition))
+		}
 	}
 	return b
 }
@@ -63,6 +67,10 @@ func DecodeResults(b []byte, e Entry) error {
 		e.Removed = int(r.uvarint())
 	case *Notes:
 		e.Now = r.uvarint()
+	case *Assign:
+		for i := range e.Projects {
+			e.Projects[i].Partition = r.partition()
+		}
 	}
 	if r.bad || len(r.rest) > 0 {
 		return fmt.Errorf("results of kind %d: %w", e.Kind(), errCorrupt)

@@ -57,7 +57,11 @@ func withResults() map[string][2]entry.Entry {
 		"digest":  {&entry.Digest{}, &entry.Digest{}},
 		"cursor":  {&entry.Cursor{}, &entry.Cursor{}},
 		"notes":   {&entry.Notes{}, &entry.Notes{Now: 300}},
-		"forget":  {&entry.Forget{}, &entry.Forget{}},
+		"assign": {
+			&entry.Assign{Projects: []entry.Assignment{{Token: "a"}, {Token: "b", Wanted: 3}}},
+			&entry.Assign{Projects: []entry.Assignment{{Token: "a", Partition: 300}, {Token: "b", Wanted: 3, Partition: 1}}},
+		},
+		"forget": {&entry.Forget{}, &entry.Forget{}},
 	}
 }
 

@@ -372,7 +372,10 @@ func alter(t *testing.T, s *Store, random *rand.Rand, now trackway.Micros) error
 		_, err := s.CleanUp(t.Context(), func() trackway.Micros { return now })
 		return err
 	case 6:
-		if random.IntN(2) == 0 {
+		switch random.IntN(3) {
+		case 0:
+			return s.Assign(&entry.Assign{Projects: []entry.Assignment{{Token: strconv.Itoa(random.IntN(3)), Wanted: random.Uint32N(3)}}})
+		case 1:
 			return s.log.Append(&entry.Notes{Turn: uint64(random.IntN(4)), Notes: []trackway.Property{{Name: "n", Value: make([]byte, random.IntN(3))}}})
 		}
 		return s.log.Append(&entry.Cursor{Name: strconv.Itoa(random.IntN(2)), Number: []uint64{s.nextSeq, change.NoCursor}[random.IntN(2)]})

@@ -4,6 +4,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -282,13 +283,13 @@ func newRegistry() *prometheus.Registry {
 // member of a cluster start again, with other data.
 func (s *server) openStore(ctx context.Context, reg *prometheus.Registry, again func()) (err error) {
 	n := int(s.Config.Partitions)
-	if s.budget, err = budget.Take(s.Config.Memory.MaxBytes(), n, store.Descriptors); err != nil {
+	if s.budget, err = budget.Take(s.Config.Memory.MaxBytes(), n, s.descriptors); err != nil {
 		return err
 	}
 	if s.Config.Cluster.Member() {
 		var all []*store.Store
 		s.member, all, err = member.Open(ctx, member.Options{
-			Cluster: s.Config.Cluster, DataDir: s.Config.DataDir, Partitions: n, Version: s.Version, Log: s.Log, Again: again,
+			Cluster: s.Config.Cluster, DataDir: s.Config.DataDir, Partitions: n, Files: s.filesEach(), Version: s.Version, Log: s.Log, Again: again,
 			Store: func(part int) store.Options { return s.storeOptions(labeled(reg, part, n)) }, Metrics: func(part int) prometheus.Registerer { return labeled(reg, part, n) },
 		})
 		if err == nil {
@@ -307,9 +308,32 @@ func (s *server) storeOptions(reg prometheus.Registerer) store.Options {
 	return store.Options{
 		Log: s.Log, Registry: reg, Name: rand.Text(), Fatal: datadir.Fatal(s.Log),
 		Cache: s.budget.Memory.Cache / stores, Known: s.budget.Memory.Known / stores, MemTable: s.budget.Memory.MemTable,
-		Files: uint64(s.budget.Files.Limit) / uint64(stores),
+		Files: cmp.Or(s.filesEach(), uint64(s.budget.Files.Limit)/uint64(stores)),
 	}
 }
+
+// descriptors returns how many files a partition needs if it may open a number
+// of them. A member of a cluster has a store and a log in each.
+func (s *server) descriptors(files uint64) (int, error) {
+	if !s.paired() {
+		return store.Descriptors(files)
+	}
+	n, err := store.Descriptors(files / 2)
+	return 2 * n, err
+}
+
+// filesEach returns how many files each store and each log may open if there
+// are several of both, or 0.
+func (s *server) filesEach() uint64 {
+	if !s.paired() {
+		return 0
+	}
+	return uint64(s.budget.Files.Limit) / uint64(2*s.Config.Partitions)
+}
+
+// paired reports whether there are several stores, each with a log that has
+// files.
+func (s *server) paired() bool { return s.Config.Cluster.Member() && s.Config.Partitions > 1 }
 
 // closeStore closes the store, and then a member's connections, by which it has
 // handed leadership over.

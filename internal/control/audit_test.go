@@ -55,11 +55,12 @@ var recorded = map[string]struct {
 
 	"POST /alarms/test": {query: "?name=ops", entries: []string{"alarm.test||ops|allowed|"}},
 
-	"POST /cluster/init":     {entries: []string{"cluster.init|||allowed|"}},
-	"POST /cluster/join":     {query: "?at=b:1", entries: []string{"cluster.join||b:1|allowed|"}},
-	"POST /cluster/remove":   {query: "?id=b", entries: []string{"cluster.remove||b|allowed|"}},
-	"POST /cluster/transfer": {entries: []string{"cluster.transfer|||allowed|"}},
-	"POST /cluster/recover":  {entries: []string{"cluster.recover|||allowed|"}},
+	"POST /cluster/init":      {entries: []string{"cluster.init|||allowed|"}},
+	"POST /cluster/join":      {query: "?at=b:1", entries: []string{"cluster.join||b:1|allowed|"}},
+	"POST /cluster/remove":    {query: "?id=b", entries: []string{"cluster.remove||b|allowed|"}},
+	"POST /cluster/transfer":  {entries: []string{"cluster.transfer|||allowed|"}},
+	"POST /cluster/rebalance": {entries: []string{"cluster.rebalance|||allowed|"}},
+	"POST /cluster/recover":   {entries: []string{"cluster.recover|||allowed|"}},
 
 	"POST /users/sign-out": {query: "?name=joe", entries: []string{"session.end||joe|done|"}},
 	"POST /users/reload":   {because: "the server records it, with what has changed"},

@@ -9,36 +9,44 @@ import (
 // project counts. It is for the first partition of a cluster, whose table all
 // servers follow before they register a project anywhere.
 type Assign struct {
-	Projects []Assignment
-}
+	Tokens []string // of projects
+	Wanted []uint32 // the partition that the appender has chosen for each
 
-// Assignment is the partition of a project.
-type Assignment struct {
-	Token  string
-	Wanted uint32 // the partition that the appender has chosen
-
-	Partition uint32 // result: the one that counts
+	Partitions []uint32 // result: those that count; as long as Tokens
 }
 
 // Kind implements [Entry].
 func (*Assign) Kind() Kind { return KindAssign }
 
 func (e *Assign) append(b []byte) []byte {
-	return appendList(b, e.Projects, func(b []byte, a Assignment) []byte {
-		return binary.AppendUvarint(appendString(b, a.Token), uint64(a.Wanted))
-	})
+	b = appendList(b, e.Tokens, appendString[string])
+	return appendPartitions(b, e.Wanted)
 }
 
 func (e *Assign) decode(r *reader) {
-	const leastItem = 2 // two fields
-	e.Projects = list(r, leastItem, func(r *reader) Assignment { return Assignment{Token: r.string(), Wanted: r.partition()} })
+	e.Tokens = list(r, 1, (*reader).string)
+	e.Wanted = r.partitions(len(e.Tokens))
 }
 
-func (r *reader) partition() uint32 {
-	v := r.uvarint()
-	if v > math.MaxUint32 {
-		r.fail()
-		return 0
+// appendPartitions appends a number for each project. How many there are is
+// known.
+func appendPartitions(b []byte, parts []uint32) []byte {
+	for _, p := range parts {
+		b = binary.AppendUvarint(b, uint64(p))
 	}
-	return uint32(v)
+	return b
+}
+
+func (r *reader) partitions(n int) (parts []uint32) {
+	for range n {
+		v := r.uvarint()
+		if v > math.MaxUint32 {
+			r.fail()
+		}
+		if r.bad {
+			return nil
+		}
+		parts = append(parts, uint32(v))
+	}
+	return parts
 }

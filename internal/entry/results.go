@@ -36,9 +36,7 @@ func AppendResults(b []byte, e Entry) []byte {
 	case *Notes:
 		b = binary.AppendUvarint(b, e.Now)
 	case *Assign:
-		for i := range e.Projects {
-			b = binary.AppendUvarint(b, uint64(e.Projects[i].Partition))
-		}
+		b = appendPartitions(b, e.Partitions)
 	}
 	return b
 }
@@ -68,9 +66,7 @@ func DecodeResults(b []byte, e Entry) error {
 	case *Notes:
 		e.Now = r.uvarint()
 	case *Assign:
-		for i := range e.Projects {
-			e.Projects[i].Partition = r.partition()
-		}
+		e.Partitions = r.partitions(len(e.Tokens))
 	}
 	if r.bad || len(r.rest) > 0 {
 		return fmt.Errorf("results of kind %d: %w", e.Kind(), errCorrupt)

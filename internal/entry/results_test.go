@@ -58,8 +58,8 @@ func withResults() map[string][2]entry.Entry {
 		"cursor":  {&entry.Cursor{}, &entry.Cursor{}},
 		"notes":   {&entry.Notes{}, &entry.Notes{Now: 300}},
 		"assign": {
-			&entry.Assign{Projects: []entry.Assignment{{Token: "a"}, {Token: "b", Wanted: 3}}},
-			&entry.Assign{Projects: []entry.Assignment{{Token: "a", Partition: 300}, {Token: "b", Wanted: 3, Partition: 1}}},
+			&entry.Assign{Tokens: []string{"a", "b"}, Wanted: []uint32{0, 3}},
+			&entry.Assign{Tokens: []string{"a", "b"}, Wanted: []uint32{0, 3}, Partitions: []uint32{300, 1}},
 		},
 		"forget": {&entry.Forget{}, &entry.Forget{}},
 	}

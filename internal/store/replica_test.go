@@ -40,7 +40,7 @@ func TestReplicas(t *testing.T) {
 			t.Errorf("seed %d: %s", seed, different)
 		}
 	}
-	if len(kinds) != int(entry.KindDigest) {
+	if len(kinds) != int(entry.KindAssign) {
 		t.Errorf("there were entries of kinds %v only", kinds)
 	}
 }
@@ -374,7 +374,7 @@ func alter(t *testing.T, s *Store, random *rand.Rand, now trackway.Micros) error
 	case 6:
 		switch random.IntN(3) {
 		case 0:
-			return s.Assign(&entry.Assign{Projects: []entry.Assignment{{Token: strconv.Itoa(random.IntN(3)), Wanted: random.Uint32N(3)}}})
+			return s.Assign(&entry.Assign{Tokens: []string{strconv.Itoa(random.IntN(3))}, Wanted: []uint32{random.Uint32N(3)}})
 		case 1:
 			return s.log.Append(&entry.Notes{Turn: uint64(random.IntN(4)), Notes: []trackway.Property{{Name: "n", Value: make([]byte, random.IntN(3))}}})
 		}

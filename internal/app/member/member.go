@@ -34,6 +34,7 @@ type Options struct {
 	Cluster    membership.Cluster
 	DataDir    string
 	Partitions int
+	Files      uint64 // that each log may open; 0: as many as the process
 	Version    string // of the program
 	Log        *slog.Logger
 	Again      func() // has the server start again, with the states that were put aside

@@ -22,13 +22,17 @@ func (s *Set) assigned(p *trackway.Project, registered int, assigning *entry.Ass
 		return 0, fmt.Errorf("find project %q: %w", p.Name, err)
 	case registered >= 0: // before the table says anything else
 		if !known {
-			assigning.Projects = append(assigning.Projects, entry.Assignment{Token: p.Token, Wanted: uint32(registered)})
+			add(assigning, p, registered)
 		}
 		return registered, nil
 	case !known:
 		return -1, nil
 	}
 	return s.existing(p, in)
+}
+
+func add(e *entry.Assign, p *trackway.Project, part int) {
+	e.Tokens, e.Wanted = append(e.Tokens, p.Token), append(e.Wanted, uint32(part))
 }
 
 func (s *Set) existing(p *trackway.Project, part uint32) (int, error) {
@@ -45,8 +49,8 @@ func (s *Set) assign(projects []trackway.Project, at, fresh []int, e *entry.Assi
 		return fmt.Errorf("find places for projects: %w", err)
 	}
 	in := make(map[string]uint32)
-	for _, a := range e.Projects {
-		in[a.Token] = a.Partition
+	for i, token := range e.Tokens {
+		in[token] = e.Partitions[i]
 	}
 	for _, i := range fresh {
 		part, err := s.existing(&projects[i], in[projects[i].Token])

@@ -202,10 +202,10 @@ func (s *Set) places(projects []trackway.Project) ([]int, error) {
 		count[best]++
 		load[best] += all / max(known, 1) // of several new ones, not all go to the same place
 		if s.shared {
-			assigning.Projects = append(assigning.Projects, entry.Assignment{Token: projects[i].Token, Wanted: uint32(best)})
+			add(&assigning, &projects[i], best)
 		}
 	}
-	if len(assigning.Projects) > 0 {
+	if len(assigning.Tokens) > 0 {
 		if err := s.assign(projects, at, fresh, &assigning); err != nil {
 			return nil, err
 		}

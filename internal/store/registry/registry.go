@@ -106,17 +106,17 @@ func Register(from reading.Reader, b Writer, e *entry.Register) error {
 
 // Assign notes the partitions of projects that have none.
 func Assign(from reading.Reader, b Writer, e *entry.Assign) error {
-	for i := range e.Projects {
-		a := &e.Projects[i]
-		part, known, err := Assigned(from, a.Token)
+	e.Partitions = make([]uint32, len(e.Tokens))
+	for i, token := range e.Tokens {
+		part, known, err := Assigned(from, token)
 		if err != nil {
 			return err
 		}
-		if a.Partition = part; known {
+		if e.Partitions[i] = part; known {
 			continue
 		}
-		a.Partition = a.Wanted
-		if err := b.Set(append([]byte(format.PrefixAssigned), a.Token...), binary.BigEndian.AppendUint32(nil, a.Wanted), nil); err != nil {
+		e.Partitions[i] = e.Wanted[i]
+		if err := b.Set(append([]byte(format.PrefixAssigned), token...), binary.BigEndian.AppendUint32(nil, e.Wanted[i]), nil); err != nil {
 			return err
 		}
 	}

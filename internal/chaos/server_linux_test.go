@@ -232,8 +232,8 @@ func (s *server) get(ctx context.Context, path string) (int, []byte, error) {
 }
 
 // status returns what the server knows of the cluster. With several partitions,
-// it says who leads the last one, which has the project, and sums up how far all
-// of them are.
+// it says who leads the last one, which has the project, and sums up how far
+// all of them are.
 func (s *server) status(ctx context.Context) (status members.Status, err error) {
 	code, body, err := s.get(ctx, "/-/cluster")
 	if err == nil && code != http.StatusOK {

@@ -140,8 +140,8 @@ type clusterStatus struct {
 	Partitions []clusterStatus
 }
 
-// status returns what a server knows. With several partitions, it is of the last
-// one.
+// status returns what a server knows. With several partitions, it is of the
+// last one.
 func (c *cluster) status(i int) (s clusterStatus) {
 	c.t.Helper()
 	if err := json.Unmarshal(c.command(i, "status", "--json"), &s); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	files "trackway/internal/destination/kept"
 	"trackway/internal/log/kafka"
@@ -93,8 +94,7 @@ func (m *Member) Remove(ctx context.Context, id string) error {
 		}
 	}
 	found := false
-	for i := len(m.parts) - 1; i >= 0; i-- {
-		p := m.parts[i]
+	for _, p := range slices.Backward(m.parts) {
 		for _, other := range p.raft.Load().Status().Members {
 			if other.Address != address {
 				continue

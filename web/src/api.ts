@@ -119,6 +119,16 @@ export interface Cluster {
   /** The fault, and what follows from it; empty: all is well. */
   trouble: string;
   members: Member[];
+  /** Absent: there is one. The fields above are of the first one. */
+  partitions?: Partition[];
+}
+
+export interface Partition {
+  partition: number;
+  /** As of the cluster. */
+  leader: string;
+  term: number;
+  members: Member[];
 }
 
 export interface Member {

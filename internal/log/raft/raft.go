@@ -106,6 +106,11 @@ type Options struct {
 	Heartbeat time.Duration // without one for so long, a server wants to become the leader; 0: 2 s
 	Log       *slog.Logger  // nil: nothing is logged
 	Files     uint64        // most files that the process may open; 0: the operating system's limit
+	Logs      int           // how many logs the process has, which share its memory; 0: 1
+
+	// Sending bounds how many states are sent at the same time, by all logs
+	// that have the same channel. nil: one by this log.
+	Sending chan struct{}
 
 	Version string           // of the program: servers of the same one compare their states
 	Now     func() time.Time // nil: the system's clock
@@ -213,6 +218,9 @@ func Open(m Machine, o Options) (*Log, error) {
 	}
 	o.lookEach, o.askEach, o.digests = cmp.Or(o.lookEach, usualLook), cmp.Or(o.askEach, usualAsk), cmp.Or(o.digests, usualPace)
 	o.Heartbeat = cmp.Or(o.Heartbeat, usualHeartbeat)
+	if o.Sending == nil {
+		o.Sending = make(chan struct{}, 1)
+	}
 	o.snapshotAfter, o.trailing = cmp.Or(o.snapshotAfter, usualSnapshotAfter), cmp.Or(o.trailing, usualTrailing)
 	l := &Log{
 		o: o, machine: m, failed: make(chan struct{}), closing: make(chan struct{}),
@@ -224,7 +232,7 @@ func Open(m Machine, o Options) (*Log, error) {
 		return err
 	}, ErrUnknown)
 	var err error
-	l.store, err = logstore.Open(o.FS.PathJoin(o.Dir, "log"), logstore.Options{FS: o.FS, Log: o.Log, Files: o.Files, Fatal: l.fatal})
+	l.store, err = logstore.Open(o.FS.PathJoin(o.Dir, "log"), logstore.Options{FS: o.FS, Log: o.Log, Files: o.Files, Logs: o.Logs, Fatal: l.fatal})
 	if err != nil {
 		return nil, err
 	}

@@ -28,13 +28,18 @@ import (
 
 // Set is the stores of a server. It is safe for concurrent use.
 type Set struct {
-	all []*store.Store
+	all    []*store.Store
+	shared bool // by servers of a cluster, any of which may register projects
 
 	placing sync.Mutex // held while projects get their places
 }
 
 // Of returns the set of some stores, in the order of their partitions.
 func Of(all ...*store.Store) *Set { return &Set{all: all} }
+
+// Share says that the servers of a cluster share the stores. They follow one
+// table of places, in the first store. It must be called before Register.
+func (s *Set) Share() { s.shared = true }
 
 // All returns the stores in the order of the partitions.
 func (s *Set) All() []*store.Store { return s.all }
@@ -158,28 +163,45 @@ func (s *Set) Register(projects []trackway.Project) error {
 // be. It refuses identifiers that have changed their kind, before anything is
 // registered.
 func (s *Set) places(projects []trackway.Project) ([]int, error) {
-	at := make([]int, len(projects))
-	load, count := make([]uint64, len(s.all)), make([]int, len(s.all))
-	var all, known uint64
-	for part, of := range s.all {
-		load[part] = of.Synced()
-		all += load[part]
-	}
+	at, count := make([]int, len(projects)), make([]int, len(s.all))
 	var fresh []int
+	var assigning entry.Assign
 	for i := range projects {
 		part, err := s.find(&projects[i])
 		if err != nil {
 			return nil, err
+		}
+		if s.shared {
+			if part, err = s.assigned(&projects[i], part, &assigning); err != nil {
+				return nil, err
+			}
 		}
 		if at[i] = part; part < 0 {
 			fresh = append(fresh, i)
 			continue
 		}
 		count[part]++
-		known++
 	}
 	// makes the order in the configuration irrelevant
 	slices.SortFunc(fresh, func(a, b int) int { return strings.Compare(projects[a].Token, projects[b].Token) })
+	s.choose(at, fresh, count)
+	if s.shared {
+		if err := s.assign(projects, at, fresh, &assigning); err != nil {
+			return nil, err
+		}
+	}
+	return at, nil
+}
+
+// choose chooses places for projects that have none, and writes them into at.
+// count has the number of projects that are in each partition.
+func (s *Set) choose(at, fresh, count []int) {
+	load := make([]uint64, len(s.all))
+	var all, known uint64
+	for part, of := range s.all {
+		load[part] = of.Synced()
+		all, known = all+load[part], known+uint64(count[part])
+	}
 	for _, i := range fresh {
 		best := 0
 		for part := range s.all {
@@ -191,7 +213,6 @@ func (s *Set) places(projects []trackway.Project) ([]int, error) {
 		count[best]++
 		load[best] += all / max(known, 1) // of several new ones, not all go to the same place
 	}
-	return at, nil
 }
 
 // find returns the partition in which a project is registered, or -1. It is an

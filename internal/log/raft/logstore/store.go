@@ -58,12 +58,17 @@ type Options struct {
 	FS     vfs.FS       // nil: the operating system's
 	Log    *slog.Logger // nil: nothing is logged
 	Recent int          // bytes of the last entries that stay in memory; 0: 16 MiB
+	Logs   int          // how many logs share the memory that one would have; 0: 1
 	Files  uint64       // most files that the process may open; 0: the operating system's limit
 
 	// Fatal is called if something could not be written, or cannot be read any
 	// more. It must end the process and not return.
 	Fatal func(error)
 }
+
+// share returns this log's share of an amount of memory. Below a mebibyte, it
+// would write all the time.
+func (o *Options) share(bytes int) int { return max(bytes/max(o.Logs, 1), 1<<20) }
 
 // Store is the log and the promises of one server in one group. Its methods are
 // safe for concurrent use.
@@ -126,7 +131,7 @@ func open(dir string, o *Options) (s *Store, err error) {
 	if err := makeDir(o.FS, dir); err != nil {
 		return nil, err
 	}
-	s = &Store{fs: o.FS, dir: dir, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), fatal: o.Fatal, recent: recent{most: cmp.Or(o.Recent, usualRecent)}}
+	s = &Store{fs: o.FS, dir: dir, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), fatal: o.Fatal, recent: recent{most: cmp.Or(o.Recent, o.share(usualRecent))}}
 	if s.lock, err = s.fs.Lock(s.fs.PathJoin(dir, lockName)); err != nil {
 		return nil, err
 	}

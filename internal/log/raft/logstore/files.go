@@ -20,7 +20,7 @@ import (
 // Names of files.
 const (
 	segmentSuffix = ".seg"
-	syncedName    = "SYNCED" // says how far the newest segment is synced
+	syncedName    = "SYNCED-SEGMENT" // says how far the newest segment is synced
 	lockName      = "LOCK"
 )
 

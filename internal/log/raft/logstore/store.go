@@ -66,8 +66,8 @@ type Options struct {
 	Fatal func(error)
 }
 
-// share returns this log's share of an amount of memory. Below a mebibyte, it
-// would write all the time.
+// share returns this log's share of an amount of memory, but at least a
+// mebibyte.
 func (o *Options) share(bytes int) int { return max(bytes/max(o.Logs, 1), 1<<20) }
 
 // Store is the log and the promises of one server in one group. Its methods are

@@ -58,7 +58,7 @@ func examples() map[string]entry.Entry {
 					{Record: []byte("\x05visit{\"page\":\"/\"}"), Properties: []byte(`{"page":"/"}`), Hash: 0x8000000000000001}, {},
 					{Record: []byte("\x05visit{}"), Properties: []byte("{}")},
 				},
-				Results:  make([]trackway.Result, 3),
+				Results: make([]trackway.Result, 3),
 			},
 			request(trackway.Command{Kind: 0, Project: 7, Received: 1_700_000_000_000_001}),
 		}},

@@ -112,8 +112,9 @@ func (l *Log) askOthers(ctx context.Context) {
 
 // noteReaders finds out what all members can read, as far as they have said.
 func (l *Log) noteReaders() {
-	all := true
-	for _, m := range l.members() {
+	members := l.members()
+	all := len(members) > 0 // else they are not known
+	for _, m := range members {
 		known, ok := l.others.get(m.ID)
 		all = all && (m.ID == l.ID() || ok && known.Entries >= readsContents)
 	}

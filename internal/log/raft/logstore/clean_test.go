@@ -44,6 +44,9 @@ func TestClean(t *testing.T) {
 		if err := s.Clean(t.Context(), through); err != nil {
 			t.Fatal(err)
 		}
+		if s.reader.file != nil && s.reader.number < s.oldest {
+			t.Error("a removed file is open, and so still on the disk")
+		}
 		files := contents(t, fs, "raft")
 		for i := uint64(1); i <= last; i++ {
 			if got, want := strings.Contains(files, text(i)), i > through && i < 55; got != want {

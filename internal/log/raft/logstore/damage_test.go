@@ -337,3 +337,29 @@ func TestNoFiles(t *testing.T) {
 		mustClose(t, s)
 	}
 }
+
+// TestNoFileToRead: while no file can be opened, an entry that is not in memory
+// is waited for, and an opening fails. Neither calls the log damaged.
+func TestNoFileToRead(t *testing.T) {
+	t.Parallel()
+	var short atomic.Int64
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpOpen && strings.HasSuffix(op.Path, segmentSuffix) && short.Add(-1) >= 0 {
+			return &os.PathError{Op: "open", Path: op.Path, Err: syscall.EMFILE}
+		}
+		return nil
+	}))
+	o := Options{FS: fs, Recent: 1, Fatal: func(err error) { t.Error(err) }}
+	s, err := Open("raft", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustStore(t, s, 1, 3, 1)
+	short.Store(3)
+	wantEntry(t, s, entry(2, 1, 0))
+	mustClose(t, s)
+	short.Store(1)
+	if _, err := Open("raft", o); !errors.Is(err, syscall.EMFILE) || errors.Is(err, ErrDamaged) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"trackway/internal/store/engine"
 	"trackway/internal/store/journal"
 )
 
@@ -111,13 +112,13 @@ func (s *Store) load() error {
 	}
 	numbers, err := s.numbers()
 	if err != nil {
-		return damaged(err)
+		return unread(err)
 	}
 	if len(numbers) > 0 {
 		s.oldest = numbers[0]
 	}
 	if err := s.replayAll(numbers, mark); err != nil {
-		return damaged(err)
+		return unread(err)
 	}
 	if mark.Log > uint64(s.active.number) {
 		return damaged(fmt.Errorf("segment %d is missing", mark.Log))
@@ -128,6 +129,15 @@ func (s *Store) load() error {
 		}
 	}
 	return nil
+}
+
+// unread is why the segments cannot be read: they are damaged, or no file can
+// be opened at the moment.
+func unread(err error) error {
+	if engine.NoFiles(err) {
+		return err
+	}
+	return damaged(err)
 }
 
 // replayAll reads segments, in order.
@@ -317,6 +327,7 @@ func (s *Store) prune() error {
 	for i := range s.places {
 		needed = min(needed, s.places[i].segment)
 	}
+	s.closeReader(needed)
 	for ; s.oldest < needed; s.oldest++ {
 		err := s.fs.Remove(s.fs.PathJoin(s.dir, segmentName(s.oldest)))
 		if err != nil && !errors.Is(err, iofs.ErrNotExist) {
@@ -324,6 +335,17 @@ func (s *Store) prune() error {
 		}
 	}
 	return nil
+}
+
+// closeReader closes the segment that was read last, if it is before those that
+// are needed. A removed file is on the disk as long as it is open.
+func (s *Store) closeReader(needed uint32) {
+	s.reading.Lock()
+	defer s.reading.Unlock()
+	if s.reader.file != nil && s.reader.number < needed {
+		_ = s.reader.file.Close() // it was read only
+		s.reader.file = nil
+	}
 }
 
 // pruneSoon is [Store.prune], but what cannot be removed is left for the next

@@ -18,6 +18,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	hraft "github.com/hashicorp/raft"
@@ -41,6 +42,9 @@ const (
 	usualRecent = 16 << 20
 	mostBuffer  = 8 << 20 // of what was written that stays in memory
 )
+
+// filesPause is how long a reader waits if no file can be opened.
+const filesPause = 20 * time.Millisecond
 
 // Errors.
 var (
@@ -233,6 +237,10 @@ func (s *Store) record(index uint64) (r record, err error) {
 		}
 		if r, err = s.frame(at, index); err == nil {
 			return r, nil
+		}
+		if engine.NoFiles(err) { // others close theirs, and the log is not damaged
+			time.Sleep(filesPause)
+			continue
 		}
 		if at == before { // else its segment may just have been removed
 			err = damaged(fmt.Errorf("entry %d: %w", index, err))

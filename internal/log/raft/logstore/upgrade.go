@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	iofs "io/fs"
 	"slices"
 	"strings"
 
@@ -51,8 +52,13 @@ func upgrade(dir string, o *Options) error {
 		return err
 	}
 	names, err := o.FS.List(dir)
-	if err != nil || !slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, manifestMark) }) {
-		return nil //nolint:nilerr // there is no log yet, and who makes one learns why it cannot
+	switch {
+	case errors.Is(err, iofs.ErrNotExist):
+		return nil // there is no log yet
+	case err != nil:
+		return err
+	case !slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, manifestMark) }):
+		return nil
 	}
 	if err := o.FS.RemoveAll(newer); err != nil {
 		return err
@@ -76,11 +82,17 @@ func upgrade(dir string, o *Options) error {
 
 // settle undoes or finishes what a crash has interrupted.
 func settle(fs vfs.FS, dir, older string) error {
-	if _, err := fs.Stat(older); err != nil {
-		return nil //nolint:nilerr // nothing was interrupted
+	switch _, err := fs.Stat(older); {
+	case errors.Is(err, iofs.ErrNotExist):
+		return nil // nothing was interrupted
+	case err != nil:
+		return err
 	}
-	if _, err := fs.Stat(dir); err == nil {
+	switch _, err := fs.Stat(dir); {
+	case err == nil:
 		return fs.RemoveAll(older)
+	case !errors.Is(err, iofs.ErrNotExist):
+		return err
 	}
 	return errors.Join(fs.Rename(older, dir), syncAbove(fs, dir))
 }

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"trackway/internal/scale"
 	"trackway/internal/store/engine"
@@ -162,5 +164,43 @@ func TestUpgradeDamaged(t *testing.T) {
 	}
 	if refused == 0 {
 		t.Error("damage was noticed never")
+	}
+}
+
+// TestUpgradeLater: while the disk does not say whether there is a log of an
+// older program, none is begun in its place, and none is called damaged.
+func TestUpgradeLater(t *testing.T) {
+	t.Parallel()
+	m := olderModel()
+	mem := vfs.NewMem()
+	older(t, mem, m)
+	for _, interrupted := range []bool{false, true} {
+		if interrupted {
+			if err := mem.Rename("raft", "raft"+oldSuffix); err != nil {
+				t.Fatal(err)
+			}
+		}
+		broken := true
+		fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if broken && (op.Kind == errorfs.OpList || interrupted && op.Kind == errorfs.OpStat) {
+				broken = false
+				return syscall.EMFILE
+			}
+			return nil
+		}))
+		o := Options{FS: fs, Fatal: func(err error) { t.Error(err) }}
+		if _, err := Open("raft", o); !errors.Is(err, syscall.EMFILE) || errors.Is(err, ErrDamaged) {
+			t.Fatalf("got %v", err)
+		}
+		if interrupted {
+			s, err := Open("raft", o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := m.difference(s); diff != "" {
+				t.Error(diff)
+			}
+			mustClose(t, s)
+		}
 	}
 }

@@ -470,7 +470,7 @@ func TestUnreadAnswers(t *testing.T) {
 }
 
 // TestNothingNew: a message without entries that says the same as the one
-// before is left out.
+// before is left out for a while.
 func TestNothingNew(t *testing.T) {
 	t.Parallel()
 	n := &names{at: make(map[string]string)}
@@ -483,6 +483,10 @@ func TestNothingNew(t *testing.T) {
 		t.Fatal(err)
 	}
 	entries := []*hraft.Log{{Index: 5}}
+	ours, ok := p.(*pipeline)
+	if !ok || ours.repeat > time.Second {
+		t.Fatalf("got %+v", p)
+	}
 	for i, c := range []struct {
 		request hraft.AppendEntriesRequest
 		want    bool
@@ -495,14 +499,18 @@ func TestNothingNew(t *testing.T) {
 		{hraft.AppendEntriesRequest{Term: 1, PrevLogEntry: 5}, false},
 		{hraft.AppendEntriesRequest{Term: 1, PrevLogEntry: 5, LeaderCommitIndex: 5}, true},
 		{hraft.AppendEntriesRequest{Term: 1, PrevLogEntry: 5, LeaderCommitIndex: 5, Entries: entries}, true},
-		{hraft.AppendEntriesRequest{Term: 1, PrevLogEntry: 5, LeaderCommitIndex: 5, Entries: entries}, true},
+		{hraft.AppendEntriesRequest{Term: 1, PrevLogEntry: 6, LeaderCommitIndex: 5}, true},
+		{hraft.AppendEntriesRequest{Term: 1, PrevLogEntry: 6, LeaderCommitIndex: 5}, true}, // repeated after a while
 	} {
+		if ours.repeat = time.Hour; i == 9 {
+			ours.repeat = 0
+		}
 		sent, err := p.AppendEntries(&c.request, new(hraft.AppendEntriesResponse))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if (sent != nil) != c.want {
-			t.Errorf("message %d is sent: %t, want %t", i, sent != nil, c.want)
+			t.Fatalf("message %d is sent: %t, want %t", i, sent != nil, c.want)
 		}
 		if !c.want {
 			continue

@@ -98,7 +98,7 @@ func (t *Transport) AppendEntriesPipeline(id hraft.ServerID, target hraft.Server
 	if err != nil {
 		return nil, err
 	}
-	patient := &pipeline{AppendPipeline: p, answers: make(chan hraft.AppendFuture), closed: make(chan struct{})}
+	patient := &pipeline{AppendPipeline: p, repeat: repeatAfter, answers: make(chan hraft.AppendFuture), closed: make(chan struct{})}
 	go patient.run()
 	return patient, nil
 }
@@ -108,20 +108,31 @@ func (t *Transport) AppendEntriesPipeline(id hraft.ServerID, target hraft.Server
 // answers nobody reads, for ever: the follower would get no entries any more,
 // and the leader could not stop.
 //
-// It also leaves out messages that say nothing new. The library sends one each
-// few milliseconds, so that the follower learns soon what is committed. While
-// nothing happens, both servers would spend a twentieth of a processor on that.
-// The library's heartbeats, which have connections of their own, show that the
-// servers are there.
+// It also leaves out most messages that say nothing new. The library sends one
+// each few milliseconds, so that the follower learns soon what is committed.
+// While nothing happens, both servers would spend a twentieth of a processor on
+// that. The library's heartbeats, which have connections of their own, show
+// that the servers are there. But they do not say what is committed. So a
+// message is repeated after a while: if the follower was started again, that
+// finds the connection broken, and the next one tells the follower.
 type pipeline struct {
 	hraft.AppendPipeline
 
-	told told // what the last message has said; only the sender uses it
+	repeat time.Duration // after which a message is repeated
+
+	// Only the sender uses these.
+	told told      // what the last message has said
+	sent time.Time // when
 
 	answers chan hraft.AppendFuture
 	end     sync.Once
 	closed  chan struct{}
 }
+
+// repeatAfter is how long a message that says nothing new is left out. For so
+// much longer, a follower that was started again in a group with nothing to do
+// does not know what is committed.
+const repeatAfter = 100 * time.Millisecond
 
 // told is what a message without entries says.
 type told struct {
@@ -133,10 +144,10 @@ type told struct {
 // message is left out.
 func (p *pipeline) AppendEntries(args *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse) (hraft.AppendFuture, error) {
 	now := told{args.Term, args.LeaderCommitIndex, args.PrevLogEntry, true}
-	if len(args.Entries) == 0 && now == p.told {
+	if len(args.Entries) == 0 && now == p.told && time.Since(p.sent) < p.repeat {
 		return nil, nil //nolint:nilnil // the library does not use it
 	}
-	p.told = now
+	p.told, p.sent = now, time.Now()
 	return p.AppendPipeline.AppendEntries(args, resp)
 }
 

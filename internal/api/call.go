@@ -38,6 +38,7 @@ type front struct {
 	log       *slog.Logger
 	shared    position.Logs // nil: the server stands alone
 	passed    *room.Places  // questions that the leader answers
+	away      passing.Away
 	audit     *audit.Log    // nil: nothing is recorded
 	traces    *trace.Tracer // nil: no request is traced
 
@@ -130,11 +131,16 @@ func (c *call) steps(ctx context.Context) {
 func (c *call) stepsFor(ctx context.Context, by *passing.Caller) {
 	defer c.sent.Release()
 	c.observed = true
-	err := c.takeOver(by)
+	var err error
+	c.grant, c.r, err = by.Admit(c.w, c.r, c.access.Keys, c.route.current, c.route.needs)
+	c.ask.Addr = by.Addr
 	if err == nil && c.route.maxBody > 0 {
 		err = c.read(ctx)
 	}
 	if err == nil {
+		if by.Holder && c.route.current { // the other server may have acknowledged something that is not here yet
+			position.CatchUp(ctx, c.shared.Of(c.grant.Project))
+		}
 		err = c.carryOut(position.Stay(ctx))
 	}
 	if err != nil {
@@ -144,6 +150,11 @@ func (c *call) stepsFor(ctx context.Context, by *passing.Caller) {
 
 // carryOut does what the call asks for, once this server may answer it.
 func (c *call) carryOut(ctx context.Context) error {
+	if c.grant.Project != nil && !c.route.anywhere {
+		if done, err := c.atHolder(ctx, c.grant.Project.Number, passing.By(c.grant, c.ask.Addr)); done || err != nil {
+			return err
+		}
+	}
 	if c.route.current {
 		if done, err := c.await(ctx); done || err != nil {
 			return err

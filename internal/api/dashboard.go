@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/netip"
@@ -12,6 +13,8 @@ import (
 
 	"trackway"
 	"trackway/internal/api/administered"
+	"trackway/internal/api/passing"
+	"trackway/internal/people"
 )
 
 // Dashboard answers what the server's own pages ask, /grid/…, and the admin
@@ -38,8 +41,20 @@ type visiting struct {
 
 // visit passes the call to the dashboard, which decides by itself whether to
 // let it in. Limits, metrics and common header fields are the same as on the
-// other routes.
+// other routes. If only another server can answer, that does.
 func (c *visiting) visit() error {
+	err := c.here()
+	if away, ok := errors.AsType[*people.ElsewhereError](err); ok {
+		var done bool
+		done, err = c.atHolder(c.r.Context(), away.Project, passing.ByUser(away, c.ask.Addr))
+		if !done && err == nil {
+			err = errNoReader // it has just got the data
+		}
+	}
+	return err
+}
+
+func (c *visiting) here() error {
 	switch {
 	case c.route.maxBody > 0:
 		c.r.Body = io.NopCloser(bytes.NewReader(c.body))

@@ -11,7 +11,7 @@ func (s *Server) dialects() (routes []route) {
 			method: d.Method, path: d.Path, open: d.Admit == nil, needs: d.Needs, format: d.Format, maxBody: d.MaxBody, do: s.takes, dialect: &d,
 		}
 		if d.Reply != nil {
-			rt.do = (*call).reply
+			rt.do, rt.anywhere = (*call).reply, true
 		}
 		routes = append(routes, rt)
 	}

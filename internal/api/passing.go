@@ -5,14 +5,15 @@ import (
 	"errors"
 	"net/http"
 
-	"trackway"
 	"trackway/internal/api/passing"
-	"trackway/internal/api/permit"
 	"trackway/internal/api/position"
 	"trackway/internal/api/traced"
 )
 
-const maxPassed = 32 // questions that the leader answers, for this server
+const (
+	maxPassed = 32  // questions that the leader answers, for this server
+	maxAway   = 256 // calls that other servers carry out, because they hold the data
+)
 
 // await waits until this server may answer. If it cannot, the leader answers:
 // done is then true.
@@ -36,11 +37,7 @@ func (c *call) pass(ctx context.Context, leader http.RoundTripper, uri string) (
 		return false, nil
 	}
 	defer c.passed.Leave(c.ask.Addr)
-	key := c.grant.Key
-	caller := &passing.Caller{
-		Project: c.grant.Project.Token, Addr: c.ask.Addr,
-		Key: passing.Key{Name: key.Name, Kind: key.Kind, Permissions: key.Permissions},
-	}
+	caller := passing.By(c.grant, c.ask.Addr)
 	span := c.span.Child("ask the leader")
 	status, done, err := passing.Pass(ctx, leader, c.w, c.r, uri, c.body, caller, c.giveBack)
 	span.End(err != nil)
@@ -51,21 +48,23 @@ func (c *call) pass(ctx context.Context, leader http.RoundTripper, uri string) (
 	return true, err
 }
 
-// takeOver makes the caller of a call that another server passed on that of
-// this call. Only questions are passed on.
-func (c *call) takeOver(by *passing.Caller) error {
-	project := c.access.Keys.Project(by.Project)
-	if !c.route.current || project == nil {
-		return position.ErrBehind // the servers have different configurations
+// atHolder has another server carry the call out if it holds the data of a
+// project, and this one does not.
+func (c *call) atHolder(ctx context.Context, project uint32, by *passing.Caller) (done bool, err error) {
+	if c.away.Holds(project) {
+		return false, nil
 	}
-	c.grant.Project, c.ask.Addr = project, by.Addr
-	c.grant.Key = &trackway.Key{Name: by.Key.Name, Kind: by.Key.Kind, Permissions: by.Key.Permissions}
-	if p := c.route.needs; p != "" && !c.grant.Key.May(p) {
-		return permit.Missing(p)
+	span := c.span.Child("ask a holder")
+	status, done, err := c.away.Carry(ctx, project, &passing.Call{
+		W: c.w, R: c.r, Body: c.body, By: c.by, Safe: c.route.current || c.r.Method != http.MethodPost, Free: c.giveBack,
+	}, by)
+	span.End(err != nil)
+	if done {
+		c.status = status
 	}
-	return nil
+	return done, err
 }
 
-// Passed returns the handler for questions that other members pass on. They
-// were counted, and let in, where the client has asked.
+// Passed returns the handler for calls that other members pass on. They were
+// counted, and let in, where the client has asked.
 func (s *Server) Passed() http.Handler { return passing.Handler(s) }

@@ -20,6 +20,7 @@ type places struct {
 	lingering *room.Places // connections that are read after the answer
 	trials    *room.Places // of limits: each takes a processor for seconds
 	passed    *room.Places // questions that the leader of the cluster answers
+	away      *room.Places // calls that other servers carry out, which hold the data
 }
 
 const (
@@ -46,7 +47,7 @@ func newAnswerMemory(size int) *room.Room { return room.New(max(size, (leastQues
 func newPlaces(answers *room.Room) places {
 	of := func(n int) *room.Places { return room.NewPlaces(n, n/placesPart) }
 	made := answers.Size() / 4 * 3 / pageBytes // the rest is for those that are being sent
-	return places{of(min(made, maxQuestions)), of(maxAnswers), of(maxLong), of(maxErasures), of(maxWatchers), of(maxLingering), room.NewPlaces(1, 1), of(maxPassed)}
+	return places{of(min(made, maxQuestions)), of(maxAnswers), of(maxLong), of(maxErasures), of(maxWatchers), of(maxLingering), room.NewPlaces(1, 1), of(maxPassed), of(maxAway)}
 }
 
 // The places that routes of the pages' handler need.
@@ -60,6 +61,6 @@ func forTrials(p *places) *room.Places    { return p.trials }
 func (p *places) named(bodies *body.Intake) map[string]*room.Places {
 	return map[string]*room.Places{
 		"questions": p.questions, "answers": p.answers, "long_answers": p.long, "erasures": p.erasures,
-		"watchers": p.watchers, "lingering": p.lingering, "large_bodies": bodies.Large, "trials": p.trials, "passed": p.passed,
+		"watchers": p.watchers, "lingering": p.lingering, "large_bodies": bodies.Large, "trials": p.trials, "passed": p.passed, "away": p.away,
 	}
 }

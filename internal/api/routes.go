@@ -28,18 +28,20 @@ const (
 type route struct {
 	method  string
 	path    string
-	open    bool                       // nobody has to say who they are
-	needs   trackway.Permission        // what the key has to have; empty: any key of the project will do
-	server  bool                       // it is about the server and no project: a key of any will do
-	admin   bool                       // it changes the configuration: only a key of the server will do
-	free    bool                       // it costs nothing
-	format  *format.Format             // how the callers speak
-	stream  bool                       // the answer goes on for as long as the caller stays
-	maxBody int                        // bytes; 0: there is no body
-	current bool                       // it reads what other servers of a cluster may have changed
-	place   func(*places) *room.Places // which the dashboard needs; nil: none
-	do      func(*call) error          // nil: the dashboard answers
-	dialect *dialect.Route             // nil: it is a route of this server's own API
+	open    bool                // nobody has to say who they are
+	needs   trackway.Permission // what the key has to have; empty: any key of the project will do
+	server  bool                // it is about the server and no project: a key of any will do
+	admin   bool                // it changes the configuration: only a key of the server will do
+	free    bool                // it costs nothing
+	format  *format.Format      // how the callers speak
+	stream  bool                // the answer goes on for as long as the caller stays
+	maxBody int                 // bytes; 0: there is no body
+	current bool                // it reads what other servers of a cluster may have changed
+
+	anywhere bool                       // it needs no data of the project
+	place    func(*places) *room.Places // which the dashboard needs; nil: none
+	do       func(*call) error          // nil: the dashboard answers
+	dialect  *dialect.Route             // nil: it is a route of this server's own API
 }
 
 const (
@@ -57,7 +59,7 @@ func (s *Server) routes() []route {
 
 func (s *Server) ownRoutes() []route {
 	return []route{
-		{method: "GET", path: trackPath + "system/time", format: tracking.Open, do: (*call).systemTime},
+		{method: "GET", path: trackPath + "system/time", format: tracking.Open, anywhere: true, do: (*call).systemTime},
 		{method: "POST", path: trackPath + tracking.Customers, needs: trackway.SetCustomers, format: tracking.Single(tracking.Customers), maxBody: maxSingleBody, do: s.takes},
 		{method: "POST", path: trackPath + tracking.Events, needs: trackway.SetEvents, format: tracking.Single(tracking.Events), maxBody: maxSingleBody, do: s.takes},
 		{method: "POST", path: trackPath + tracking.Clicks, needs: trackway.SetEvents, format: tracking.Single(tracking.Clicks), maxBody: maxSingleBody, do: s.takes},

@@ -22,6 +22,7 @@ import (
 	"trackway"
 	"trackway/internal/alarm"
 	"trackway/internal/api/body"
+	"trackway/internal/api/passing"
 	"trackway/internal/api/position"
 	"trackway/internal/api/request"
 	"trackway/internal/api/rest"
@@ -90,6 +91,7 @@ type Config struct {
 	Traces    *trace.Tracer // nil: no request is traced
 	Audit     *audit.Log    // nil: nothing is recorded
 	Contracts *book.Book
+	Holders   passing.Holders // nil: this server holds all data
 
 	Dashboard Dashboard     // answers what the dashboard's pages ask
 	Built     web.Dashboard // its files
@@ -138,7 +140,7 @@ func New(c Config) *Server {
 			bodies: body.NewIntake(cmp.Or(c.Bodies, maxBodiesInMemory), c.Registry), limits: c.Limits, traffic: c.Traffic, pace: pace.New(now, cmp.Or(c.CPUs, runtime.GOMAXPROCS(0))),
 			observer:  &observer{limits: c.Limits, live: c.Live, rates: c.Rates, watch: c.Watch, metrics: newMetrics(c.Registry)},
 			lingering: places.lingering, rest: rest.Time, log: c.Log, shared: c.Shared, traces: c.Traces, audit: c.Audit,
-			passed: places.passed,
+			passed: places.passed, away: passing.Away{Holders: c.Holders, Places: places.away},
 		},
 		mux: http.NewServeMux(), ids: request.NewIDs(), ingest: c.Ingest, eraser: c.Eraser, dashboard: c.Dashboard, built: &c.Built, alarms: c.Alarms,
 		reader:   &reader{store: c.Store, places: places, answers: answers, program: c.Version, patience: queryTime, types: c.Types, suspects: c.Suspects, contracts: c.Contracts},

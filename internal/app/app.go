@@ -81,12 +81,13 @@ func run(ctx context.Context, setup *Setup) (err error) {
 		if err := s.awaitCluster(ctx, reg); ctx.Err() != nil || err != nil {
 			return unlessEnded(ctx, err)
 		}
+		s.serveParts()
 	}
 	reg.MustRegister(s.budget.Collectors()...)
 	if err := s.newDestinations(); err != nil {
 		return err
 	}
-	for _, p := range s.parts {
+	for _, p := range s.here() {
 		p.metrics(reg).MustRegister(p.destinations.Collector())
 	}
 	if s.history, err = openHistory(cfg, log); err != nil {
@@ -179,7 +180,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 		Access: p.access, Limits: s.limits, Ingest: s.ingest, Store: s.store, Eraser: eraser{s.store, s.live, s.catalogue}, Types: s.catalogue, Suspects: s.suspects, Contracts: s.contracts,
 		Fleet: s.fleet, History: s.history, Watch: callers, Traffic: s.traffic, Rates: meter, Live: s.live, Dashboard: s.pages(), Built: built, Alarms: s.alarms.Report,
 		Version: s.Version, Log: s.Log, Registry: reg, Bodies: s.budget.Memory.Bodies, Answers: s.budget.Memory.Answers,
-		CPUs: s.Processors, Shared: s.shared(), Traces: s.traces, Audit: s.audit,
+		CPUs: s.Processors, Shared: s.shared(), Holders: s.holders(), Traces: s.traces, Audit: s.audit,
 	})
 	return nil
 }
@@ -211,6 +212,9 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 		g.Go(func() error { return s.member.Run(ctx) })
 		g.Go(func() error { return s.member.Watch(ctx) })
 		g.Go(func() error { return s.followMembers(ctx) })
+		for _, one := range s.away {
+			g.Go(func() error { return one.Run(ctx) })
+		}
 		g.Go(s.others.Serve)
 		g.Go(s.questions.Serve)
 		g.Go(func() error { return s.sharing.Run(ctx) })

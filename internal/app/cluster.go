@@ -101,7 +101,7 @@ func (s *server) kept(p *part) upkeep.Store {
 	if s.member == nil {
 		return p.store
 	}
-	return led{p.store, s.member.Parts()[p.number]}
+	return led{p.store, s.member.Part(p.number)}
 }
 
 // led is the store of a member, from which only the leader removes expired

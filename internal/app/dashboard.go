@@ -18,7 +18,7 @@ import (
 func (s *server) newDashboard(projects []trackway.Project, callers *watch.Watch, meter *rates.Meter) *dashboard.Server {
 	dir := s.Config.DataDir // a reload never changes it
 	return dashboard.New(dashboard.Config{
-		Facts: s.factsOf(s.Config, projects), Store: s.store, Log: s.logOf, Live: s.live,
+		Facts: s.factsOf(s.Config, projects), Store: s.store, Log: s.logOf, Live: s.live, Holds: s.store.Holds,
 		Eraser: eraser{s.store, s.live, s.catalogue}, Rates: meter, Limits: s.limits, Watch: callers, History: s.history, Fleet: s.fleet,
 		Health:  func() dashboard.Health { return dashboard.HealthOf(s.ready(), s.store, dir) },
 		Version: s.Version, Logger: s.Log,
@@ -39,6 +39,10 @@ func (s *server) newCatalogue(projects []trackway.Project) *catalogue.Set {
 	const entryBytes, share = 1 << 10, 100
 	var all []*catalogue.Catalogue
 	for _, p := range s.parts {
+		if p.store == nil {
+			all = append(all, nil)
+			continue
+		}
 		all = append(all, catalogue.New(catalogue.Options{
 			Log: p.store, Store: p.store.Name(), Path: filepath.Join(s.Config.DataDir, p.inPlace(catalogue.File)),
 			Most: int(s.budget.Memory.Max/(entryBytes*share)) / p.of, Logger: s.Log,

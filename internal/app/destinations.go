@@ -20,6 +20,10 @@ import (
 func (s *server) newDestinations() error {
 	s.destinations = &spread.Set{Part: kinds.Part}
 	for _, p := range s.parts {
+		if p.store == nil {
+			s.destinations.All = append(s.destinations.All, nil)
+			continue
+		}
 		o := destination.Options{
 			Dir: filepath.Join(s.Config.DataDir, datadir.Destinations), Store: p.store, Log: s.Log, Traces: s.traces,
 			Open: func(d config.Destination) (destination.Sink, error) {
@@ -30,7 +34,7 @@ func (s *server) newDestinations() error {
 			o.Dir, o.Log = filepath.Join(o.Dir, partition.Name(p.number)), o.Log.With("partition", p.number)
 		}
 		if s.member != nil {
-			o.Shared = sharedNotes{p.store, s.member.Parts()[p.number]}
+			o.Shared = sharedNotes{p.store, s.member.Part(p.number)}
 		}
 		var err error
 		if p.destinations, err = destination.New(o); err != nil {

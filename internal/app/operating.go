@@ -68,7 +68,7 @@ func (s *server) verify(ctx context.Context, v control.Verification) (*verify.Re
 func (s *server) suggest(ctx context.Context, name string, events int, share float64) (*suggest.Proposal, error) {
 	var looked []placed
 	if name == "" { // at all
-		for _, p := range s.parts {
+		for _, p := range s.here() {
 			looked = append(looked, placed{p, ""})
 		}
 	} else {

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strconv"
 	"sync/atomic"
 
@@ -14,6 +15,7 @@ import (
 	"trackway/internal/destination"
 	"trackway/internal/live"
 	"trackway/internal/partition"
+	"trackway/internal/partition/afar"
 	"trackway/internal/partition/stores"
 	"trackway/internal/store"
 	"trackway/internal/upkeep"
@@ -22,8 +24,8 @@ import (
 // part is a partition: its store, and what follows the changes of that. Here
 // projects have the numbers of the store.
 type part struct {
-	number, of   int // of partitions there are
-	store        *store.Store
+	number, of   int          // of partitions there are
+	store        *store.Store // nil: other servers hold it
 	destinations *destination.Manager
 	// The projects that destinations know. They are read without a lock,
 	// because a reload waits for destinations.
@@ -106,6 +108,32 @@ func (s *server) useStores(all ...*store.Store) {
 	}
 }
 
+// here returns the partitions that this server holds.
+func (s *server) here() (some []*part) {
+	for _, p := range s.parts {
+		if p.store != nil {
+			some = append(some, p)
+		}
+	}
+	return some
+}
+
+// serveParts leaves out the partitions that this member does not hold, or in
+// which it lacks what the others have. It reads from these what it needs.
+func (s *server) serveParts() {
+	for _, late := range s.member.Serve() {
+		s.store.Aside(late)
+		s.parts[late].store = nil
+	}
+	for _, p := range s.parts {
+		if p.store == nil {
+			away := afar.New(p.number, s.store, func() []http.RoundTripper { return s.member.HoldersOf(p.number) })
+			s.store.Missing(p.number, away)
+			s.away = append(s.away, away)
+		}
+	}
+}
+
 // setProjects tells the partitions of their projects.
 func (s *server) setProjects(projects []trackway.Project) {
 	for i, here := range partition.Split(projects, len(s.parts)) {
@@ -126,13 +154,16 @@ func (s *server) newLive() *live.Hub {
 // logOf returns the log that has a project, as watchers see it.
 func (s *server) logOf(project uint32) live.Log { return s.store.FeedOf(project) }
 
-// upkeeps are the upkeep of each partition.
+// upkeeps are the upkeep of each partition; nil: other servers hold it.
 type upkeeps []*upkeep.Upkeep
 
 func (s *server) newUpkeeps(projects []trackway.Project, reg prometheus.Registerer) (all upkeeps) {
 	for i, here := range partition.Split(projects, len(s.parts)) {
-		p := s.parts[i]
-		all = append(all, upkeep.New(s.kept(p), here, s.Log, p.metrics(reg)))
+		if p := s.parts[i]; p.store != nil {
+			all = append(all, upkeep.New(s.kept(p), here, s.Log, p.metrics(reg)))
+		} else {
+			all = append(all, nil)
+		}
 	}
 	return all
 }
@@ -140,7 +171,9 @@ func (s *server) newUpkeeps(projects []trackway.Project, reg prometheus.Register
 // Reload puts other retention times in force.
 func (u upkeeps) Reload(projects []trackway.Project) {
 	for i, here := range partition.Split(projects, len(u)) {
-		u[i].Reload(here)
+		if u[i] != nil {
+			u[i].Reload(here)
+		}
 	}
 }
 
@@ -148,6 +181,9 @@ func (u upkeeps) Reload(projects []trackway.Project) {
 func (u upkeeps) Run(ctx context.Context) error {
 	var g errgroup.Group
 	for _, one := range u {
+		if one == nil {
+			continue
+		}
 		g.Go(func() error { return one.Run(ctx) })
 	}
 	return g.Wait()

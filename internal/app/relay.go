@@ -23,7 +23,7 @@ import (
 func (s *server) relayed(ctx context.Context, h http.Handler) http.Handler {
 	from := relay.NewListener()
 	l := listen.Patient(ctx, from, s.operatorBounds(), s.Log)
-	l.Handle(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	answer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case !aboutDestinations(r):
 			http.NotFound(w, r)
@@ -33,12 +33,14 @@ func (s *server) relayed(ctx context.Context, h http.Handler) http.Handler {
 			relay.Believe(r)
 			h.ServeHTTP(w, r)
 		}
-	}))
+	})
+	l.Handle(answer)
+	s.operated.Store(&answer)
 	s.others = l
 	s.member.Handle(peer.Operate, from.Take)
 	forward := make([]http.Handler, len(s.parts))
-	for i, p := range s.member.Parts() {
-		to := relay.Forward(relay.Transport(p.DialLeader))
+	for i := range s.parts {
+		to := relay.Forward(s.member.ToLeader(i))
 		forward[i] = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			relay.Tell(r)
 			to.ServeHTTP(w, r)
@@ -47,8 +49,8 @@ func (s *server) relayed(ctx context.Context, h http.Handler) http.Handler {
 	s.operate = relay.Spread(h, func(r *http.Request) (all []relay.Place) {
 		for _, part := range s.asked(r) {
 			place := relay.Place{Name: partition.Name(part), Serve: h}
-			if !s.parts[part].destinations.Acting() {
-				place.Server, place.Serve = s.member.Parts()[part].LedBy(), forward[part]
+			if !s.actingIn(part) {
+				place.Server, place.Serve = s.member.LedBy(part), forward[part]
 			}
 			all = append(all, place)
 		}
@@ -92,11 +94,28 @@ func (s *server) acting(r *http.Request) bool {
 		return true
 	}
 	for _, part := range s.asked(r) {
-		if !s.parts[part].destinations.Acting() {
+		if !s.actingIn(part) {
 			return false
 		}
 	}
 	return true
+}
+
+// actingIn reports whether this server sends to the destinations of a
+// partition.
+func (s *server) actingIn(part int) bool {
+	p := s.parts[part]
+	return p.store != nil && p.destinations.Acting()
+}
+
+// serveOthers answers what operators ask another server about destinations of
+// partitions that it does not hold.
+func (s *server) serveOthers(w http.ResponseWriter, r *http.Request) {
+	if h := s.operated.Load(); h != nil {
+		h.ServeHTTP(w, r)
+	} else {
+		relay.Refuse(w, member.ErrBegins.Error())
+	}
 }
 
 func aboutDestinations(r *http.Request) bool {

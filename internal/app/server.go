@@ -28,6 +28,7 @@ import (
 	"trackway/internal/limit/traffic"
 	"trackway/internal/listen"
 	"trackway/internal/live"
+	"trackway/internal/partition/afar"
 	"trackway/internal/partition/spread"
 	"trackway/internal/partition/stores"
 	"trackway/internal/people/openid"
@@ -61,7 +62,8 @@ type server struct {
 
 	budget    budget.Budget
 	store     *stores.Set
-	parts     []*part // one for each partition
+	parts     []*part      // one for each partition
+	away      []*afar.Part // those that other servers hold
 	ingest    *ingest.Ingest
 	history   *history.Log
 	limits    *limit.Limiter
@@ -89,8 +91,10 @@ type server struct {
 	others    *listen.Listener // for what operators ask of other members; nil: the server stands alone
 	questions *listen.Listener // of clients, which other members pass on; nil: the server stands alone
 	alarms    *alarms
-	refusals  refusals.Gathered
-	sharing   *share.Group // limits that the cluster shares; nil: the server stands alone
+
+	operated atomic.Pointer[http.HandlerFunc] // answers what other members ask about destinations
+	refusals refusals.Gathered
+	sharing  *share.Group // limits that the cluster shares; nil: the server stands alone
 
 	public *listen.Listener
 

@@ -183,9 +183,12 @@ var trackway = Rules{
 
 		"internal/store": 3,
 
-		"internal/partition/balance": 0,
-		"internal/partition/spread":  3,
-		"internal/partition/stores":  4,
+		"internal/datadir/held":        1,
+		"internal/partition/afar":      5,
+		"internal/partition/placement": 0,
+		"internal/partition/balance":   0,
+		"internal/partition/spread":    3,
+		"internal/partition/stores":    4,
 
 		"internal/api":              4,
 		"internal/api/body":         2,
@@ -210,7 +213,7 @@ var trackway = Rules{
 		"internal/ops":              4,
 		"internal/admin":            5,
 		"internal/api/administered": 0,
-		"internal/api/passing":      2,
+		"internal/api/passing":      3,
 
 		"internal/app":        7,
 		"internal/app/member": 7,

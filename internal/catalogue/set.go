@@ -15,6 +15,7 @@ import (
 type Set struct{ of []*Catalogue }
 
 // Together returns the set of the catalogue of each partition, in their order.
+// One that is nil knows nothing: other servers hold the partition.
 func Together(of ...*Catalogue) *Set { return &Set{of} }
 
 // place returns the catalogue that has a project, and the project's number
@@ -30,7 +31,9 @@ func (s *Set) place(project uint32) (*Catalogue, uint32) {
 // does.
 func (s *Set) Reload(projects []trackway.Project) {
 	for part, here := range partition.Split(projects, len(s.of)) {
-		s.of[part].Reload(here)
+		if s.of[part] != nil {
+			s.of[part].Reload(here)
+		}
 	}
 }
 
@@ -38,6 +41,9 @@ func (s *Set) Reload(projects []trackway.Project) {
 func (s *Set) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	for _, c := range s.of {
+		if c == nil {
+			continue
+		}
 		all.Go(func() { _ = c.Run(ctx) }) // it never fails
 	}
 	all.Wait()
@@ -47,7 +53,9 @@ func (s *Set) Run(ctx context.Context) error {
 // Forget drops all examples, because a customer was erased.
 func (s *Set) Forget() {
 	for _, c := range s.of {
-		c.Forget()
+		if c != nil {
+			c.Forget()
+		}
 	}
 }
 
@@ -60,6 +68,9 @@ func (s *Set) View(number uint32, name string, now time.Time, may func(typ strin
 // Beginnings returns when types came, as [Catalogue.Beginnings] does.
 func (s *Set) Beginnings(number uint32) []Beginning {
 	c, local := s.place(number)
+	if c == nil {
+		return nil
+	}
 	return c.Beginnings(local)
 }
 

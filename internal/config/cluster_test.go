@@ -16,17 +16,17 @@ func TestCluster(t *testing.T) {
 	t.Parallel()
 	const loopback = "cluster: {name: eu, listen: 127.0.0.1:1, peers: [\"127.0.0.1:1\", \"[::1]:2\"]}\n"
 	got := mustParse(t, loopback+minimal, Flags{}).Cluster
-	want := membership.Cluster{Log: "raft", Name: "eu", Listen: "127.0.0.1:1", Advertise: "127.0.0.1:1", Peers: []string{"127.0.0.1:1", "[::1]:2"}, Heartbeat: 2 * time.Second, MaxClockSkew: 10 * time.Second, Reserve: 1 << 30}
+	want := membership.Cluster{Log: "raft", Name: "eu", Listen: "127.0.0.1:1", Advertise: "127.0.0.1:1", Peers: []string{"127.0.0.1:1", "[::1]:2"}, Heartbeat: 2 * time.Second, MaxClockSkew: 10 * time.Second, Reserve: 1 << 30, Copies: 3}
 	if diff := cmp.Diff(want, got); diff != "" || !got.Member() {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	const tls = "cluster: {log: raft, name: eu, listen: \":1\", advertise: ts1:1, tls: {ca: ca.pem, cert: c.pem, key: /k.pem}, heartbeat: 500ms, max_clock_skew: 3s, reserve: 0}\n"
+	const tls = "cluster: {log: raft, name: eu, listen: \":1\", advertise: ts1:1, tls: {ca: ca.pem, cert: c.pem, key: /k.pem}, heartbeat: 500ms, max_clock_skew: 3s, reserve: 0, copies: 5}\n"
 	cfg, err := Parse(filepath.Join("conf", "t.yaml"), []byte(tls+minimal), Flags{}, env)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want = membership.Cluster{
-		Log: "raft", Name: "eu", Listen: ":1", Advertise: "ts1:1", Heartbeat: 500 * time.Millisecond, MaxClockSkew: 3 * time.Second,
+		Log: "raft", Name: "eu", Listen: ":1", Advertise: "ts1:1", Heartbeat: 500 * time.Millisecond, MaxClockSkew: 3 * time.Second, Copies: 5,
 		TLS: membership.TLS{CA: filepath.Join("conf", "ca.pem"), Cert: filepath.Join("conf", "c.pem"), Key: "/k.pem"},
 	}
 	if diff := cmp.Diff(want, cfg.Cluster); diff != "" {
@@ -56,6 +56,7 @@ func TestClusterProblems(t *testing.T) {
 		"{name: eu, listen: 127.0.0.1:1, peers: [\"ts2:1\"]}":                                                "needs tls",
 		"{name: eu, listen: 127.0.0.1:1, tls: {ca: a}}":                                                      "needs ca, cert and key",
 		"{name: eu, listen: 127.0.0.1:1, max_clock_skew: 999ms}":                                             "must be at least 1s",
+		"{name: eu, listen: 127.0.0.1:1, copies: 2}":                                                         "must be at least 3",
 		"{name: eu, listen: 127.0.0.1:1, reserve: 1XB}":                                                      "must be a number of bytes, such as 1GiB or 500MiB",
 		"{name: eu, listen: 127.0.0.1:1, reserve: 9000000000GiB}":                                            "must be a number of bytes",
 		"{name: eu, listen: 127.0.0.1:1, heartbeat: 499ms}":                                                  "must lie between 500ms and 10s",

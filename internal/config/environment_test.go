@@ -64,7 +64,7 @@ var values = []map[string]string{
 	},
 	{
 		"projects": demo, "cluster.log": "raft", "cluster.name": "eu", "cluster.listen": "0.0.0.0:7946", "cluster.advertise": "ts1.example.com:7946",
-		"cluster.peers": `["ts1.example.com:7946", "ts2.example.com:7946"]`, "cluster.heartbeat": "3s", "cluster.max_clock_skew": "4s", "cluster.reserve": "2GiB",
+		"cluster.peers": `["ts1.example.com:7946", "ts2.example.com:7946"]`, "cluster.heartbeat": "3s", "cluster.max_clock_skew": "4s", "cluster.reserve": "2GiB", "cluster.copies": "5",
 		"cluster.tls.ca": "/ca.pem", "cluster.tls.cert": "/c.pem", "cluster.tls.key": "/k.pem",
 	},
 	{

@@ -28,7 +28,7 @@ import (
 	"trackway/internal/contract/suggest"
 	"trackway/internal/contract/trial"
 	"trackway/internal/control/members"
-	"trackway/internal/partition/balance"
+	"trackway/internal/partition/placement"
 	"trackway/internal/people"
 	"trackway/internal/suspect"
 )
@@ -55,18 +55,19 @@ var recorded = map[string]struct {
 
 	"POST /alarms/test": {query: "?name=ops", entries: []string{"alarm.test||ops|allowed|"}},
 
-	"POST /cluster/init":      {entries: []string{"cluster.init|||allowed|"}},
-	"POST /cluster/join":      {query: "?at=b:1", entries: []string{"cluster.join||b:1|allowed|"}},
-	"POST /cluster/remove":    {query: "?id=b", entries: []string{"cluster.remove||b|allowed|"}},
-	"POST /cluster/transfer":  {entries: []string{"cluster.transfer|||allowed|"}},
-	"POST /cluster/rebalance": {entries: []string{"cluster.rebalance|||allowed|"}},
-	"POST /cluster/recover":   {entries: []string{"cluster.recover|||allowed|"}},
+	"POST /cluster/init":     {entries: []string{"cluster.init|||allowed|"}},
+	"POST /cluster/join":     {query: "?at=b:1", entries: []string{"cluster.join||b:1|allowed|"}},
+	"POST /cluster/remove":   {query: "?id=b", entries: []string{"cluster.remove||b|allowed|"}},
+	"POST /cluster/transfer": {entries: []string{"cluster.transfer|||allowed|"}},
+	"POST /cluster/step":     {query: "?do=lead&partition=1&server=a", entries: []string{"cluster.rebalance||a|allowed|"}},
+	"POST /cluster/recover":  {entries: []string{"cluster.recover|||allowed|"}},
 
 	"POST /users/sign-out": {query: "?name=joe", entries: []string{"session.end||joe|done|"}},
 	"POST /users/reload":   {because: "the server records it, with what has changed"},
 
 	"POST /traffic/flush": {because: "it changes nothing"},
 
+	"GET /cluster/plan":         {because: "it is a look"},
 	"GET /destinations":         {because: "it is a look"},
 	"GET /destinations/rejects": {query: "?name=lake", because: "it is a look"},
 	"GET /destinations/mirrors": {because: "it is a look"},
@@ -98,15 +99,14 @@ func (fakeAlarms) Simulate(context.Context, alarm.Question) (*alarm.Simulation, 
 
 type fakeCluster struct{}
 
-func (fakeCluster) Status() members.Status               { return members.Status{} }
-func (fakeCluster) Init() error                          { return nil }
-func (fakeCluster) Join(context.Context, string) error   { return nil }
-func (fakeCluster) Remove(context.Context, string) error { return nil }
-func (fakeCluster) Transfer(context.Context, int) error  { return nil }
-func (fakeCluster) Recover() error                       { return nil }
-func (fakeCluster) Rebalance(context.Context, bool) ([]balance.Move, error) {
-	return nil, nil
-}
+func (fakeCluster) Status() members.Status                         { return members.Status{} }
+func (fakeCluster) Init() error                                    { return nil }
+func (fakeCluster) Join(context.Context, string) error             { return nil }
+func (fakeCluster) Remove(context.Context, string) error           { return nil }
+func (fakeCluster) Transfer(context.Context, int) error            { return nil }
+func (fakeCluster) Recover() error                                 { return nil }
+func (fakeCluster) Plan(context.Context) ([]placement.Step, error) { return nil, nil }
+func (fakeCluster) Step(context.Context, placement.Step) error     { return nil }
 
 // audited serves the control socket in a directory with an audit log, and
 // returns a client of it.

@@ -9,7 +9,7 @@ import (
 	"trackway"
 	"trackway/internal/audit"
 	"trackway/internal/control/members"
-	"trackway/internal/partition/balance"
+	"trackway/internal/partition/placement"
 )
 
 // errAlone is the answer of a server that stands alone.
@@ -23,7 +23,8 @@ const errAlone = "The configuration of this server has no cluster."
 //	POST /cluster/join      joins the one of the server ?at=
 //	POST /cluster/remove    removes the server ?id=
 //	POST /cluster/transfer  hands leadership over, of ?partition= or of all
-//	POST /cluster/rebalance makes servers lead about as many partitions; ?dry=true: says how
+//	GET  /cluster/plan      the steps by which partitions come to where they should be
+//	POST /cluster/step      carries out the step ?do= of ?partition= with ?server=
 //	POST /cluster/recover   makes this server the only member
 func clusterRoutes() map[string]func(*call) error {
 	do := func(f func(*call) error) func(*call) error {
@@ -44,13 +45,14 @@ func clusterRoutes() map[string]func(*call) error {
 		})
 	}
 	return map[string]func(*call) error{
-		"GET /cluster":            do(func(c *call) error { return c.json(c.Cluster.Status()) }),
-		"POST /cluster/init":      change(audit.ClusterInit, "", func(c *call) error { return c.Cluster.Init() }),
-		"POST /cluster/join":      change(audit.ClusterJoin, "at", func(c *call) error { return c.Cluster.Join(c.r.Context(), c.query.Get("at")) }),
-		"POST /cluster/remove":    change(audit.ClusterRemove, "id", func(c *call) error { return c.Cluster.Remove(c.r.Context(), c.query.Get("id")) }),
-		"POST /cluster/transfer":  change(audit.ClusterTransfer, "partition", func(c *call) error { return c.transfer() }),
-		"POST /cluster/rebalance": do(func(c *call) error { return c.rebalance() }),
-		"POST /cluster/recover":   change(audit.ClusterRecover, "", func(c *call) error { return c.Cluster.Recover() }),
+		"GET /cluster":           do(func(c *call) error { return c.json(c.Cluster.Status()) }),
+		"POST /cluster/init":     change(audit.ClusterInit, "", func(c *call) error { return c.Cluster.Init() }),
+		"POST /cluster/join":     change(audit.ClusterJoin, "at", func(c *call) error { return c.Cluster.Join(c.r.Context(), c.query.Get("at")) }),
+		"POST /cluster/remove":   change(audit.ClusterRemove, "id", func(c *call) error { return c.Cluster.Remove(c.r.Context(), c.query.Get("id")) }),
+		"POST /cluster/transfer": change(audit.ClusterTransfer, "partition", func(c *call) error { return c.transfer() }),
+		"GET /cluster/plan":      do((*call).plan),
+		"POST /cluster/step":     change(audit.ClusterRebalance, "server", (*call).step),
+		"POST /cluster/recover":  change(audit.ClusterRecover, "", func(c *call) error { return c.Cluster.Recover() }),
 	}
 }
 
@@ -68,23 +70,24 @@ func (c *call) transfer() error {
 	return c.Cluster.Transfer(c.r.Context(), part)
 }
 
-// rebalance answers which partitions got another leader.
-func (c *call) rebalance() (err error) {
-	var moves []balance.Move
-	if dry := c.query.Get("dry") == "true"; dry {
-		moves, err = c.Cluster.Rebalance(c.r.Context(), true)
-	} else {
-		err = c.recorded(audit.ClusterRebalance, "", func() error {
-			moves, err = c.Cluster.Rebalance(c.r.Context(), false)
-			return err
-		})
+// step carries out a step of a plan.
+func (c *call) step() error {
+	part, err := strconv.ParseUint(c.query.Get("partition"), 10, 8)
+	if err != nil {
+		return refuse("partition", "must be the number of a partition")
 	}
+	return c.Cluster.Step(c.r.Context(), placement.Step{Do: placement.Kind(c.query.Get("do")), Part: int(part), Server: c.query.Get("server")})
+}
+
+// plan answers the steps that are left.
+func (c *call) plan() error {
+	steps, err := c.Cluster.Plan(c.r.Context())
 	if err != nil {
 		return err
 	}
 	return c.json(struct {
-		Moves []balance.Move `json:"moves"`
-	}{append([]balance.Move{}, moves...)})
+		Steps []placement.Step `json:"steps"`
+	}{append([]placement.Step{}, steps...)})
 }
 
 // Waiting returns the routes of the control socket while the server waits for

@@ -13,7 +13,10 @@ import (
 // enter finds out whose request it is, and whether the route is open to that
 // user at all.
 func (q *request) enter() error {
-	if q.session, q.user = q.Server.who(q.facts, q.r, q.from, q.now); q.user == nil {
+	if q.user = people.Passed(q.r.Context()); q.user == nil {
+		q.session, q.user = q.Server.who(q.facts, q.r, q.from, q.now)
+	}
+	if q.user == nil {
 		if q.facts.closed() {
 			return errNoSignIn
 		}
@@ -39,9 +42,19 @@ func (q *request) mayNot() error {
 }
 
 // project returns the project in the query, if the user has the role there that
-// the route needs. A user without any role in a project does not learn whether
-// it exists.
+// the route needs. The error is a [people.ElsewhereError] if another server has
+// to answer, because it holds the data.
 func (q *request) project(token string) (*trackway.Project, error) {
+	p, err := q.open(token)
+	if err == nil && q.Holds != nil && !q.Holds(p.Number) {
+		return nil, &people.ElsewhereError{Project: p.Number, Token: p.Token, User: q.user.Name, Role: q.roleIn(p)}
+	}
+	return p, err
+}
+
+// open is project for what any server can answer. A user without any role in a
+// project does not learn whether it exists.
+func (q *request) open(token string) (*trackway.Project, error) {
 	p := q.facts.byToken[lower(token)]
 	if p == nil || !q.sees(p) {
 		return nil, &trackway.Error{Code: trackway.NotFound, Field: "project", Msg: "There is no such project."}

@@ -49,6 +49,7 @@ type Config struct {
 	Store   query.Store
 	Log     func(project uint32) live.Log // that has a project
 	Live    *live.Hub
+	Holds   func(project uint32) bool // whether this server has the data of a project; nil: it has all
 	Eraser  Eraser
 	Rates   *rates.Meter
 	Limits  *limit.Limiter

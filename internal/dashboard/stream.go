@@ -91,7 +91,7 @@ func (q *request) filter() (f live.Filter, err error) {
 		}
 	}
 	if token := q.param("project"); token != "" {
-		p, err := q.project(token)
+		p, err := q.open(token)
 		if err != nil {
 			return f, err
 		}

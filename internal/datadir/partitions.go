@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"trackway/internal/datadir/held"
 	"trackway/internal/durable"
 	"trackway/internal/partition"
 )
@@ -73,7 +74,14 @@ func Fits(dataDir string, n int) error {
 // whole returns an error if a store of a data directory with several partitions
 // is missing or empty, or if there is one more.
 func whole(dataDir string, n int) error {
+	list, err := held.Read(dataDir, n)
+	if err != nil {
+		return err
+	}
 	for part := range n {
+		if !list.Has(part) || list.Joins(part) {
+			continue
+		}
 		dir := StoreOf(dataDir, part, n)
 		state := filepath.Join(dataDir, partition.Name(part), State) // of a member of a cluster
 		found := 0

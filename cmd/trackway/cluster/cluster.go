@@ -9,7 +9,9 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -17,7 +19,6 @@ import (
 	"trackway/internal/control"
 	"trackway/internal/control/members"
 	"trackway/internal/partition"
-	"trackway/internal/partition/balance"
 	"trackway/internal/sleep"
 	"trackway/internal/terminal"
 )
@@ -92,7 +93,7 @@ func (f *flags) await(ctx context.Context, t command.Tools, say func(string)) (s
 // votes reports whether the server has its vote, in all partitions.
 func votes(s *members.Status) bool {
 	for i := range s.Partitions {
-		if p := &s.Partitions[i]; !isVoter(p.ID, p.Members) {
+		if p := &s.Partitions[i]; p.ID != "" && !isVoter(p.ID, p.Members) { // else it is on other servers
 			return false
 		}
 	}
@@ -288,7 +289,7 @@ func printPartitions(w io.Writer, s *members.Status) error {
 		}
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t\n", partition.Name(p.Number), leader, p.Term, p.Applied, p.Commit, most)
 	}
-	_, _ = fmt.Fprintln(table, "\nADDRESS\tLEADS\tVOTES\tCLOCK\tID\t")
+	_, _ = fmt.Fprintln(table, "\nADDRESS\tLEADS\tVOTES\tHOLDS\tCLOCK\tID\t")
 	for _, m := range membersOf(s) {
 		clock := "?"
 		if m.OffsetMS != nil {
@@ -297,7 +298,7 @@ func printPartitions(w io.Writer, s *members.Status) error {
 		if m.ID == s.ID {
 			clock = "-"
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%d\t%d\t%s\t%s\t%s\n", m.Address, m.leads, m.votes, clock, m.ID, note(&m.Member, s.ID))
+		_, _ = fmt.Fprintf(table, "%s\t%d\t%d\t%s\t%s\t%s\t%s\n", m.Address, m.leads, m.votes, m.list(), clock, m.ID, note(&m.Member, s.ID))
 	}
 	return table.Flush()
 }
@@ -308,6 +309,16 @@ type server struct {
 	members.Member
 
 	leads, votes int
+	holds        []string
+	all          bool
+}
+
+// list returns the partitions that the server holds.
+func (s *server) list() string {
+	if s.all {
+		return "all"
+	}
+	return strings.Join(s.holds, " ")
 }
 
 // membersOf returns the members of all partitions, by their addresses.
@@ -324,6 +335,8 @@ func membersOf(s *members.Status) (all []*server) {
 			if m.Voter {
 				known.votes++
 			}
+			known.holds = append(known.holds, partition.Name(p.Number))
+			known.all = len(known.holds) == len(s.Partitions)
 			if m.Address == p.Leader {
 				known.leads++
 			}
@@ -353,34 +366,6 @@ func (c *transferCommand) Run(t command.Tools) error {
 	return nil
 }
 
-type rebalanceCommand struct {
-	flags
-
-	DryRun bool `help:"Only say what would change." name:"dry-run"`
-}
-
-// Run spreads leadership over the servers.
-func (c *rebalanceCommand) Run(t command.Tools) error {
-	ctx, stop := t.Until()
-	defer stop()
-	var done struct {
-		Moves []balance.Move `json:"moves"`
-	}
-	if err := c.ask(ctx, t, http.MethodPost, "/cluster/rebalance", url.Values{"dry": {strconv.FormatBool(c.DryRun)}}, &done); err != nil {
-		return err
-	}
-	if len(done.Moves) == 0 {
-		terminal.Say(t.Stdout, "Nothing to do: each server leads about as many partitions as the others.\n")
-		return nil
-	}
-	table := tabwriter.NewWriter(t.Stdout, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "PARTITION\tLED BY\tWAS LED BY") // errors come with Flush
-	for _, m := range done.Moves {
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", partition.Name(m.Partition), m.To, m.From)
-	}
-	return table.Flush()
-}
-
 type removeCommand struct {
 	flags
 
@@ -401,6 +386,12 @@ func (c *removeCommand) Run(t command.Tools) error {
 		}
 		if err := c.do(ctx, t, "remove", url.Values{"id": {m.ID}}); err != nil {
 			return err
+		}
+		for i := range s.Partitions {
+			p := &s.Partitions[i]
+			if slices.ContainsFunc(p.Members, func(one members.Member) bool { return one.Address == m.Address }) && p.Number > 0 {
+				terminal.Say(t.Stdout, "Partition %s has %d copies left: trackway cluster rebalance makes others, if there are servers for them.\n", partition.Name(p.Number), len(p.Members)-1)
+			}
 		}
 		terminal.Say(t.Stdout, "%s is no member any more. Its data is of no use to the cluster: remove its data directory before it joins again.\n", m.Address)
 		return nil

@@ -1,8 +1,9 @@
 // Package passing carries a question from the server that received it, and that
-// lacks what the caller has seen, to the server that leads the cluster. The
-// receiving server has let the caller in and counted the call. It tells who the
-// caller is, and the leader believes it: only members can connect to it. ADR 35
-// gives the reasons.
+// lacks what the caller has seen, to the server that leads the cluster. It also
+// carries calls of all kinds to a server that holds the data of their project,
+// if the receiving one does not. The receiving server has let the caller in and
+// counted the call. It tells who the caller is, and the other one believes it:
+// only members can connect to it. ADRs 35 and 38 give the reasons.
 package passing
 
 import (
@@ -24,7 +25,12 @@ type Caller struct {
 	Project string // its token
 	Key     Key
 	Addr    netip.Addr
+	Holder  bool  `json:",omitempty"` // the call is for a server that holds the data; else a question for the leader
+	User    *User `json:",omitempty"` // of the pages; nil: the caller has a key
 }
+
+// User is a user of the pages, who has a role in the project.
+type User struct{ Name, Role string }
 
 // Key is what a key may do.
 type Key struct {
@@ -42,12 +48,16 @@ const (
 
 	host      = "leader"
 	pieceTime = 30 * time.Second // that a piece of an answer may take to come
+	workTime  = 2 * time.Minute  // that the first one may take if something has to be done for it
 )
 
 // fields are those of requests and answers that are passed on.
 var (
-	asked    = []string{"Content-Type", "If-None-Match", "Trackway-Position", "X-Request-Id"}
-	answered = []string{"Content-Type", "Content-Length", "Etag", "Cache-Control", "Last-Modified", "Retry-After", "Trackway-Position"}
+	asked    = []string{"Content-Type", "If-None-Match", "Trackway-Position", "User-Agent", "X-Request-Id", "X-Search"}
+	answered = []string{
+		"Content-Type", "Content-Length", "Content-Disposition", "Etag", "Cache-Control", "Last-Modified", "Retry-After", "Trackway-Position", "Vary",
+		"Www-Authenticate", "X-Content-Type-Options",
+	}
 )
 
 // Pass has the leader answer a request for uri, and passes its answer on. The
@@ -58,7 +68,11 @@ func Pass(
 ) (status int, begun bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	late := time.AfterFunc(pieceTime, cancel)
+	first := pieceTime
+	if c.Holder && r.Method == http.MethodPost {
+		first = workTime
+	}
+	late := time.AfterFunc(first, cancel)
 	defer late.Stop()
 	req, err := http.NewRequestWithContext(ctx, r.Method, "http://"+host+uri, bytes.NewReader(body))
 	if err != nil {
@@ -76,12 +90,31 @@ func Pass(
 		return 0, false, err
 	}
 	defer func() { _ = res.Body.Close() }() // it was read, or nobody wants it
+	if res.Header.Get(elsewhereField) != "" {
+		return 0, false, ErrNotCarriedOut
+	}
 	if res.Header.Get(freeField) != "" {
 		free()
 	}
 	copyFields(w.Header(), res.Header, answered)
 	w.WriteHeader(res.StatusCode)
+	if n := res.ContentLength; n > 0 && n <= shortAnswer {
+		return res.StatusCode, true, whole(w, res.Body, int(n))
+	}
 	return res.StatusCode, true, pieces(w, res.Body, late)
+}
+
+// shortAnswer is the size of answers that are passed on at once. Those to calls
+// that bring commands have a few bytes.
+const shortAnswer = 8 << 10
+
+func whole(w io.Writer, from io.Reader, n int) error {
+	b := make([]byte, n)
+	if _, err := io.ReadFull(from, b); err != nil {
+		return err
+	}
+	_, _ = w.Write(b) // if the client has gone there is nobody to tell
+	return nil
 }
 
 // pieces passes the pieces of an answer on. The client has to read them at a

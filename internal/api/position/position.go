@@ -139,3 +139,15 @@ func Await(ctx context.Context, log Log, r *http.Request) error {
 	}
 	return nil
 }
+
+// CatchUp waits a while until this server has everything that any server has
+// acknowledged, for a reader that another server has let in. Without a leader,
+// the reader gets what there is.
+func CatchUp(ctx context.Context, log Log) {
+	if log == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(Stay(ctx), tagTime)
+	defer cancel()
+	_ = log.Reach(ctx, "", true)
+}

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"net"
+	"net/http"
+	"slices"
 
+	"trackway/internal/control/relay"
 	"trackway/internal/limit/share"
 	"trackway/internal/log/raft/peer"
 	"trackway/internal/partition"
@@ -27,9 +30,27 @@ var (
 	ErrBegins = errors.New("the server that leads the cluster does not send to destinations yet: try again in a moment")
 )
 
-// DialLeader connects to the server that leads the partition, for what
+// ToLeader carries what operators ask to the server that leads a partition.
+func (m *Member) ToLeader(part int) http.RoundTripper {
+	if p := m.Part(part); p != nil && p.serves.Load() {
+		return relay.Transport(p.dialLeader)
+	}
+	return roundTrip(func(r *http.Request) (*http.Response, error) {
+		if to, led := m.holders(part); led {
+			return to[0].RoundTrip(r)
+		}
+		return nil, errNobodySends
+	})
+}
+
+type roundTrip func(r *http.Request) (*http.Response, error)
+
+// RoundTrip implements [http.RoundTripper].
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// dialLeader connects to the server that leads the partition, for what
 // operators ask.
-func (p *Part) DialLeader(ctx context.Context) (net.Conn, error) {
+func (p *Part) dialLeader(ctx context.Context) (net.Conn, error) {
 	leader, known := p.raft.Load().Leader()
 	switch {
 	case !known:
@@ -40,12 +61,19 @@ func (p *Part) DialLeader(ctx context.Context) (net.Conn, error) {
 	return p.network.Dial(ctx, leader, peer.Operate, byte(p.number))
 }
 
-// LedBy returns the server that leads the partition, in another text for each.
-func (p *Part) LedBy() string {
-	if leader, known := p.raft.Load().Leader(); known {
-		return leader.Address
+// LedBy returns the server that leads a partition, in another text for each.
+func (m *Member) LedBy(part int) string {
+	if p := m.Part(part); p != nil && p.serves.Load() {
+		if leader, known := p.raft.Load().Leader(); known {
+			return leader.Address
+		}
 	}
-	return "nobody " + partition.Name(p.number)
+	for address, c := range m.claims() {
+		if slices.Contains(c.Leads, part) {
+			return address
+		}
+	}
+	return "nobody " + partition.Name(part)
 }
 
 // ID returns this server's id in the first partition, by which the others know
@@ -78,14 +106,6 @@ func (m *Member) ServeShare(serve func(net.Conn)) {
 
 // Tell lets the other members know something about this server; nil: nothing.
 func (m *Member) Tell(about []byte) { m.address.Store(&about) }
-
-// tells returns what this server lets the others know.
-func (m *Member) tells() json.RawMessage {
-	if about := m.address.Load(); about != nil {
-		return *about
-	}
-	return nil
-}
 
 // Told returns what the other members have let this one know.
 func (m *Member) Told() []json.RawMessage { return m.parts[0].raft.Load().Abouts() }

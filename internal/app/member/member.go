@@ -22,6 +22,7 @@ import (
 	"trackway/internal/control/members"
 	"trackway/internal/control/relay"
 	"trackway/internal/datadir"
+	"trackway/internal/datadir/held"
 	"trackway/internal/log/kafka"
 	"trackway/internal/log/raft"
 	"trackway/internal/log/raft/peer"
@@ -46,8 +47,13 @@ type Options struct {
 // Member is this server's part in a cluster.
 type Member struct {
 	o       Options
-	parts   []*Part
+	parts   []*Part // that are here, the first one first
 	network *peer.Network
+
+	ways      ways       // to the others
+	listed    sync.Mutex // guards what follows
+	held      *held.List // what this server holds
+	elsewhere map[int]ranked
 
 	credentials *peer.Credentials      // nil: plain text
 	address     atomic.Pointer[[]byte] // what the others tell clients of this server; nil: nothing
@@ -70,23 +76,24 @@ type Part struct {
 	destinations string            // the directory for the files of the partition's destinations
 	raft         opened            // the log
 	caughtUp     atomic.Bool       // had what the others had, since this start
+	serves       atomic.Bool       // the server uses its store
 	watch        members.Watch     // of the other servers
 	leader       http.RoundTripper // carries questions to the server that leads
 }
 
 // Open opens the stores of a member, and the logs over them. From then on, the
-// server takes part in the cluster.
+// server takes part in the cluster. A store is nil if other servers hold its
+// partition.
 func Open(ctx context.Context, o Options) (m *Member, all []*store.Store, err error) {
 	m = &Member{o: o, sending: make(chan struct{}, 1)}
-	for i := range o.Partitions {
-		p := &Part{Member: m, number: i, destinations: datadir.DestinationsOf(o.DataDir, i, o.Partitions)}
-		p.leader = relay.Transport(p.dialForQuestion)
-		m.parts = append(m.parts, p)
+	if err := m.prepare(); err != nil {
+		return nil, nil, err
 	}
 	// First, so that a wrong configuration leaves the data as it is.
 	if err := m.connect(ctx); err != nil {
 		return nil, nil, fmt.Errorf("cluster: %w", err)
 	}
+	all = make([]*store.Store, o.Partitions)
 	err = datadir.Claim(o.DataDir, o.Partitions)
 	for _, p := range m.parts {
 		if err != nil {
@@ -96,7 +103,7 @@ func Open(ctx context.Context, o Options) (m *Member, all []*store.Store, err er
 		if one, err = p.open(); err != nil { //nolint:contextcheck // the store works until it is closed
 			break
 		}
-		all = append(all, one)
+		all[p.number] = one
 	}
 	if err == nil {
 		err = datadir.Made(o.DataDir, o.Partitions)
@@ -106,7 +113,9 @@ func Open(ctx context.Context, o Options) (m *Member, all []*store.Store, err er
 	m.serve(ctx)
 	if err != nil {
 		for _, one := range all {
-			err = errors.Join(err, one.Close())
+			if one != nil {
+				err = errors.Join(err, one.Close())
+			}
 		}
 		m.Close()
 		return nil, nil, err
@@ -115,6 +124,29 @@ func Open(ctx context.Context, o Options) (m *Member, all []*store.Store, err er
 		o.Metrics(p.number).MustRegister(collector{p})
 	}
 	return m, all, nil
+}
+
+// prepare finds out which partitions this server holds, and removes what is
+// left of others.
+func (m *Member) prepare() (err error) {
+	o := &m.o
+	if m.held, err = held.Read(o.DataDir, o.Partitions); err != nil {
+		return err
+	}
+	if o.Partitions > 1 {
+		if err := m.held.Clear(o.Partitions, o.DataDir, filepath.Join(o.DataDir, datadir.Destinations)); err != nil {
+			return fmt.Errorf("remove partitions that this server does not hold any more: %w", err)
+		}
+	}
+	for i := range o.Partitions {
+		if !m.held.Has(i) {
+			continue
+		}
+		p := &Part{Member: m, number: i, destinations: datadir.DestinationsOf(o.DataDir, i, o.Partitions)}
+		p.leader = relay.Transport(p.dialForQuestion)
+		m.parts = append(m.parts, p)
+	}
+	return nil
 }
 
 // open opens the store of a partition, and the log over it.
@@ -166,12 +198,26 @@ func (m *Member) serve(ctx context.Context) {
 
 // Close ends the connections. REQUIRES: the stores are closed.
 func (m *Member) Close() {
+	m.ways.close()
 	m.stop()
 	m.running.Wait()
 }
 
-// Parts returns the partitions.
+// Parts returns the partitions that are here.
 func (m *Member) Parts() []*Part { return m.parts }
+
+// Part returns a partition, or nil if other servers hold it.
+func (m *Member) Part(number int) *Part {
+	for _, p := range m.parts {
+		if p.number == number {
+			return p
+		}
+	}
+	return nil
+}
+
+// Number returns the number of the partition.
+func (p *Part) Number() int { return p.number }
 
 // hosts returns the hosts of all servers that may connect.
 func (m *Member) hosts() []string {
@@ -204,14 +250,18 @@ func (m *Member) fatal(err error) {
 		datadir.Fatal(m.o.Log)(err)
 		return
 	}
-	go func() {
-		m.changing.Lock()
-		defer m.changing.Unlock()
-		for end := time.Now().Add(mostWait); m.receiving() && time.Now().Before(end); {
-			_ = sleep.For(context.Background(), lookPause) // it never ends early
-		}
-		m.o.Again()
-	}()
+	go m.restart()
+}
+
+// restart has the server start again, once it has received the states that are
+// on their way.
+func (m *Member) restart() {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	for end := time.Now().Add(mostWait); m.receiving() && time.Now().Before(end); {
+		_ = sleep.For(context.Background(), lookPause) // it never ends early
+	}
+	m.o.Again()
 }
 
 func (m *Member) receiving() bool {
@@ -226,10 +276,36 @@ func (m *Member) receiving() bool {
 const lookPause = 200 * time.Millisecond
 
 // CatchUp waits until this server is a member and has everything that was
-// acknowledged before, or ctx ends.
+// acknowledged before, or ctx ends. It waits a while only for partitions that
+// other servers may have, too: those then answer for this one.
 func (m *Member) CatchUp(ctx context.Context) error {
-	return m.each(ctx, (*Part).catchUp)
+	first := make(chan struct{})
+	return m.each(ctx, func(p *Part, ctx context.Context) error {
+		if p.number == 0 || p.o.Cluster.Log != membership.Raft {
+			defer close(first)
+			return p.catchUp(ctx)
+		}
+		soon, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go func() {
+			select {
+			case <-first:
+				if p.joins() || sleep.For(soon, lateAfter*p.o.Cluster.Heartbeat) == nil {
+					cancel()
+				}
+			case <-soon.Done():
+			}
+		}()
+		if err := p.catchUp(soon); err != nil && ctx.Err() == nil {
+			p.logger().Info("other servers answer for this one in a partition, until it has what they have", "why", p.ready())
+		}
+		return ctx.Err()
+	})
 }
+
+// lateAfter is how many heartbeats a server waits for a partition without which
+// it can begin.
+const lateAfter = 15
 
 // Run asks for this server's votes until it has them, or ctx ends.
 func (m *Member) Run(ctx context.Context) error { return m.each(ctx, (*Part).run) }
@@ -292,6 +368,9 @@ func (m *Member) Ready() error {
 	var leaderless error
 	n := 0
 	for _, p := range m.parts {
+		if m.parts[0].serves.Load() && !p.serves.Load() {
+			continue // others answer for it
+		}
 		switch err := p.ready(); {
 		case errors.Is(err, errNoLeader) && p.caughtUp.Load():
 			leaderless = err
@@ -308,7 +387,7 @@ func (m *Member) Ready() error {
 
 // of says which partition an error is about, if there are several.
 func (m *Member) of(p *Part, err error) error {
-	if err == nil || len(m.parts) == 1 {
+	if err == nil || m.o.Partitions == 1 {
 		return err
 	}
 	return fmt.Errorf("partition %s: %w", partition.Name(p.number), err)
@@ -366,9 +445,20 @@ func (p *Part) run(ctx context.Context) error {
 	if err != nil {
 		return nil //nolint:nilerr // there are no votes
 	}
+	if !p.serves.Load() {
+		return p.settle(ctx, log)
+	}
+	lost := time.Now() // when a leader was known last
 	for sleep.For(ctx, lookPause) == nil {
 		s := log.Status()
 		self := s.Member()
+		if s.Leader != "" {
+			lost = time.Now()
+		}
+		if p.number > 0 && time.Since(lost) > 5*p.o.Cluster.Heartbeat {
+			p.leaveUnlessMember(ctx, log)
+			lost = time.Now() // before it is asked again
+		}
 		if self == nil || self.Voter || s.Leader == "" {
 			continue
 		}

@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"slices"
 
+	"trackway/internal/datadir/held"
 	files "trackway/internal/destination/kept"
 	"trackway/internal/log/kafka"
 	"trackway/internal/log/raft"
-	"trackway/internal/partition/balance"
+	"trackway/internal/partition"
 )
 
 // Operators change one partition after the other. If that fails in one, they
@@ -65,16 +66,29 @@ func (m *Member) Join(ctx context.Context, address string) error {
 	if address != "" {
 		addresses = []string{address}
 	}
-	return m.all(raft.ErrMember, func(p *Part) error {
+	enough := false
+	err := m.all(raft.ErrMember, func(p *Part) error {
 		log, err := p.overRaft()
 		if err != nil {
 			return err
 		}
-		if err := log.Join(ctx, addresses); err != nil {
+		most := 0
+		if p.number > 0 {
+			most = int(p.o.Cluster.Copies)
+		}
+		switch err := log.Join(ctx, addresses, most); {
+		case errors.Is(err, raft.ErrEnough):
+			enough = true
+			return m.note(func(l *held.List) { l.Drop(p.number) })
+		case err != nil:
 			return err
 		}
 		return files.Forsake(p.destinations)
 	})
+	if err == nil && enough {
+		go m.restart() //nolint:gosec,contextcheck // without them; it outlives the request
+	}
+	return err
 }
 
 // Remove implements [members.Cluster]. A server has another id in each
@@ -82,7 +96,7 @@ func (m *Member) Join(ctx context.Context, address string) error {
 // it can be found if that has to be repeated.
 func (m *Member) Remove(ctx context.Context, id string) error {
 	first := m.parts[0].raft.Load()
-	if len(m.parts) == 1 {
+	if m.o.Partitions == 1 {
 		return first.Expel(ctx, id)
 	}
 	m.changing.Lock()
@@ -94,6 +108,11 @@ func (m *Member) Remove(ctx context.Context, id string) error {
 		}
 	}
 	found := false
+	if len(m.parts) < m.o.Partitions {
+		if err := m.removeElsewhere(ctx, address); err != nil {
+			return err
+		}
+	}
 	for _, p := range slices.Backward(m.parts) {
 		for _, other := range p.raft.Load().Status().Members {
 			if other.Address != address {
@@ -113,8 +132,11 @@ func (m *Member) Remove(ctx context.Context, id string) error {
 
 // Transfer implements [members.Cluster].
 func (m *Member) Transfer(ctx context.Context, part int) error {
-	if part >= len(m.parts) {
-		return fmt.Errorf("there is no partition %d: they are numbered from 0 to %d", part, len(m.parts)-1)
+	if part >= m.o.Partitions {
+		return fmt.Errorf("there is no partition %d: they are numbered from 0 to %d", part, m.o.Partitions-1)
+	}
+	if part >= 0 && m.Part(part) == nil {
+		return fmt.Errorf("partition %s is not on this server: ask one that holds it", partition.Name(part))
 	}
 	return m.all(nil, func(p *Part) error {
 		if part >= 0 && part != p.number {
@@ -128,44 +150,6 @@ func (m *Member) Transfer(ctx context.Context, part int) error {
 	})
 }
 
-// Rebalance implements [members.Cluster].
-func (m *Member) Rebalance(ctx context.Context, dry bool) ([]balance.Move, error) {
-	m.changing.Lock()
-	defer m.changing.Unlock()
-	ids := make([]map[string]string, len(m.parts)) // by address
-	var groups []balance.Group
-	for i, p := range m.parts {
-		if _, err := p.overRaft(); err != nil {
-			return nil, err
-		}
-		s := p.status()
-		g := balance.Group{Partition: i, Leader: s.Leader}
-		ids[i] = make(map[string]string)
-		for _, other := range s.Members {
-			if other.Address == s.Leader || other.Voter && !other.Silent && other.Unfit == "" && other.Differs == 0 {
-				g.Fit = append(g.Fit, other.Address)
-				ids[i][other.Address] = other.ID
-			}
-		}
-		groups = append(groups, g)
-	}
-	moves := balance.Leaders(groups)
-	if dry {
-		return moves, nil
-	}
-	for i, move := range moves {
-		p := m.parts[move.Partition]
-		log, err := p.overRaft()
-		if err == nil {
-			err = log.HandOver(ctx, ids[move.Partition][move.To])
-		}
-		if err != nil {
-			return moves[:i], m.of(p, fmt.Errorf("hand leadership over to %s: %w", move.To, err))
-		}
-	}
-	return moves, nil
-}
-
 // errRecovered says that a partition needs no recovery.
 var errRecovered = errors.New("this server is the only member")
 
@@ -176,7 +160,7 @@ func (m *Member) Recover() error {
 		if err != nil {
 			return err
 		}
-		if s := log.Status(); len(m.parts) > 1 && s.Leading && len(s.Members) == 1 {
+		if s := log.Status(); m.o.Partitions > 1 && s.Leading && len(s.Members) == 1 {
 			return errRecovered
 		}
 		undo, err := files.Renew(p.destinations) // they may have changes that are lost here

@@ -18,11 +18,13 @@ import (
 // Of returns the partition that has a project, as readers see it, or nil if
 // that is not known. Numbers of projects say it if there are several.
 func (m *Member) Of(project uint32) position.Log {
-	if len(m.parts) == 1 {
+	if m.o.Partitions == 1 {
 		return m.parts[0]
 	}
-	if part := partition.Of(project); project != 0 && part < len(m.parts) {
-		return m.parts[part]
+	if project != 0 {
+		if p := m.Part(partition.Of(project)); p != nil && p.serves.Load() {
+			return p
+		}
 	}
 	return nil
 }
@@ -63,7 +65,7 @@ func (p *Part) index(at string) (index uint64, err error) {
 		number, rest, _ := strings.Cut(strings.TrimSpace(one), ".")
 		part, wrong := strconv.ParseUint(number, 10, 8)
 		i, err := strconv.ParseUint(rest, 10, 64)
-		if wrong != nil || err != nil || part >= uint64(len(p.parts)) {
+		if wrong != nil || err != nil || part >= uint64(p.o.Partitions) {
 			return 0, errPosition
 		}
 		if int(part) == p.number {

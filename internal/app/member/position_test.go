@@ -6,9 +6,10 @@ import "testing"
 // takes its own, and refuses what no server of the cluster can have sent.
 func TestIndex(t *testing.T) {
 	t.Parallel()
-	m := &Member{parts: make([]*Part, 3)}
+	m := &Member{o: Options{Partitions: 3}, parts: make([]*Part, 3)}
 	for i := range m.parts {
 		m.parts[i] = &Part{Member: m, number: i}
+		m.parts[i].serves.Store(true)
 	}
 	for at, want := range map[string][3]uint64{
 		"0.7":                    {7, 0, 0},

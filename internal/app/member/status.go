@@ -2,6 +2,8 @@ package member
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,18 +15,59 @@ import (
 // Status implements [members.Cluster].
 func (m *Member) Status() members.Status {
 	s := m.parts[0].status()
-	if len(m.parts) == 1 {
+	if m.o.Partitions == 1 {
 		return s
 	}
 	all := []members.Status{s}
-	for _, p := range m.parts[1:] {
-		all = append(all, p.status())
+	for i := 1; i < m.o.Partitions; i++ {
+		if p := m.Part(i); p != nil && (p.serves.Load() || !m.parts[0].serves.Load()) {
+			all = append(all, p.status())
+		} else {
+			all = append(all, m.away(i, s.Members))
+		}
+		m.count(&all[i], len(s.Members))
 	}
 	ready := ""
 	if err := m.Ready(); err != nil {
 		ready = err.Error()
 	}
 	return members.Together(all, ready)
+}
+
+// away returns what the others have told of a partition that this server does
+// not serve.
+func (m *Member) away(part int, all []members.Member) members.Status {
+	s := members.Status{Members: []members.Member{}, Level: members.Good}
+	claims := m.claims()
+	for _, one := range all {
+		c := claims[one.Address]
+		if !slices.Contains(c.Holds, part) {
+			continue
+		}
+		if slices.Contains(c.Leads, part) && !one.Silent {
+			s.Leader = one.Address
+		}
+		s.Members = append(s.Members, members.Member{
+			ID: one.ID, Address: one.Address, Voter: true, Heard: one.Heard, Silent: one.Silent, OffsetMS: one.OffsetMS, Unfit: one.Unfit,
+		})
+	}
+	if s.Leader == "" {
+		s.Level, s.Trouble = members.Warn, "This server does not hold it, and knows of no server that leads it. Calls for its projects may be refused with 503."
+	}
+	return s
+}
+
+// count notes if a partition has fewer copies than it should have.
+func (m *Member) count(s *members.Status, servers int) {
+	voters := 0
+	for i := range s.Members {
+		if s.Members[i].Voter {
+			voters++
+		}
+	}
+	if s.Level == members.Good && len(s.Members) > 0 && voters < min(int(m.o.Cluster.Copies), servers) {
+		s.Level, s.Trouble = members.Warn, fmt.Sprintf("%d servers hold it. Others can: trackway cluster rebalance.", voters)
+	}
 }
 
 // status returns what this server knows of a partition.

@@ -26,6 +26,8 @@ type Cluster struct {
 	MaxClockSkew time.Duration `yaml:"max_clock_skew"` // a server whose clock is off by more takes no commands
 	Reserve      scalar.Space  `yaml:"reserve"`        // a server with less room on its disk stores nothing; 0: none
 
+	Copies uint32 `yaml:"copies"` // servers that hold a partition, if there are so many; the first one is on all
+
 	Kafka Kafka `yaml:"kafka"` // where the log is, with OverKafka
 }
 
@@ -66,7 +68,7 @@ func (c *Cluster) Member() bool { return c.Listen != "" }
 func (c *Cluster) Equal(other *Cluster) bool {
 	return c.Log == other.Log && c.Name == other.Name && c.Listen == other.Listen && c.Advertise == other.Advertise &&
 		slices.Equal(c.Peers, other.Peers) && c.TLS == other.TLS && c.Heartbeat == other.Heartbeat &&
-		c.MaxClockSkew == other.MaxClockSkew && c.Reserve == other.Reserve && c.Kafka == other.Kafka
+		c.MaxClockSkew == other.MaxClockSkew && c.Reserve == other.Reserve && c.Copies == other.Copies && c.Kafka == other.Kafka
 }
 
 // Bounds of a heartbeat. Below the lowest, a server that is merely busy loses
@@ -82,6 +84,8 @@ const (
 	usualSkew    = 10 * time.Second
 	leastSkew    = time.Second
 	usualReserve = 1 << 30
+	usualCopies  = 3
+	leastCopies  = 3 // fewer survive the loss of no server
 )
 
 // Reporter checks values and reports problems with them, each by the address of
@@ -102,7 +106,7 @@ func (c *Cluster) Files() []*string { return []*string{&c.TLS.CA, &c.TLS.Cert, &
 // Check checks the section and completes it by what follows from its values.
 func (c *Cluster) Check(d Reporter) {
 	if !c.Member() {
-		if slices.ContainsFunc([]any{&c.Log, &c.Name, &c.Listen, &c.Advertise, &c.Peers, &c.TLS, &c.Heartbeat, &c.MaxClockSkew, &c.Reserve, &c.Kafka}, d.Given) {
+		if slices.ContainsFunc([]any{&c.Log, &c.Name, &c.Listen, &c.Advertise, &c.Peers, &c.TLS, &c.Heartbeat, &c.MaxClockSkew, &c.Reserve, &c.Copies, &c.Kafka}, d.Given) {
 			d.Missing(c, "needs listen, the host:port for the other servers")
 		}
 		return
@@ -118,6 +122,12 @@ func (c *Cluster) Check(d Reporter) {
 	}
 	if !d.Given(&c.Reserve) {
 		c.Reserve = usualReserve
+	}
+	if !d.Given(&c.Copies) {
+		c.Copies = usualCopies
+	}
+	if c.Copies < leastCopies {
+		d.Report(&c.Copies, "must be at least %d: with fewer, nothing is stored once a server fails", leastCopies)
 	}
 	if c.MaxClockSkew < leastSkew {
 		d.Report(&c.MaxClockSkew, "must be at least %v", leastSkew)
@@ -158,6 +168,9 @@ const usualTopic = "trackway"
 // here.
 func (c *Cluster) checkKafka(d Reporter) {
 	k := &c.Kafka
+	if d.Given(&c.Copies) {
+		d.Report(&c.Copies, "is not a setting of log: kafka: each server holds all data")
+	}
 	if d.Given(&c.Peers) {
 		d.Report(&c.Peers, "is not a setting of log: kafka: its servers find each other in the topic")
 	}

@@ -5,7 +5,7 @@ import (
 	"context"
 	"time"
 
-	"trackway/internal/partition/balance"
+	"trackway/internal/partition/placement"
 )
 
 // Cluster is what operators do with the cluster that this server belongs to.
@@ -29,9 +29,13 @@ type Cluster interface { //nolint:interfacebloat // all that operators do
 	// server; below 0: of each partition.
 	Transfer(ctx context.Context, part int) error
 
-	// Rebalance makes servers lead about as many partitions as others. It
-	// returns what has changed, or, if dry is set, what would.
-	Rebalance(ctx context.Context, dry bool) ([]balance.Move, error)
+	// Plan returns the steps after which each partition is on the servers that
+	// should hold it, or, if that is so already, those after which they lead
+	// about as many partitions as each other.
+	Plan(ctx context.Context) ([]placement.Step, error)
+
+	// Step carries out one step, and returns when it has ended.
+	Step(ctx context.Context, s placement.Step) error
 
 	// Recover makes this server the only member, after most were lost for good.
 	Recover() error

@@ -28,6 +28,9 @@ var (
 	// replace.
 	ErrOccupied = errors.New("this server holds data of its own: only a server with an empty data directory can join")
 
+	// ErrEnough says that there are as many members as there should be.
+	ErrEnough = errors.New("there are enough members already")
+
 	// ErrRestart says that the state takes effect when the log and its machine
 	// are opened again. It is no fault.
 	ErrRestart = errors.New("the state of this server is replaced at its next opening")
@@ -203,10 +206,11 @@ const changeTime = 15 * time.Second
 // one line of JSON each, on a connection of their own.
 type change struct {
 	Cluster string // name of the cluster
-	Do      string // add, promote, remove or transfer; progress, standing and latest are questions; differs is news
-	ID      string // of the server that is meant
+	Do      string // add, promote, remove, transfer; questions: progress, standing, latest, knows; news: differs
+	ID      string // of the server that is meant; for transfer, it may be empty
 	Address string // host:port at which it is reached
 	Applied uint64 // how far its state goes
+	Most    int    `json:",omitempty"` // for add: not if there are so many members; 0: always
 }
 
 // changed is the answer.
@@ -214,6 +218,8 @@ type changed struct {
 	Error  string `json:",omitempty"`
 	Leader string `json:",omitempty"` // host:port: ask this server instead
 	Behind bool   `json:",omitempty"` // the server has too little of the log to get a vote
+	Enough bool   `json:",omitempty"` // for add: there are enough members
+	Known  bool   `json:",omitempty"` // for knows: the server is a member
 	Index  uint64 `json:",omitempty"` // for progress, of the last entry in the state; for latest, of the last entry
 
 	Standing *standing `json:",omitempty"` // for standing
@@ -265,8 +271,14 @@ func (l *Log) change(c change) changed {
 	switch c.Do {
 	case "latest":
 		index, err = l.lastCommand()
+	case "knows":
+		if err = l.raft.VerifyLeader().Error(); err == nil {
+			return changed{Known: l.member(c.ID) != nil}
+		}
 	case "add":
-		err = l.admit(c)
+		if err = l.admit(c); errors.Is(err, ErrEnough) {
+			return changed{Enough: true}
+		}
 	case "promote":
 		if l.raft.CommitIndex() > c.Applied+nearEnough {
 			return changed{Behind: true}
@@ -302,7 +314,20 @@ func (l *Log) admit(c change) error {
 			}
 		}
 	}
+	if c.Most > 0 && len(l.members()) >= c.Most {
+		return ErrEnough
+	}
 	return l.Add(c.ID, c.Address, false)
+}
+
+// member returns the member with an id, or nil.
+func (l *Log) member(id string) *Member {
+	for _, m := range l.members() {
+		if m.ID == id {
+			return &m
+		}
+	}
+	return nil
 }
 
 // isAt reports whether a member answers at its address.
@@ -383,16 +408,28 @@ func (l *Log) askAt(ctx context.Context, c change, address string) (got changed,
 
 // Join makes this server a member of the cluster that servers at addresses
 // belong to. It has no vote yet, see [Log.Promote]. A server whose disk was
-// emptied takes the place of the one that was at its address.
-func (l *Log) Join(ctx context.Context, addresses []string) error {
+// emptied takes the place of the one that was at its address. If there are as
+// many others as most, which is not 0, the error is [ErrEnough].
+func (l *Log) Join(ctx context.Context, addresses []string, most int) error {
 	if s := l.Status(); s.Member() != nil {
 		return ErrMember
 	}
 	if l.progress.Reached() > 0 {
 		return ErrOccupied
 	}
-	_, err := l.ask(ctx, change{Do: "add", ID: l.ID(), Address: l.o.Network.Advertise()}, addresses)
+	got, err := l.ask(ctx, change{Do: "add", ID: l.ID(), Address: l.o.Network.Advertise(), Most: most}, addresses)
+	if err == nil && got.Enough {
+		return ErrEnough
+	}
 	return err
+}
+
+// Belongs reports whether this server is a member, as the leader says. It also
+// asks servers at addresses for the leader. A server that was removed while it
+// was down learns it in no other way.
+func (l *Log) Belongs(ctx context.Context, addresses []string) (bool, error) {
+	got, err := l.ask(ctx, change{Do: "knows", ID: l.ID()}, append(l.addresses(), addresses...))
+	return got.Known, err
 }
 
 // Promote asks for a vote. It reports whether this server is too far behind for

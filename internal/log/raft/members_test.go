@@ -17,7 +17,7 @@ func (s *server) restart() {
 // meanwhile.
 func (s *server) join(t *testing.T, at *server) {
 	t.Helper()
-	if err := s.log.Join(t.Context(), []string{at.address}); err != nil {
+	if err := s.log.Join(t.Context(), []string{at.address}, 0); err != nil {
 		t.Fatal(err)
 	}
 	for {
@@ -43,7 +43,7 @@ func TestMembers(t *testing.T) {
 	first := c.servers[0]
 	stranger := c.add()
 	stranger.log.o.Name = "another"
-	if err := stranger.log.Join(t.Context(), []string{first.address}); err == nil {
+	if err := stranger.log.Join(t.Context(), []string{first.address}, 0); err == nil {
 		t.Error("a server of another cluster has joined")
 	}
 	stranger.stop()
@@ -55,7 +55,7 @@ func TestMembers(t *testing.T) {
 	for _, s := range c.servers {
 		l.fill(t, s.log, 3)
 	}
-	if err := first.log.Join(t.Context(), nil); !errors.Is(err, ErrMember) {
+	if err := first.log.Join(t.Context(), nil, 0); !errors.Is(err, ErrMember) {
 		t.Errorf("a member joins: got %v", err)
 	}
 	before := c.awaitLeader()
@@ -79,6 +79,51 @@ func TestMembers(t *testing.T) {
 	for _, s := range c.servers {
 		l.fill(t, s.log, 3)
 	}
+	c.settle()
+	l.check(t, c.wantEqual())
+}
+
+// TestEnough: a server does not join if there are enough members. A server
+// learns from the leader whether it is a member, also one that was removed
+// while it was down. Leadership goes to the server that is named.
+func TestEnough(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, Options{})
+	l := ledger{became: make(map[string]error)}
+	l.fill(t, c.servers[0].log, 5)
+	leader := c.awaitLeader()
+	other := c.add()
+	if err := other.log.Join(t.Context(), []string{leader.address}, 3); !errors.Is(err, ErrEnough) {
+		t.Errorf("a fourth server joins: got %v", err)
+	}
+	if is, err := other.log.Belongs(t.Context(), []string{leader.address}); is || err != nil {
+		t.Errorf("it belongs: %v, %v", is, err)
+	}
+	other.join(t, leader)
+	if is, err := other.log.Belongs(t.Context(), nil); !is || err != nil {
+		t.Errorf("it belongs: %v, %v", is, err)
+	}
+	if err := c.servers[0].log.HandOver(t.Context(), other.id); err != nil {
+		t.Error(err)
+	}
+	if now := c.awaitLeader(); now != other {
+		t.Errorf("%s leads, and not %s", now.address, other.address)
+	}
+	if err := c.servers[0].log.HandOver(t.Context(), "nobody"); err == nil {
+		t.Error("leadership went to nobody")
+	}
+	gone := c.except(c.awaitLeader())[0]
+	gone.stop()
+	if err := c.awaitLeader().log.Expel(t.Context(), gone.id); err != nil {
+		t.Error(err)
+	}
+	gone.start()
+	if is, err := gone.log.Belongs(t.Context(), nil); is || err != nil {
+		t.Errorf("a removed server belongs: %v, %v", is, err)
+	}
+	gone.stop()
+	c.servers = c.except(gone)
+	l.fill(t, c.servers[0].log, 5)
 	c.settle()
 	l.check(t, c.wantEqual())
 }
@@ -143,7 +188,7 @@ func TestBeginWithState(t *testing.T) {
 		t.Fatal(err)
 	}
 	first.start()
-	if err := first.log.Join(t.Context(), nil); !errors.Is(err, ErrOccupied) {
+	if err := first.log.Join(t.Context(), nil, 0); !errors.Is(err, ErrOccupied) {
 		t.Errorf("a server with data joins: got %v", err)
 	}
 	if err := first.log.Bootstrap(); !errors.Is(err, ErrRestart) {

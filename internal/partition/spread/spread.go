@@ -20,7 +20,7 @@ import (
 
 // Set has the destinations of all partitions. It is safe for concurrent use.
 type Set struct {
-	All []*destination.Manager // one for each partition
+	All []*destination.Manager // one for each partition; nil: other servers hold it
 
 	// Part returns the configuration of a destination in one of several
 	// partitions.
@@ -73,8 +73,13 @@ func (s *Set) Single(name string) (Placed, error) {
 		}
 		return Placed{}, fmt.Errorf("%q is in several partitions, each with numbers of its own: name one of %s", name, strings.Join(full, ", "))
 	}
+	if all[0].Manager == nil {
+		return Placed{}, fmt.Errorf("%q: %w", name, errElsewhere)
+	}
 	return all[0], nil
 }
+
+var errElsewhere = errors.New("other servers hold this partition")
 
 // each calls do for all destinations that a name stands for.
 func (s *Set) each(name string, do func(m *destination.Manager, name string) error) error {
@@ -84,6 +89,10 @@ func (s *Set) each(name string, do func(m *destination.Manager, name string) err
 	}
 	var errs []error
 	for _, p := range all {
+		if p.Manager == nil {
+			errs = append(errs, fmt.Errorf("%s: %w", partition.Name(p.Part), errElsewhere))
+			continue
+		}
 		if err := do(p.Manager, p.Name); err != nil && len(s.All) > 1 {
 			errs = append(errs, fmt.Errorf("%s: %w", partition.Name(p.Part), err))
 		} else if err != nil {
@@ -96,6 +105,9 @@ func (s *Set) each(name string, do func(m *destination.Manager, name string) err
 // List returns the status of all destinations.
 func (s *Set) List() (all []destination.Status) {
 	for part, m := range s.All {
+		if m == nil {
+			continue
+		}
 		for _, st := range m.List() {
 			if len(s.All) > 1 {
 				st.Name += "/" + partition.Name(part)
@@ -109,7 +121,7 @@ func (s *Set) List() (all []destination.Status) {
 // Acting reports whether this server sends to the destinations of all
 // partitions.
 func (s *Set) Acting() bool {
-	return !slices.ContainsFunc(s.All, func(m *destination.Manager) bool { return !m.Acting() })
+	return !slices.ContainsFunc(s.All, func(m *destination.Manager) bool { return m == nil || !m.Acting() })
 }
 
 // Check implements [control.Destinations].
@@ -150,7 +162,9 @@ func (s *Set) Run(ctx context.Context) error {
 	errs := make([]error, len(s.All))
 	var all sync.WaitGroup
 	for part, m := range s.All {
-		all.Go(func() { errs[part] = m.Run(ctx) })
+		if m != nil {
+			all.Go(func() { errs[part] = m.Run(ctx) })
+		}
 	}
 	all.Wait()
 	return errors.Join(errs...)
@@ -174,12 +188,14 @@ func (s *Set) Reload(next []config.Destination, projects []trackway.Project) (ap
 	drop = all(&drops)
 	for i, here := range partition.Split(projects, len(s.All)) {
 		wanted := s.wanted(i, next, here)
-		apply, undo, err := s.All[i].Reload(wanted, here)
-		if err != nil {
-			drop()
-			return nil, nil, err
+		if m := s.All[i]; m != nil {
+			apply, undo, err := m.Reload(wanted, here)
+			if err != nil {
+				drop()
+				return nil, nil, err
+			}
+			applies, drops = append(applies, apply), append(drops, undo)
 		}
-		applies, drops = append(applies, apply), append(drops, undo)
 		names = append(names, nil)
 		for j := range wanted {
 			names[i] = append(names[i], wanted[j].Name)

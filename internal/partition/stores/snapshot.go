@@ -26,7 +26,11 @@ type snapshot struct {
 
 func (v *snapshot) part(part int) query.Snapshot {
 	if v.parts[part] == nil {
-		v.parts[part] = v.of.all[part].Snapshot()
+		if here := v.of.all[part]; here != nil {
+			v.parts[part] = here.Snapshot()
+		} else {
+			v.parts[part] = absent{v.of.elsewhere(part), part}
+		}
 	}
 	return v.parts[part]
 }

@@ -2,7 +2,9 @@
 // partition, and leads each call to the store that has its project. Each store
 // has its own lock, its own write-ahead log and its own groups of requests, so
 // several processors can apply commands at the same time. A project is in one
-// store, because its customers may be merged with each other.
+// store, because its customers may be merged with each other. In a cluster, a
+// store may be missing, because other servers hold its partition: see
+// [Elsewhere].
 //
 // The package keeps nothing itself. A project is where it is registered, and
 // its number says where that is: see package partition.
@@ -28,20 +30,25 @@ import (
 
 // Set is the stores of a server. It is safe for concurrent use.
 type Set struct {
-	all    []*store.Store
-	shared bool // by servers of a cluster, any of which may register projects
+	all    []*store.Store // nil: other servers hold it
+	aside  []*store.Store // that are not used
+	afar   []Elsewhere    // what is read of those; nil: nothing
+	shared bool           // by servers of a cluster, any of which may register projects
 
 	placing sync.Mutex // held while projects get their places
+	names   names
 }
 
-// Of returns the set of some stores, in the order of their partitions.
-func Of(all ...*store.Store) *Set { return &Set{all: all} }
+// Of returns the set of some stores, in the order of their partitions. The
+// first one is never missing.
+func Of(all ...*store.Store) *Set { return &Set{all: all, afar: make([]Elsewhere, len(all))} }
 
 // Share says that the servers of a cluster share the stores. They follow one
 // table of places, in the first store. It must be called before Register.
 func (s *Set) Share() { s.shared = true }
 
-// All returns the stores in the order of the partitions.
+// All returns the stores in the order of the partitions. One that other servers
+// hold is nil.
 func (s *Set) All() []*store.Store { return s.all }
 
 // Len returns the number of partitions.
@@ -51,7 +58,8 @@ func (s *Set) Len() int { return len(s.all) }
 // those of its store.
 func (s *Set) one() bool { return len(s.all) == 1 }
 
-// of returns the store of a project, and the project's number there.
+// of returns the store of a project, and the project's number there. The store
+// is nil if other servers hold it.
 func (s *Set) of(project uint32) (*store.Store, uint32) {
 	if s.one() {
 		return s.all[0], project
@@ -86,6 +94,9 @@ func (s *Set) Apply(cmds []trackway.Command, results []trackway.Result) error {
 	if part >= len(s.all) {
 		return fmt.Errorf("there is no partition %d", part)
 	}
+	if s.all[part] == nil {
+		return ErrElsewhere
+	}
 	for i := range cmds {
 		cmds[i].Project = partition.Local(cmds[i].Project)
 	}
@@ -99,18 +110,27 @@ func (s *Set) Apply(cmds []trackway.Command, results []trackway.Result) error {
 // Refused implements [ingest.Store].
 func (s *Set) Refused(project uint32, at trackway.Micros, n int) error {
 	of, local := s.of(project)
+	if of == nil {
+		return ErrElsewhere
+	}
 	return of.Refused(local, at, n)
 }
 
 // Version implements [query.Store].
 func (s *Set) Version(project uint32) change.Version {
 	of, local := s.of(project)
+	if of == nil {
+		return s.elsewhere(partition.Of(project)).Version(project)
+	}
 	return of.Version(local)
 }
 
 // Erase erases a customer, as [store.Store.Erase] does.
 func (s *Set) Erase(project uint32, c trackway.Customer, personal []string, at trackway.Micros) (store.Erased, error) {
 	of, local := s.of(project)
+	if of == nil {
+		return store.Erased{}, ErrElsewhere
+	}
 	return of.Erase(local, c, personal, at)
 }
 
@@ -118,6 +138,9 @@ func (s *Set) Erase(project uint32, c trackway.Customer, personal []string, at t
 // the project's partition.
 func (s *Set) Erasures(project uint32) ([]query.Erasure, error) {
 	of, local := s.of(project)
+	if of == nil {
+		return nil, ErrElsewhere
+	}
 	return of.Erasures(local)
 }
 
@@ -136,6 +159,10 @@ func (s *Set) Register(projects []trackway.Project) error {
 		return err
 	}
 	for part, of := range s.all {
+		if of == nil {
+			s.names.number(projects, at, part)
+			continue
+		}
 		var here []trackway.Project
 		for i := range projects {
 			if at[i] == part {
@@ -156,6 +183,7 @@ func (s *Set) Register(projects []trackway.Project) error {
 			projects[i].Number = partition.Global(part, local)
 		}
 	}
+	s.names.note(projects)
 	return nil
 }
 
@@ -198,9 +226,10 @@ func (s *Set) places(projects []trackway.Project) ([]int, error) {
 func (s *Set) choose(at, fresh, count []int) {
 	load := make([]uint64, len(s.all))
 	var all, known uint64
-	for part, of := range s.all {
-		load[part] = of.Synced()
-		all, known = all+load[part], known+uint64(count[part])
+	for part := range s.all {
+		if load[part] = s.feed(part).Synced(); load[part] != unknown {
+			all, known = all+load[part], known+uint64(count[part])
+		}
 	}
 	for _, i := range fresh {
 		best := 0
@@ -221,6 +250,9 @@ func (s *Set) choose(at, fresh, count []int) {
 func (s *Set) find(p *trackway.Project) (int, error) {
 	found := -1
 	for part, of := range s.all {
+		if of == nil {
+			continue
+		}
 		r := entry.Registration{Token: p.Token, Hard: p.Hard, Soft: p.Soft}
 		if _, err := of.Registered(&r); err != nil {
 			return 0, fmt.Errorf("find project %q: %w", p.Name, err)
@@ -244,6 +276,9 @@ func (s *Set) Name() string { return s.all[0].Name() }
 // Ready returns nil while all stores can write, and otherwise why one cannot.
 func (s *Set) Ready() error {
 	for part, of := range s.all {
+		if of == nil {
+			continue
+		}
 		if err := of.Ready(); err != nil && s.one() {
 			return err
 		} else if err != nil {
@@ -255,7 +290,7 @@ func (s *Set) Ready() error {
 
 // Damaged returns how many unreadable places were found since the opening.
 func (s *Set) Damaged() (n int) {
-	for _, of := range s.all {
+	for _, of := range s.here() {
 		n += of.Damaged()
 	}
 	return n
@@ -263,7 +298,7 @@ func (s *Set) Damaged() (n int) {
 
 // DiskBytes returns the disk space of all stores.
 func (s *Set) DiskBytes() (n uint64) {
-	for _, of := range s.all {
+	for _, of := range s.here() {
 		n += of.DiskBytes()
 	}
 	return n
@@ -271,24 +306,29 @@ func (s *Set) DiskBytes() (n uint64) {
 
 // Close closes all stores, at the same time.
 func (s *Set) Close() error {
-	errs := make([]error, len(s.all))
+	all := append(s.here(), s.aside...)
+	errs := make([]error, len(all))
 	var closing sync.WaitGroup
-	for i, of := range s.all {
+	for i, of := range all {
 		closing.Go(func() { errs[i] = of.Close() })
 	}
 	closing.Wait()
 	return errors.Join(errs...)
 }
 
-// Backup backs up each store, as [store.Store.Backup] does, into the directory
-// that in returns for its partition.
+// Backup backs up each store that is here, as [store.Store.Backup] does, into
+// the directory that in returns for its partition.
 func (s *Set) Backup(ctx context.Context, in func(part int) string, at time.Time, keep int) ([]store.Backup, error) {
-	made := make([]store.Backup, len(s.all))
+	var made []store.Backup
 	for part, of := range s.all {
-		var err error
-		if made[part], err = of.Backup(ctx, in(part), at, keep); err != nil {
+		if of == nil {
+			continue
+		}
+		one, err := of.Backup(ctx, in(part), at, keep)
+		if err != nil {
 			return nil, err
 		}
+		made = append(made, one)
 	}
 	return made, nil
 }

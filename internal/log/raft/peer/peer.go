@@ -35,6 +35,7 @@ const (
 	Snapshot Kind = 's' // the state of a server
 	Operate  Kind = 'o' // what operators ask of the leader, in HTTP
 	Question Kind = 'q' // what clients ask and another server cannot answer, in HTTP
+	Hold     Kind = 'h' // calls for a server that holds a partition, and questions about partitions, in HTTP
 	Change   Kind = 'c' // changes of the members; they are for whichever server is at the address
 )
 

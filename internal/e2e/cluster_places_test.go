@@ -1,0 +1,430 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// roamer sends to a project through all servers in turn, each request again
+// until it is acknowledged.
+type roamer struct {
+	project int
+	acked   []string
+	count   atomic.Int64
+}
+
+func (r *roamer) run(ctx context.Context, t *testing.T, c *cluster) {
+	t.Helper()
+	for n := 0; ctx.Err() == nil; n++ {
+		name := fmt.Sprintf("roam-%d-%d", r.project, n)
+		body := obj{"customer_ids": obj{"registered": fmt.Sprintf("person-%d", n%9)}, "event_type": "round", "timestamp": loadTime + float64(n)/8, "properties": obj{"name": name}}
+		for try := 0; ; try++ {
+			s := c.at((n + try) % len(c.servers))
+			asking, cancel := context.WithTimeout(ctx, 20*time.Second)
+			status, _, err := s.ask(asking, r.project, "/track/v2/projects/{token}/customers/events", body)
+			cancel()
+			if ctx.Err() != nil {
+				return // nobody waits for it
+			}
+			if err == nil && status == http.StatusOK {
+				break
+			}
+			if err == nil && status != http.StatusServiceUnavailable {
+				t.Errorf("got status %d", status)
+				return
+			}
+			time.Sleep(20 * time.Millisecond) //nolint:forbidigo // as a client that sends again
+		}
+		r.acked = append(r.acked, name)
+		r.count.Add(1)
+	}
+}
+
+var restarting sync.RWMutex
+
+func (c *cluster) at(i int) *server {
+	restarting.RLock()
+	defer restarting.RUnlock()
+	return c.servers[i]
+}
+
+// holders returns the servers that hold each partition, as a server says.
+func (c *cluster) holders(at int) (holders [][]int) {
+	c.t.Helper()
+	var s struct {
+		Partitions []struct {
+			Members []struct {
+				Address string
+				Voter   bool
+			}
+		}
+	}
+	if err := json.Unmarshal(c.command(at, "status", "--json"), &s); err != nil {
+		c.t.Fatal(err)
+	}
+	for _, p := range s.Partitions {
+		var in []int
+		for _, m := range p.Members {
+			in = append(in, slices.Index(c.members, m.Address))
+		}
+		slices.Sort(in)
+		holders = append(holders, in)
+	}
+	return holders
+}
+
+// onDisk returns the partitions whose data a server has.
+func (c *cluster) onDisk(i int) (parts []int) {
+	for part := range partitions {
+		if _, err := os.Stat(filepath.Join(c.dirs[i], "data", fmt.Sprintf("p%02d", part), "state")); err == nil {
+			parts = append(parts, part)
+		}
+	}
+	return parts
+}
+
+// TestClusterPlaces: of five servers, three hold each partition. All of them
+// take calls for all projects, while copies are moved under load and holders
+// are killed. Everything that was acknowledged is there, once. Nothing is left
+// of erased data where a copy was before.
+func TestClusterPlaces(t *testing.T) {
+	t.Parallel()
+	c := prepareCluster(t, 5)
+	withPartitions(c, partitionSize)
+	whole, sum := c.whole, sha256.Sum256([]byte(pagesPassword))
+	c.whole = func() string { return whole() + "dashboard: {password_sha256: " + hex.EncodeToString(sum[:]) + "}\n" }
+	c.begin()
+	for i := range c.servers {
+		if got := c.onDisk(i); i < 3 && len(got) != partitions || i >= 3 && !slices.Equal(got, []int{0}) {
+			t.Errorf("server %d holds %v", i, got)
+		}
+	}
+	var roamers []*roamer
+	for i := range partitionSize {
+		roamers = append(roamers, &roamer{project: i})
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 6*patience)
+	defer cancel()
+	loaded, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	for _, r := range roamers {
+		running.Go(func() { r.run(loaded, t, c) })
+	}
+	more := func(n int64) {
+		t.Helper()
+		for _, r := range roamers {
+			for want := r.count.Load() + n; r.count.Load() < want; time.Sleep(lookAgain) { //nolint:forbidigo // clients send at their own pace
+				if ctx.Err() != nil {
+					t.Fatalf("project %d: no acknowledgement\n%s", r.project, c.servers[3].log)
+				}
+			}
+		}
+	}
+	more(20)
+	plan := string(c.command(3, "rebalance", "--plan"))
+	if !strings.Contains(plan, "add") || !strings.Contains(plan, "remove") {
+		t.Errorf("the plan is\n%s", plan)
+	}
+	t.Logf("%s\n%s", plan, c.patiently(ctx, 3, "rebalance", "--yes"))
+	more(20)
+	holders := c.holders(0)
+	for i := range c.servers {
+		if other := c.holders(i); fmt.Sprint(other) != fmt.Sprint(holders) {
+			t.Errorf("server %d says %v, and another one %v", i, other, holders)
+		}
+		for part := range partitions {
+			if slices.Contains(holders[part], i) != slices.Contains(c.onDisk(i), part) {
+				t.Errorf("server %d has %v on its disk; the holders are %v", i, c.onDisk(i), holders)
+			}
+		}
+	}
+	if len(holders) != partitions || len(holders[0]) != 5 || len(holders[1]) != 3 || len(holders[2]) != 3 {
+		t.Errorf("the holders are %v", holders)
+	}
+	for part := 1; part < partitions; part++ {
+		victim := holders[part][part%3]
+		restarting.Lock()
+		c.servers[victim].kill(t)
+		restarting.Unlock()
+		more(20)
+		restarting.Lock()
+		c.start(victim)
+		restarting.Unlock()
+		c.servers[victim].awaitReady(t)
+	}
+	more(20)
+	stop()
+	running.Wait()
+	for i, s := range c.servers {
+		for _, r := range roamers {
+			r.check(t, c, s, i)
+		}
+	}
+	checkPlacesAnswers(t, c)
+	checkPlacesPages(t, c)
+	checkPlacesErasure(t, c)
+	checkPlacesRemove(t, c)
+}
+
+// patiently runs a command of the cluster that takes longer than others.
+func (c *cluster) patiently(ctx context.Context, i int, args ...string) string {
+	c.t.Helper()
+	args = append(append([]string{"cluster"}, args...), "--config", c.config(i), "--data", filepath.Join(c.dirs[i], "data"))
+	out, err := exec.CommandContext(ctx, binary(c.t), args...).CombinedOutput()
+	if err != nil {
+		c.t.Fatalf("trackway %q: %v\n%s\n%s", args, err, out, c.servers[i].log)
+	}
+	return string(out)
+}
+
+// check reads all events of a project at a server.
+func (r *roamer) check(t *testing.T, c *cluster, s *server, at int) {
+	t.Helper()
+	stored := map[string]int{}
+	cursor := ""
+	for {
+		path := "http://" + c.public[at] + "/api/projects/" + partitionToken(r.project) + "/events?type=round&rows=500&consistency=strong"
+		if cursor != "" {
+			path += "&cursor=" + cursor
+		}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.SetBasicAuth(fmt.Sprint("key-", r.project), partitionSecret(r.project))
+		res, err := web.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var page struct {
+			Rows []struct{ Properties struct{ Name string } }
+			Next *string
+		}
+		text, err := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		if err != nil || json.Unmarshal(text, &page) != nil || res.StatusCode != http.StatusOK {
+			t.Fatalf("got %d %s, %v", res.StatusCode, text, err)
+		}
+		for _, row := range page.Rows {
+			stored[row.Properties.Name]++
+		}
+		if page.Next == nil {
+			break
+		}
+		cursor = *page.Next
+	}
+	for _, name := range r.acked {
+		if stored[name] != 1 {
+			t.Errorf("server %d, project %d: %s is there %d times", at, r.project, name, stored[name])
+		}
+		delete(stored, name)
+	}
+	if len(stored) > 1 { // the last request may have been broken off
+		t.Errorf("server %d, project %d: nobody knows of %v", at, r.project, stored)
+	}
+}
+
+// checkPlacesAnswers asks all servers the same. Those that hold the project and
+// those that do not answer the same.
+func checkPlacesAnswers(t *testing.T, c *cluster) {
+	t.Helper()
+	jane := `{"customer_ids": {"registered": "person-1"}`
+	calls := 0
+	for project := range partitionSize {
+		for _, call := range []struct{ path, body string }{
+			{"/api/projects/{token}/customers", ""},
+			{"/api/projects/{token}/customers/registered=person-1", ""},
+			{"/api/projects/{token}/customers/registered=person-1/events?rows=5", ""},
+			{"/api/projects/{token}/customers/registered=nobody", ""},
+			{"/api/projects/{token}/events?type=round&rows=20", ""},
+			{"/api/projects/{token}/stats?interval=day&since=2023-01-01&until=2023-02-01", ""},
+			{"/api/projects/{token}/usage", ""},
+			{"/api/projects/{token}/erasures", ""},
+			{"/api/projects/{token}/contracts", ""},
+			{"/api/projects/{token}/events?rows=x", ""},
+			{"/data/v2/projects/{token}/consent/categories", ""},
+			{"/data/v2/projects/{token}/customers/export-one", jane + "}"},
+			{"/data/v2/projects/{token}/customers/events", jane + `, "event_types": ["round"], "limit": 9}`},
+			{"/data/v2/projects/{token}/customers/attributes", jane + `, "attributes": [{"type": "id", "id": "registered"}]}`},
+			{"/data/v2/projects/{token}/customers/export", `{"format": "csv"}`},
+			{"/data/v2/projects/{token}/customers/anonymize", `{"customer_ids": {"registered": "nobody"}}`},
+			{"/track/v2/projects/{token}/customers", jane + `, "properties": {"plan": "gold"}}`},
+			{"/track/v2/projects/{token}/batch", `{"commands": [{"name": "customers", "data": ` + jane + `, "properties": {"plan": "gold"}}}, {"name": "x"}]}`},
+			{"/track/v2/projects/{token}/customers/events", jane + `}`},
+		} {
+			answers := map[string][]int{}
+			times := regexp.MustCompile(`"(start|end)_time":[0-9.]+`)
+			for i := range c.servers {
+				method := http.MethodGet
+				if call.body != "" {
+					method = http.MethodPost
+				}
+				path := strings.Replace(call.path, "{token}", partitionToken(project), 1)
+				r, err := http.NewRequestWithContext(t.Context(), method, "http://"+c.public[i]+path, strings.NewReader(call.body))
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.SetBasicAuth(fmt.Sprint("key-", project), partitionSecret(project))
+				r.Header.Set("Content-Type", "application/json")
+				res, err := web.Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				text, err := io.ReadAll(res.Body)
+				_ = res.Body.Close()
+				if err != nil || res.StatusCode >= http.StatusInternalServerError {
+					t.Errorf("server %d, %s: got %d %s, %v", i, path, res.StatusCode, text, err)
+				}
+				answer := fmt.Sprint(res.StatusCode, " ", res.Header.Get("Content-Type"), " ", times.ReplaceAllString(string(text), ""))
+				answers[answer] = append(answers[answer], i)
+				calls++
+			}
+			if len(answers) != 1 {
+				t.Errorf("project %d, %s: the servers answer %.2000s", project, call.path, fmt.Sprint(answers))
+			}
+		}
+	}
+	t.Logf("%d calls were answered in the same way", calls)
+}
+
+// checkPlacesPages asks the pages of all servers. Each shows all projects.
+func checkPlacesPages(t *testing.T, c *cluster) {
+	t.Helper()
+	overviews, customers := map[string]bool{}, map[string]bool{}
+	for i, s := range c.servers {
+		cookie := s.signIn(t, pagesPassword)
+		var start struct {
+			Types map[string][]string `json:"types"`
+		}
+		if err := json.Unmarshal(s.grid(t, cookie, "start").body, &start); err != nil {
+			t.Fatal(err)
+		}
+		for project := range partitionSize {
+			if got := start.Types[partitionToken(project)]; !slices.Contains(got, "round") {
+				t.Errorf("server %d, project %d: the types are %v", i, project, got)
+			}
+			res := s.grid(t, cookie, "customers?rows=5&project="+partitionToken(project))
+			if res.status != http.StatusOK || !strings.Contains(string(res.body), "person-") {
+				t.Errorf("server %d, project %d: got %v", i, project, res)
+			}
+			customers[fmt.Sprint(project, string(res.body))] = true
+		}
+		var overview struct{ Totals, Types any } // servers write the counts of refused commands later
+		if err := json.Unmarshal(s.grid(t, cookie, "overview").body, &overview); err != nil {
+			t.Fatal(err)
+		}
+		overviews[fmt.Sprint(overview)] = true
+	}
+	for i, s := range c.servers {
+		messages := s.watch(t, s.signIn(t, pagesPassword), "", "")
+		for project := range partitionSize {
+			typ := fmt.Sprintf("seen-%d-%d", i, project)
+			status, _, err := c.servers[(i+project)%5].ask(t.Context(), project, "/track/v2/projects/{token}/customers/events", obj{"customer_ids": obj{"registered": "watched"}, "event_type": typ})
+			if err != nil || status != http.StatusOK {
+				t.Fatal(status, err)
+			}
+			for m := next(t, messages); ; m = next(t, messages) { // after those from before
+				if m.data["type"] == typ {
+					if ids := fmt.Sprint(m.data["ids"]); m.data["project"] != partitionToken(project) || !strings.Contains(ids, "watched") {
+						t.Errorf("server %d shows %v", i, m.data)
+					}
+					break
+				}
+			}
+		}
+	}
+	if len(overviews) != 1 || len(customers) != partitionSize {
+		t.Errorf("the servers show different things: %v, and %d lists of customers", overviews, len(customers))
+	}
+}
+
+// checkPlacesErasure erases a customer through a server that does not hold the
+// project. Nothing is left on any disk.
+func checkPlacesErasure(t *testing.T, c *cluster) {
+	t.Helper()
+	const who = "nobody-knows-me"
+	for project := range partitionSize {
+		s := c.servers[project%len(c.servers)]
+		name := fmt.Sprint(who, project, "x")
+		status, _, err := s.ask(t.Context(), project, "/track/v2/projects/{token}/customers/events", obj{"customer_ids": obj{"registered": name}, "event_type": "secret", "properties": obj{"email": name}})
+		if err != nil || status != http.StatusOK {
+			t.Fatal(status, err)
+		}
+		status, answer, err := s.ask(t.Context(), project, "/data/v2/projects/{token}/customers/anonymize", obj{"customer_ids": obj{"registered": name}})
+		if err != nil || status != http.StatusOK {
+			t.Fatal(status, answer, err)
+		}
+	}
+	deadline := time.Now().Add(2 * patience)
+	for i := range c.servers {
+		for ; ; time.Sleep(lookAgain) { //nolint:forbidigo // the servers decide when they have time for it
+			found := containing(t, filepath.Join(c.dirs[i], "data"), who)
+			if len(found) == 0 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("server %d has it in %v", i, found)
+			}
+		}
+	}
+}
+
+// containing returns the files in a directory that have a text in them.
+func containing(t *testing.T, dir, text string) (found []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return nil //nolint:nilerr // it has gone
+		}
+		if b, err := os.ReadFile(path); err == nil && bytes.Contains(b, []byte(text)) {
+			found = append(found, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// checkPlacesRemove removes a server. Another one gets a copy of its partitions
+// by a rebalance.
+func checkPlacesRemove(t *testing.T, c *cluster) {
+	t.Helper()
+	gone := c.holders(0)[1][0]
+	at := (gone + 1) % 5
+	out := string(c.command(at, "remove", c.members[gone]))
+	if !strings.Contains(out, "Partition p01 has 2 copies left") {
+		t.Errorf("got %s", out)
+	}
+	c.servers[gone].kill(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+	defer cancel()
+	c.patiently(ctx, at, "rebalance", "--yes")
+	for part, in := range c.holders(at) {
+		want := 3
+		if part == 0 {
+			want = 4
+		}
+		if len(in) != want || slices.Contains(in, gone) {
+			t.Errorf("partition %d is on %v", part, in)
+		}
+	}
+}

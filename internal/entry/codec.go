@@ -270,7 +270,7 @@ const (
 )
 
 // appendCommand appends a command. If content is not nil, it takes the place of
-// the properties.
+// the type and the properties.
 func appendCommand(b []byte, c *trackway.Command, content *Content) []byte {
 	b = binary.AppendUvarint(append(b, byte(c.Kind)), uint64(c.Project))
 	b = appendMicros(b, c.Received)
@@ -301,13 +301,13 @@ func appendCommand(b []byte, c *trackway.Command, content *Content) []byte {
 		b = appendID(b, *c.Unheld)
 	}
 	b = appendList(b, c.IDs, appendID)
-	b = appendString(b, c.Type)
 	if content != nil {
-		if b = appendString(b, content.Properties); c.TimeGiven {
+		if b = appendString(b, content.Record); c.TimeGiven {
 			b = binary.BigEndian.AppendUint64(b, content.Hash)
 		}
 		return b
 	}
+	b = appendString(b, c.Type)
 	return appendList(b, c.Properties, func(b []byte, p trackway.Property) []byte {
 		return appendString(appendString(b, p.Name), p.Value)
 	})
@@ -335,20 +335,33 @@ func (r *reader) command() (c trackway.Command, content Content, carried bool) {
 		c.Unheld = &id
 	}
 	c.IDs = short(r, &r.ids, leastID, (*reader).id)
-	c.Type = r.string()
 	if carried = flags&flagContent != 0; carried {
-		if content.Properties = r.bytes(); c.TimeGiven {
-			content.Hash = r.uint64()
-		}
+		c.Type, content = r.content(c.TimeGiven)
 		if c.Kind != trackway.AddEvent {
 			r.fail()
 		}
 		return c, content, true
 	}
+	c.Type = r.string()
 	c.Properties = short(r, &r.properties, leastProperty, func(r *reader) trackway.Property {
 		return trackway.Property{Name: r.string(), Value: r.bytes()}
 	})
 	return c, content, false
+}
+
+// content reads the content of an event, and the event's type, which is a part
+// of it.
+func (r *reader) content(hashed bool) (typ string, c Content) {
+	c.Record = r.bytes()
+	record := reader{rest: c.Record, text: text(c.Record)}
+	typ, c.Properties = record.string(), record.rest
+	if hashed {
+		c.Hash = r.uint64()
+	}
+	if record.bad {
+		r.fail()
+	}
+	return typ, c
 }
 
 func (e *Commands) append(b []byte) []byte {

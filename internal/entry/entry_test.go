@@ -54,7 +54,10 @@ func examples() map[string]entry.Entry {
 					{Kind: trackway.UpdateCustomer, Project: 7, IDs: []trackway.Identifier{cookie}, Time: 1, Received: 1},
 					{Kind: trackway.AddEvent, Project: 7, IDs: []trackway.Identifier{jane}, Type: "visit", Time: 6, Received: 6},
 				},
-				Contents: []entry.Content{{Properties: []byte(`{"page":"/"}`), Hash: 0x8000000000000001}, {}, {Properties: []byte("{}")}},
+				Contents: []entry.Content{
+					{Record: []byte("\x05visit{\"page\":\"/\"}"), Properties: []byte(`{"page":"/"}`), Hash: 0x8000000000000001}, {},
+					{Record: []byte("\x05visit{}"), Properties: []byte("{}")},
+				},
 				Results:  make([]trackway.Result, 3),
 			},
 			request(trackway.Command{Kind: 0, Project: 7, Received: 1_700_000_000_000_001}),

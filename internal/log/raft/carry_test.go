@@ -1,6 +1,11 @@
 package raft
 
-import "testing"
+import (
+	"testing"
+
+	"trackway/internal/entry"
+	"trackway/internal/store/prepared"
+)
 
 // TestCarries: entries carry the contents of events only if all members have
 // said that they can read that.
@@ -24,5 +29,34 @@ func TestCarries(t *testing.T) {
 	l.noteReaders()
 	if l.carries.Load() {
 		t.Error("it is used although a member cannot read it")
+	}
+}
+
+// TestCarriedEvents: the machines store an event whose content comes in the
+// entry as they store others.
+func TestCarriedEvents(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, Options{})
+	l := c.awaitLeader().log
+	if err := l.Look(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !l.carries.Load() {
+		t.Fatal("entries carry nothing")
+	}
+	for _, name := range []string{"alone", "carried"} {
+		e := visit(name)
+		if q := &e.Requests[0]; name == "carried" {
+			q.Commands[0].TimeGiven = true
+			_, content := prepared.Append(nil, &q.Commands[0])
+			q.Contents = []entry.Content{content}
+		}
+		if err := l.Append(t.Context(), e); err != nil || e.Requests[0].Results[0].Err != nil {
+			t.Fatal(err, e.Requests[0].Results)
+		}
+	}
+	c.settle()
+	if events := c.wantEqual(); events["alone"] != 1 || events["carried"] != 1 {
+		t.Errorf("got the events %v", events)
 	}
 }

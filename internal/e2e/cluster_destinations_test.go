@@ -33,7 +33,7 @@ func TestClusterDestinations(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	p := toFile(t, t.TempDir())
 	c := prepareCluster(t, 3)
-	c.more = "destinations:\n  - {name: copy, " + p.config + ", batch: {rows: 100, every: 20ms}}\n"
+	c.more = "destinations:\n  - {name: copy, projects: [demo], " + p.config + ", batch: {rows: 100, every: 20ms}}\n"
 	c.begin()
 	var l load
 	for range max(*clusterRounds, 3) {
@@ -123,7 +123,7 @@ func TestClusterOtherFolder(t *testing.T) {
 	t.Parallel()
 	// Each server has a folder of its own.
 	c := prepareCluster(t, 3)
-	c.more = "destinations:\n  - {name: copy, kind: file, path: ./out, batch: {every: 20ms}}\n"
+	c.more = "destinations:\n  - {name: copy, projects: [demo], kind: file, path: ./out, batch: {every: 20ms}}\n"
 	c.begin()
 	for _, s := range c.servers {
 		s.log.mayHold("path must lead to the same folder")
@@ -151,7 +151,7 @@ func TestClusterLeftover(t *testing.T) {
 	t.Parallel()
 	p := toFile(t, t.TempDir())
 	c := prepareCluster(t, 2)
-	c.more = "destinations:\n  - {name: copy, " + p.config + ", batch: {every: 20ms}}\n"
+	c.more = "destinations:\n  - {name: copy, projects: [demo], " + p.config + ", batch: {every: 20ms}}\n"
 	dir := filepath.Join(c.dirs[1], "data", "destinations")
 	const ownerOnly = 0o700
 	if err := os.MkdirAll(dir, ownerOnly); err != nil {

@@ -64,7 +64,7 @@ func TestClusterDiskFull(t *testing.T) {
 		t.Fatal("the first server does not lead")
 	}
 	fill(t, filler, 60<<20)
-	full.awaitLine(t, "trackway_cluster_disk_low 1")
+	full.awaitLine(t, clusterLine("disk_low", *clusterPartitions-1, 1))
 	if status, text := get(t, full.ops, "/-/ready"); status != http.StatusServiceUnavailable || !bytes.Contains(text, []byte("cluster.reserve")) {
 		t.Errorf("ready: got %d %s", status, text)
 	}
@@ -84,7 +84,7 @@ func TestClusterDiskFull(t *testing.T) {
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	full.awaitLine(t, "trackway_cluster_disk_low 0")
+	full.awaitLine(t, clusterLine("disk_low", *clusterPartitions-1, 0))
 	c.settle()
 	if got := strings.Count(string(full.do(t, request{path: "/api/projects/{token}/customers/registered=person-1/events"}).body), `"visit"`); got != 50 {
 		t.Errorf("it has %d events, want 50", got)

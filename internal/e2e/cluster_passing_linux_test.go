@@ -29,7 +29,7 @@ func TestClusterPassedOn(t *testing.T) {
 	behind := c.servers[0]
 	behind.log.mayHold("this server takes no commands")
 	fill(t, filepath.Join(c.dirs[0], "filler"), 60<<20)
-	behind.awaitLine(t, "trackway_cluster_disk_low 1")
+	behind.awaitLine(t, clusterLine("disk_low", *clusterPartitions-1, 1))
 	for deadline := time.Now().Add(patience); c.leader() == 0; {
 		if time.Now().After(deadline) {
 			t.Fatal("it still leads")
@@ -62,7 +62,7 @@ func TestClusterPassedOn(t *testing.T) {
 	if n := strings.Count(string(behind.do(t, request{path: path + "&consistency=strong"}).body), `"visit"`); n != visits {
 		t.Errorf("a strong reader sees %d events", n)
 	}
-	for _, unknown := range []string{"0.99999999", "7.1"} {
+	for _, unknown := range []string{fmt.Sprintf("%d.99999999", *clusterPartitions-1), "7.1"} {
 		if got := behind.do(t, request{path: path, header: map[string]string{"Trackway-Position": unknown}}); got.status != http.StatusBadRequest {
 			t.Errorf("position %s: got %d %s", unknown, got.status, got.body)
 		}

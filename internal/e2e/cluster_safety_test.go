@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,6 +29,15 @@ func (s *server) awaitLine(t *testing.T, line string) {
 		_, text := get(t, s.ops, "/metrics")
 		return bytes.Contains(text, []byte("\n"+line+"\n"))
 	})
+}
+
+// clusterLine returns the line of a metric of a cluster's partition.
+func clusterLine(name string, part, value int) string {
+	label := ""
+	if *clusterPartitions > 1 {
+		label = fmt.Sprintf("{partition=\"%d\"}", part)
+	}
+	return fmt.Sprintf("trackway_cluster_%s%s %d", name, label, value)
 }
 
 // TestClusterAltered: somebody changes the files of a server that is stopped.
@@ -59,7 +69,7 @@ func TestClusterAltered(t *testing.T) {
 			continue
 		}
 		other.log.mayHold("the data of another server differs")
-		other.awaitLine(t, "trackway_cluster_differing_members 1")
+		other.awaitLine(t, clusterLine("differing_members", 0, 1))
 		if got := other.do(t, visitOf(t, 100+i)); !got.success() {
 			t.Error(got)
 		}
@@ -80,7 +90,7 @@ func TestClusterAltered(t *testing.T) {
 	c.servers[altered].awaitLog(t, "a line that says it waits", func(text string) bool { return strings.Contains(text, "waiting for the cluster") })
 	c.command(altered, "join", c.members[(altered+1)%3])
 	c.servers[altered].awaitReady(t)
-	c.servers[(altered+1)%3].awaitLine(t, "trackway_cluster_differing_members 0")
+	c.servers[(altered+1)%3].awaitLine(t, clusterLine("differing_members", 0, 0))
 }
 
 // TestClusterClocks: each server shows how far the clocks of the others are
@@ -95,9 +105,9 @@ func TestClusterClocks(t *testing.T) {
 	})
 	for _, address := range c.members[1:] {
 		_, text := get(t, c.servers[0].ops, "/metrics")
-		if !bytes.Contains(text, []byte(`trackway_cluster_clock_offset_seconds{member="`+address+`"} `)) {
+		if !bytes.Contains(text, []byte(`trackway_cluster_clock_offset_seconds{member="`+address+`"`)) {
 			t.Errorf("there is no offset of %s", address)
 		}
 	}
-	c.servers[0].awaitLine(t, "trackway_cluster_clock_wrong 0")
+	c.servers[0].awaitLine(t, clusterLine("clock_wrong", 0, 0))
 }

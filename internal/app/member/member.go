@@ -430,13 +430,22 @@ func (p *Part) Leads() bool {
 func (m *Member) Leads() bool { return m.parts[0].raft.Load().Status().Leading }
 
 // AwaitOwn waits until this server has applied what it has acknowledged, or ctx
-// ends.
+// ends. Of several partitions, it does not wait for one that gets nothing for
+// now, because it has no leader.
 func (m *Member) AwaitOwn(ctx context.Context) {
 	for _, p := range m.parts {
-		if log := p.raft.Load(); !log.HasOwn() {
+		log := p.raft.Load()
+		if !log.HasOwn() && (len(m.parts) == 1 || p.grows()) {
 			log.Reach(ctx, 0)
 		}
 	}
+}
+
+// grows reports whether this server gets entries of the partition. Over Kafka,
+// it does so without a leader.
+func (p *Part) grows() bool {
+	_, led := p.raft.Load().Leader()
+	return led || p.o.Cluster.Log != membership.Raft
 }
 
 // run asks for this server's vote until it has one, or ctx ends.

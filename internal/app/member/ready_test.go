@@ -1,11 +1,13 @@
 package member
 
 import (
+	"context"
 	"errors"
 	"testing"
 
 	"trackway/internal/config/membership"
 	"trackway/internal/log/raft"
+	"trackway/internal/log/raft/peer"
 )
 
 // fakeLog is a log of which only the status is known.
@@ -14,11 +16,21 @@ type fakeLog struct {
 
 	status raft.Status
 	behind bool
+	lacks  bool // something that this server has acknowledged
+	waited bool // for that
 }
 
 func (f *fakeLog) Status() raft.Status { return f.status }
 func (*fakeLog) Unfit() error          { return nil }
 func (f *fakeLog) Behind() bool        { return f.behind }
+func (f *fakeLog) HasOwn() bool        { return !f.lacks }
+
+func (f *fakeLog) Leader() (peer.Target, bool) { return peer.Target{}, f.status.Leader != "" }
+
+func (f *fakeLog) Reach(context.Context, uint64) bool {
+	f.waited = true
+	return false
+}
 
 // TestReady: a server goes on if some partitions have no leader, but not if
 // none has one, nor if it lacks something itself.
@@ -54,6 +66,40 @@ func TestReady(t *testing.T) {
 		}
 		if got := m.Ready(); !errors.Is(got, test.want) {
 			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
+		}
+	}
+}
+
+// TestAwaitOwn: readers of all partitions do not wait for one that has no
+// leader. A server with one partition waits, as it has nothing else to do.
+func TestAwaitOwn(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		of, want string // of each partition: has all, lacks something, and has no leader, either; where the reader waits
+	}{
+		{"hhh", "..."},
+		{"hlh", ".w."},
+		{"hnl", "..w"},
+		{"n", "w"},
+	} {
+		m, logs := &Member{}, make([]*fakeLog, len(test.of))
+		m.o.Cluster.Log = membership.Raft
+		for i, is := range test.of {
+			logs[i] = &fakeLog{status: raft.Status{Leader: "a:1"}, lacks: is != 'h'}
+			if is == 'n' {
+				logs[i].status.Leader = ""
+			}
+			p := &Part{Member: m, number: i}
+			p.raft.set(logs[i])
+			m.parts = append(m.parts, p)
+		}
+		m.AwaitOwn(t.Context())
+		got := ""
+		for _, log := range logs {
+			got += map[bool]string{true: "w", false: "."}[log.waited]
+		}
+		if got != test.want {
+			t.Errorf("%s: waited %s, want %s", test.of, got, test.want)
 		}
 	}
 }

@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
 	hraft "github.com/hashicorp/raft"
 
 	"trackway/internal/entry"
+	"trackway/internal/log/health"
 	"trackway/internal/log/raft/logstore"
 	"trackway/internal/log/raft/peer"
 	"trackway/internal/sleep"
@@ -28,9 +30,8 @@ var (
 	// replace.
 	ErrOccupied = errors.New("this server holds data of its own: only a server with an empty data directory can join")
 
-	// ErrRestart says that the state takes effect when the log and its machine
-	// are opened again. It is no fault.
-	ErrRestart = errors.New("the state of this server is replaced at its next opening")
+	// ErrRestart is [health.ErrRestart].
+	ErrRestart = health.ErrRestart
 )
 
 var errLeading = errors.New("this server leads the cluster: remove the lost members instead")
@@ -89,7 +90,7 @@ func (l *Log) Status() Status {
 
 // describe adds what this server has learned of a member.
 func (l *Log) describe(m *Member) {
-	m.Differs = l.compared.differs(m.ID)
+	m.Differs = l.states.Differs(m.ID)
 	if m.ID == l.ID() {
 		m.Heard = true
 		if why := l.Unfit(); why != nil {
@@ -240,7 +241,9 @@ func (l *Log) change(c change) changed {
 	case "standing":
 		return changed{Standing: l.standing()}
 	case "differs":
-		l.noteWrong(c.ID, c.Applied)
+		if slices.Contains(l.ids(), c.ID) {
+			l.states.Note(c.ID, c.Applied)
+		}
 		return changed{}
 	}
 	if l.raft.State() != hraft.Leader {

@@ -70,7 +70,7 @@ func (l *Log) place(ctx context.Context) (uint64, error) {
 		}
 		return l.index(p.offset), nil
 	case <-ctx.Done():
-	case <-l.failed:
+	case <-l.failure.Done():
 	}
 	return 0, raft.ErrUnavailable
 }
@@ -86,6 +86,9 @@ func (l *Log) Bootstrap() error {
 	found, err := l.topic(ctx)
 	if err != nil {
 		return l.o.Brokers.Clean(err)
+	}
+	if err := l.rightNumber(found); err != nil {
+		return err
 	}
 	if found.end > 0 {
 		return refuse("the topic %s has or had records: use a new one, or start with an empty data directory to take part in its log", l.o.Topic)

@@ -34,7 +34,7 @@ run: build ## build everything and start the server in this folder; ARGS="--list
 	./bin/trackway serve $(ARGS)
 
 .PHONY: cluster
-cluster: build ## run three servers of one cluster on this machine; PORT=8080 is the first of nine ports
+cluster: build ## run three servers of one cluster on this machine; PORT=8080 is the first of nine ports, PARTITIONS=1 how many stores share the projects
 	@./tools/cluster
 
 # The go tool asks git for the commit. It fails if git refuses, as it does in a

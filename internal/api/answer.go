@@ -85,8 +85,8 @@ func (c *call) head(status, length int) {
 
 // sayPosition tells a client of a cluster how far the data goes.
 func (c *call) sayPosition() {
-	if c.shared != nil {
-		c.w.Header()[position.Header] = []string{c.shared.Position()}
+	if log := c.shared.Of(c.grant.Project); log != nil {
+		c.w.Header()[position.Header] = []string{log.Position()}
 	}
 }
 

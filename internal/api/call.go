@@ -36,11 +36,10 @@ type front struct {
 	lingering *room.Places  // connections that are read after the answer
 	rest      time.Duration // that the rest of a small body may take, after the answer
 	log       *slog.Logger
-	shared    position.Log      // nil: the server stands alone
-	leader    http.RoundTripper // to the server that leads; nil: this one stands alone
-	passed    *room.Places      // questions that the leader answers
-	audit     *audit.Log        // nil: nothing is recorded
-	traces    *trace.Tracer     // nil: no request is traced
+	shared    position.Logs // nil: the server stands alone
+	passed    *room.Places  // questions that the leader answers
+	audit     *audit.Log    // nil: nothing is recorded
+	traces    *trace.Tracer // nil: no request is traced
 
 	warnedForwarded atomic.Bool // an untrusted peer sent a forwarded address; said once
 }

@@ -17,13 +17,13 @@ const maxPassed = 32 // questions that the leader answers, for this server
 // await waits until this server may answer. If it cannot, the leader answers:
 // done is then true.
 func (c *call) await(ctx context.Context) (done bool, err error) {
-	shared, uri := traced.Shared(c.shared, c.span), c.r.URL.RequestURI()
+	shared, uri := traced.Shared(c.shared.Of(c.grant.Project), c.span), c.r.URL.RequestURI()
 	asked := c.r.URL.RawQuery
 	err = position.Await(ctx, shared, c.r)
-	if !errors.Is(err, position.ErrBehind) || c.leader == nil || position.Stays(ctx) {
+	if !errors.Is(err, position.ErrBehind) || position.Stays(ctx) {
 		return false, err
 	}
-	if done, err := c.pass(ctx, uri); done || err != nil {
+	if done, err := c.pass(ctx, shared.Leader(), uri); done || err != nil {
 		return done, err
 	}
 	c.r.URL.RawQuery = asked
@@ -31,7 +31,7 @@ func (c *call) await(ctx context.Context) (done bool, err error) {
 }
 
 // pass has the leader answer the call. If it does not, done is false.
-func (c *call) pass(ctx context.Context, uri string) (done bool, err error) {
+func (c *call) pass(ctx context.Context, leader http.RoundTripper, uri string) (done bool, err error) {
 	if !c.passed.TryEnter(c.ask.Addr) {
 		return false, nil
 	}
@@ -42,7 +42,7 @@ func (c *call) pass(ctx context.Context, uri string) (done bool, err error) {
 		Key: passing.Key{Name: key.Name, Kind: key.Kind, Permissions: key.Permissions},
 	}
 	span := c.span.Child("ask the leader")
-	status, done, err := passing.Pass(ctx, c.leader, c.w, c.r, uri, c.body, caller, c.giveBack)
+	status, done, err := passing.Pass(ctx, leader, c.w, c.r, uri, c.body, caller, c.giveBack)
 	span.End(err != nil)
 	if !done {
 		return false, nil // this server waits on, and says so if that does not help

@@ -17,7 +17,12 @@ import (
 
 // behind is the log of a server that lacks what callers have seen, unless they
 // have to stay.
-type behind struct{ stayed int }
+type behind struct {
+	stayed int
+	leader http.RoundTripper
+}
+
+func (b *behind) Leader() http.RoundTripper { return b.leader }
 
 func (*behind) Position() string { return "0.5" }
 
@@ -59,10 +64,10 @@ func TestPassedOn(t *testing.T) {
 	t.Parallel()
 	few := trackway.Policy{Name: "few", Paths: []string{"/api/", "/data/"}, Limit: 9, Window: time.Minute}
 	leader, r := newReading(t, few), newReading(t, few)
-	leader.shared = &fakeLog{}
+	leader.shared = of(&fakeLog{})
 	leader.apply(setPlan(`"`+strings.Repeat("x", 200_000)+`"`, 0, janeID))
 	b, to := new(behind), &leading{server: leader.Server}
-	r.shared, r.leader = b, to
+	b.leader, r.shared = to, of(b)
 	left := func() string { return remaining(r.get("customers").Header()) }
 
 	w := r.get("customers/registered=jane?x=1", "Trackway-Position", "0.9")
@@ -97,7 +102,7 @@ func TestPassedOn(t *testing.T) {
 	}
 
 	r = newReading(t)
-	r.shared, r.leader = b, &leading{down: true}
+	b.leader, r.shared = &leading{down: true}, of(b)
 	r.apply(setPlan(`"here"`, 0, janeID))
 	check(t, r.get("customers/registered=jane?consistency=strong"), http.StatusOK, "here")
 	if b.stayed != 1 {
@@ -110,7 +115,7 @@ func TestPassedOn(t *testing.T) {
 func TestPassedOnTakesQuestionsOnly(t *testing.T) {
 	t.Parallel()
 	r := newReading(t)
-	r.shared = &fakeLog{}
+	r.shared = of(&fakeLog{})
 	send := func(method, path string, c *passing.Caller) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
 		front := httptest.NewRequest(method, path, strings.NewReader(`{"customer_ids":{"registered":"jane"}}`))

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"trackway"
+	"trackway/internal/api/position"
 )
 
 // fakeLog notes what readers waited for.
@@ -15,7 +16,13 @@ type fakeLog struct {
 	waited []string
 	behind bool // it lacks what it has acknowledged itself
 	err    error
+	leader http.RoundTripper
 }
+
+// of returns the log of all projects.
+func of(l position.Log) position.Logs { return func(uint32) position.Log { return l } }
+
+func (l *fakeLog) Leader() http.RoundTripper { return l.leader }
 
 func (*fakeLog) Position() string { return "0.7" }
 
@@ -42,7 +49,7 @@ func TestPosition(t *testing.T) {
 		t.Errorf("a server alone: got %d, %v", w.Code, w.Header())
 	}
 	l := new(fakeLog)
-	r.shared = l
+	r.shared = of(l)
 	for _, path := range []string{"customers", "customers?rows=1&consistency=strong", "events", "customers/registered=jane"} {
 		w := r.get(path, "Trackway-Position", "0.5")
 		if got := w.Header().Get("Trackway-Position"); w.Code != http.StatusOK || got != "0.7" {

@@ -38,7 +38,7 @@ func (c *reading) versionTag() string {
 	v := c.store.Version(p.Number)
 	b := fmt.Appendf(nil, "%s %x %d %d ", c.program, v.Origin, v.Counter, v.Index)
 	b = fmt.Appendf(b, "%v %q %q ", c.grant.Key.Permissions, p.Hard, p.Soft) // results depend on these; fmt sorts keys
-	return position.Tag(c.shared, v.Index, httpcache.ETag(append(b, c.r.URL.RequestURI()...)))
+	return position.Tag(c.shared.Of(p), v.Index, httpcache.ETag(append(b, c.r.URL.RequestURI()...)))
 }
 
 // has answers with 304 and returns true if the caller has the answer with this

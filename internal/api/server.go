@@ -86,11 +86,10 @@ type Config struct {
 	Bodies    int           // bytes that all bodies may take together; 0: 256 MiB
 	Answers   int           // bytes that all answers that are made whole may take together; 0: 128 MiB
 	CPUs      int           // processors for which refusals are paced; 0: as many as may run Go code
-	Shared    position.Log  // nil: the server stands alone
+	Shared    position.Logs // nil: the server stands alone
 	Traces    *trace.Tracer // nil: no request is traced
 	Audit     *audit.Log    // nil: nothing is recorded
 	Contracts *book.Book
-	Leader    http.RoundTripper // to the server that leads the cluster; nil: the server stands alone
 
 	Dashboard Dashboard     // answers what the dashboard's pages ask
 	Built     web.Dashboard // its files
@@ -139,7 +138,7 @@ func New(c Config) *Server {
 			bodies: body.NewIntake(cmp.Or(c.Bodies, maxBodiesInMemory), c.Registry), limits: c.Limits, traffic: c.Traffic, pace: pace.New(now, cmp.Or(c.CPUs, runtime.GOMAXPROCS(0))),
 			observer:  &observer{limits: c.Limits, live: c.Live, rates: c.Rates, watch: c.Watch, metrics: newMetrics(c.Registry)},
 			lingering: places.lingering, rest: rest.Time, log: c.Log, shared: c.Shared, traces: c.Traces, audit: c.Audit,
-			leader: c.Leader, passed: places.passed,
+			passed: places.passed,
 		},
 		mux: http.NewServeMux(), ids: request.NewIDs(), ingest: c.Ingest, eraser: c.Eraser, dashboard: c.Dashboard, built: &c.Built, alarms: c.Alarms,
 		reader:   &reader{store: c.Store, places: places, answers: answers, program: c.Version, patience: queryTime, types: c.Types, suspects: c.Suspects, contracts: c.Contracts},

@@ -36,7 +36,7 @@ func (s *server) newAlarms(reg *prometheus.Registry, projects []trackway.Project
 	a := &alarms{
 		watch: alarm.New(alarm.Deps{
 			Book: book, Counts: s.store, Sample: sampler.Take, Log: s.Log,
-			Leads: func() bool { return s.member == nil || s.member.leading() },
+			Leads: func() bool { return s.member == nil || s.member.Leads() },
 		}, alarm.Setup{Alarms: s.Config.Alarms, Projects: projects}),
 		sender: notify.New(book, s.Log, reg),
 	}

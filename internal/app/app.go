@@ -4,6 +4,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"trackway/internal/api"
+	"trackway/internal/app/member"
 	"trackway/internal/audit"
 	"trackway/internal/budget"
 	"trackway/internal/config"
@@ -144,9 +146,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 	}
 	s.limits = limit.New(p.limits, s.budget.Memory.Callers)
 	reg.MustRegister(limit.NewCollector(s.limits))
-	if err := s.shareLimits(reg); err != nil {
-		return err
-	}
+	s.shareLimits(reg)
 	if p.access.Guide, err = s.publishLocked(s.Config, p.limits); err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (s *server) build(reg *prometheus.Registry) error {
 		Access: p.access, Limits: s.limits, Ingest: s.ingest, Store: s.store, Eraser: eraser{s.store, s.live, s.catalogue}, Types: s.catalogue, Suspects: s.suspects, Contracts: s.contracts,
 		Fleet: s.fleet, History: s.history, Watch: callers, Traffic: s.traffic, Rates: meter, Live: s.live, Dashboard: s.pages(), Built: built, Alarms: s.alarms.Report,
 		Version: s.Version, Log: s.Log, Registry: reg, Bodies: s.budget.Memory.Bodies, Answers: s.budget.Memory.Answers,
-		CPUs: s.Processors, Shared: s.shared(), Traces: s.traces, Audit: s.audit, Leader: s.leader(),
+		CPUs: s.Processors, Shared: s.shared(), Traces: s.traces, Audit: s.audit,
 	})
 	return nil
 }
@@ -207,13 +207,13 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 		g.Go(func() error { return s.certificate.Run(ctx) })
 	}
 	if s.member != nil {
-		g.Go(func() error { return s.member.run(ctx) })
-		g.Go(func() error { return s.member.watching(ctx) })
+		g.Go(func() error { return s.member.Run(ctx) })
+		g.Go(func() error { return s.member.Watch(ctx) })
 		g.Go(func() error { return s.followMembers(ctx) })
 		g.Go(s.others.Serve)
 		g.Go(s.questions.Serve)
 		g.Go(func() error { return s.sharing.Run(ctx) })
-		g.Go(func() error { return s.refusals.Run(ctx, s.parts[0].store, s.member.ready) })
+		g.Go(func() error { return s.refusals.Run(ctx, s.store, s.member.Ready) })
 	}
 	g.Go(func() error {
 		s.reloadOnHangup(ctx)
@@ -248,7 +248,7 @@ func (s *server) ready() error {
 		return errStopping
 	}
 	if s.member != nil {
-		if err := s.member.ready(); err != nil {
+		if err := s.member.Ready(); err != nil {
 			return err
 		}
 	}
@@ -282,11 +282,20 @@ func newRegistry() *prometheus.Registry {
 // openStore opens the store within the budget of the process. again has a
 // member of a cluster start again, with other data.
 func (s *server) openStore(ctx context.Context, reg *prometheus.Registry, again func()) (err error) {
-	if s.budget, err = budget.Take(s.Config.Memory.MaxBytes(), int(s.Config.Partitions), store.Descriptors); err != nil {
+	n := int(s.Config.Partitions)
+	if s.budget, err = budget.Take(s.Config.Memory.MaxBytes(), n, s.descriptors); err != nil {
 		return err
 	}
 	if s.Config.Cluster.Member() {
-		return s.openMember(ctx, reg, again)
+		var all []*store.Store
+		s.member, all, err = member.Open(ctx, member.Options{
+			Cluster: s.Config.Cluster, DataDir: s.Config.DataDir, Partitions: n, Files: s.filesEach(), Version: s.Version, Log: s.Log, Again: again,
+			Store: func(part int) store.Options { return s.storeOptions(labeled(reg, part, n)) }, Metrics: func(part int) prometheus.Registerer { return labeled(reg, part, n) },
+		})
+		if err == nil {
+			s.useStores(all...)
+		}
+		return err
 	}
 	if err := datadir.CheckAlone(s.Config.DataDir); err != nil {
 		return err
@@ -299,16 +308,39 @@ func (s *server) storeOptions(reg prometheus.Registerer) store.Options {
 	return store.Options{
 		Log: s.Log, Registry: reg, Name: rand.Text(), Fatal: datadir.Fatal(s.Log),
 		Cache: s.budget.Memory.Cache / stores, Known: s.budget.Memory.Known / stores, MemTable: s.budget.Memory.MemTable,
-		Files: uint64(s.budget.Files.Limit) / uint64(stores),
+		Files: cmp.Or(s.filesEach(), uint64(s.budget.Files.Limit)/uint64(stores)),
 	}
 }
+
+// descriptors returns how many files a partition needs if it may open a number
+// of them. A member of a cluster has a store and a log in each.
+func (s *server) descriptors(files uint64) (int, error) {
+	if !s.paired() {
+		return store.Descriptors(files)
+	}
+	n, err := store.Descriptors(files / 2)
+	return 2 * n, err
+}
+
+// filesEach returns how many files each store and each log may open if there
+// are several of both, or 0.
+func (s *server) filesEach() uint64 {
+	if !s.paired() {
+		return 0
+	}
+	return uint64(s.budget.Files.Limit) / uint64(2*s.Config.Partitions)
+}
+
+// paired reports whether there are several stores, each with a log that has
+// files.
+func (s *server) paired() bool { return s.Config.Cluster.Member() && s.Config.Partitions > 1 }
 
 // closeStore closes the store, and then a member's connections, by which it has
 // handed leadership over.
 func (s *server) closeStore() error {
 	err := s.store.Close()
 	if s.member != nil {
-		s.member.close()
+		s.member.Close()
 	}
 	return err
 }

@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"trackway"
+	"trackway/internal/api/position"
+	"trackway/internal/app/member"
+	"trackway/internal/config"
 	"trackway/internal/control"
 	"trackway/internal/control/members"
 	"trackway/internal/ingest"
@@ -31,7 +34,7 @@ func (s *server) awaitCluster(ctx context.Context, reg *prometheus.Registry) err
 		return err
 	}
 	private.Handle(ops.Handler(ops.Config{
-		Gatherer: reg, Reload: func() error { return errWaiting }, Ready: s.member.ready, Listen: s.Config.OpsListen,
+		Gatherer: reg, Reload: func() error { return errWaiting }, Ready: s.member.Ready, Listen: s.Config.OpsListen,
 		Cluster: s.member.Status,
 	}))
 	ln, err := control.Listen(ctx, s.Config.DataDir)
@@ -44,7 +47,7 @@ func (s *server) awaitCluster(ctx context.Context, reg *prometheus.Registry) err
 	g.Go(private.Serve)
 	g.Go(socket.Serve)
 	g.Go(func() error {
-		err := s.member.catchUp(ctx)
+		err := s.member.CatchUp(ctx)
 		return errors.Join(err, socket.Drain(), private.Close()) //nolint:contextcheck // draining has its own timeout
 	})
 	return g.Wait()
@@ -68,20 +71,37 @@ func (s *server) clusterStatus() func() members.Status {
 	return s.member.Status
 }
 
+// shared returns the logs that this server shares with others, or nil if it
+// stands alone.
+func (s *server) shared() position.Logs {
+	if s.member == nil {
+		return nil
+	}
+	return s.member.Of
+}
+
+// CheckCluster returns the problems with the brokers of a log.
+func CheckCluster(cfg *config.Config) []config.Problem {
+	if err := member.CheckBrokers(&cfg.Cluster); err != nil {
+		return []config.Problem{{Field: "cluster.kafka", Msg: err.Error()}}
+	}
+	return nil
+}
+
 // taking returns where ingest stores commands.
 func (s *server) taking() ingest.Store {
 	if s.member == nil {
 		return s.store
 	}
-	return s.refusals.Over(s.parts[0].store)
+	return s.refusals.Over(s.store)
 }
 
-// kept returns a store as upkeep sees it.
-func (s *server) kept(of *store.Store) upkeep.Store {
+// kept returns the store of a partition as upkeep sees it.
+func (s *server) kept(p *part) upkeep.Store {
 	if s.member == nil {
-		return of
+		return p.store
 	}
-	return led{of, s.member}
+	return led{p.store, s.member.Parts()[p.number]}
 }
 
 // led is the store of a member, from which only the leader removes expired
@@ -89,14 +109,14 @@ func (s *server) kept(of *store.Store) upkeep.Store {
 type led struct {
 	*store.Store
 
-	member *member
+	part *member.Part
 }
 
 // Expire implements [upkeep.Store].
 func (l led) Expire(
 	ctx context.Context, from, to uint64, before func(project uint32, typ string) trackway.Micros,
 ) (query.Expired, error) {
-	if !l.member.leading() || l.member.raft.Load().Skewed() {
+	if !l.part.Leads() {
 		return query.Expired{End: true}, nil
 	}
 	return l.Store.Expire(ctx, from, to, before)
@@ -116,59 +136,9 @@ func (s *server) handler(plain []string) http.Handler {
 				return
 			}
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), readTime)
-		s.member.raft.Load().Reach(ctx, 0)
+		ctx, cancel := context.WithTimeout(r.Context(), member.ReadTime)
+		s.member.AwaitOwn(ctx)
 		cancel()
 		s.api.ServeHTTP(w, r)
 	})
-}
-
-// clusterCollector reads the figures of a member when it is asked for them.
-type clusterCollector struct{ m *member }
-
-var clusterDescs = map[string]*prometheus.Desc{
-	"leader":         clusterDesc("leader", "1 at the server that leads the cluster, else 0."),
-	"ready":          clusterDesc("ready", "1 if this server is a member, knows a leader and has caught up, else 0."),
-	"members":        clusterDesc("members", "Servers of the cluster, as this one knows."),
-	"term":           clusterDesc("term", "How many elections there were, at least: it rises with each."),
-	"log_index":      clusterDesc("log_index", "The last entry in this server's log."),
-	"commit_index":   clusterDesc("commit_index", "The last entry that is known to be on most servers."),
-	"applied_index":  clusterDesc("applied_index", "The last entry in this server's data."),
-	"leader_contact": clusterDesc("leader_contact_seconds", "Time since the leader was heard; 0 at the leader."),
-
-	"clock_wrong":  clusterDesc("clock_wrong", "1 while this server takes no commands because its clock is wrong, else 0."),
-	"disk_low":     clusterDesc("disk_low", "1 while this server takes no commands because its disk has less room than the reserve, else 0."),
-	"digest_index": clusterDesc("digest_index", "The last entry at which most servers were found to have the same data."),
-	"differing":    clusterDesc("differing_members", "Members whose data differs from that of others."),
-	"clock_offset": clusterDesc("clock_offset_seconds", "The clock of another member less that of this server.", "member"),
-}
-
-func clusterDesc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc("trackway_cluster_"+name, help, labels, nil)
-}
-
-// Describe implements [prometheus.Collector].
-func (c clusterCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range clusterDescs {
-		ch <- d
-	}
-}
-
-// Collect implements [prometheus.Collector].
-func (c clusterCollector) Collect(ch chan<- prometheus.Metric) {
-	log := c.m.raft.Load()
-	s, compared := log.Status(), log.Compared()
-	number := map[bool]float64{true: 1}
-	for name, v := range map[string]float64{
-		"leader": number[s.Leading], "ready": number[c.m.ready() == nil], "members": float64(len(s.Members)), "term": float64(s.Term),
-		"log_index": float64(s.Last), "commit_index": float64(s.Commit), "applied_index": float64(s.Applied), "leader_contact": s.LastContact.Seconds(),
-		"clock_wrong": number[log.Skewed()], "disk_low": number[log.Full()], "digest_index": float64(compared.Last), "differing": float64(compared.Differing),
-	} {
-		ch <- prometheus.MustNewConstMetric(clusterDescs[name], prometheus.GaugeValue, v)
-	}
-	for _, m := range s.Members {
-		if m.Heard && m.ID != s.ID {
-			ch <- prometheus.MustNewConstMetric(clusterDescs["clock_offset"], prometheus.GaugeValue, m.Offset.Seconds(), m.Address)
-		}
-	}
 }

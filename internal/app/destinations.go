@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 
 	"trackway"
+	"trackway/internal/app/member"
 	"trackway/internal/config"
 	"trackway/internal/datadir"
 	"trackway/internal/destination"
@@ -29,7 +30,7 @@ func (s *server) newDestinations() error {
 			o.Dir, o.Log = filepath.Join(o.Dir, partition.Name(p.number)), o.Log.With("partition", p.number)
 		}
 		if s.member != nil {
-			o.Shared = sharedNotes{p.store, s.member}
+			o.Shared = sharedNotes{p.store, s.member.Parts()[p.number]}
 		}
 		var err error
 		if p.destinations, err = destination.New(o); err != nil {
@@ -45,12 +46,8 @@ func (s *server) newDestinations() error {
 // sends to the destinations.
 type sharedNotes struct {
 	*store.Store
-
-	member *member
+	*member.Part // says who leads
 }
-
-// Leading implements [destination.Shared].
-func (s sharedNotes) Leading() (term uint64, leading bool) { return s.member.raft.Load().Leading() }
 
 // CheckDestinations returns the problems that the kinds find in a
 // configuration's destinations.

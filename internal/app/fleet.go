@@ -26,9 +26,9 @@ func (s *server) fleetOf(cfg *config.Config) (self fleet.Server, others []fleet.
 	if s.member == nil {
 		return self, others
 	}
-	s.member.tell(self)
+	s.tellMembers(self)
 	configured := len(others)
-	for _, other := range s.member.told() {
+	for _, other := range s.membersTold() {
 		named := func(known fleet.Server) bool { return known.Name == other.Name }
 		there := func(known fleet.Server) bool { return known.URL == other.URL }
 		if other.URL != self.URL && !slices.ContainsFunc(others[:configured], named) && !slices.ContainsFunc(others, there) {
@@ -38,28 +38,20 @@ func (s *server) fleetOf(cfg *config.Config) (self fleet.Server, others []fleet.
 	return self, others
 }
 
-// tell lets the other members know where clients reach this server. An address
+// tellMembers lets the other members know where clients reach this server. An address
 // on the loopback interface is of no use to clients, unless the whole cluster
 // is on one machine.
-func (m *member) tell(self fleet.Server) {
+func (s *server) tellMembers(self fleet.Server) {
 	var about []byte
-	if u, err := url.Parse(self.URL); err == nil && (!onLoopback(u.Hostname()) || onLoopback(host(m.cfg.Advertise))) {
+	if u, err := url.Parse(self.URL); err == nil && (!onLoopback(u.Hostname()) || onLoopback(host(s.Config.Cluster.Advertise))) {
 		about, _ = json.Marshal(self) // texts can always be encoded
 	}
-	m.address.Store(&about)
+	s.member.Tell(about)
 }
 
-// tells returns what this server lets the others know.
-func (m *member) tells() json.RawMessage {
-	if about := m.address.Load(); about != nil {
-		return *about
-	}
-	return nil
-}
-
-// told returns the other members that have said where clients reach them.
-func (m *member) told() (all []fleet.Server) {
-	for _, about := range m.raft.Load().Abouts() {
+// membersTold returns the other members that have said where clients reach them.
+func (s *server) membersTold() (all []fleet.Server) {
+	for _, about := range s.member.Told() {
 		var other fleet.Server
 		if json.Unmarshal(about, &other) != nil {
 			continue // its program is newer
@@ -86,7 +78,7 @@ func onLoopback(host string) bool {
 func (s *server) followMembers(ctx context.Context) error {
 	var known []fleet.Server
 	for sleep.For(ctx, time.Second) == nil {
-		now := s.member.told()
+		now := s.membersTold()
 		if slices.Equal(now, known) {
 			continue
 		}

@@ -97,7 +97,9 @@ func (s *server) sample(ctx context.Context, of placed, sample *suggest.Sample, 
 		return err
 	}
 	view := destination.NewView(new(config.Destination), projects)
-	if of.name != "" {
+	if of.name != "" && s.member != nil && of.of > 1 {
+		view = s.viewOf(of.name, projects) // another server may send to it
+	} else if of.name != "" {
 		err := of.destinations.Use(ctx, of.name, false, func(_ context.Context, _ destination.Sink, its *destination.View) error {
 			view = its
 			return nil
@@ -115,6 +117,18 @@ func (s *server) sample(ctx context.Context, of placed, sample *suggest.Sample, 
 		return events > 0 && ctx.Err() == nil
 	})
 	return errors.Join(err, snapshot.Close())
+}
+
+// viewOf returns what a destination of the configuration gets.
+func (s *server) viewOf(name string, projects []trackway.Project) *destination.View {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.Config.Destinations {
+		if d := &s.Config.Destinations[i]; d.Name == name {
+			return destination.NewView(d, projects)
+		}
+	}
+	return destination.NewView(new(config.Destination), nil)
 }
 
 // projectsOf returns the projects of a partition, with their numbers there.

@@ -98,6 +98,9 @@ func (s *server) openParts(reg *prometheus.Registry) (err error) {
 // useStores takes over the stores, one for each partition.
 func (s *server) useStores(all ...*store.Store) {
 	s.store = stores.Of(all...)
+	if s.member != nil {
+		s.store.Share()
+	}
 	for i, of := range all {
 		s.parts = append(s.parts, &part{number: i, of: len(all), store: of})
 	}
@@ -129,7 +132,7 @@ type upkeeps []*upkeep.Upkeep
 func (s *server) newUpkeeps(projects []trackway.Project, reg prometheus.Registerer) (all upkeeps) {
 	for i, here := range partition.Split(projects, len(s.parts)) {
 		p := s.parts[i]
-		all = append(all, upkeep.New(s.kept(p.store), here, s.Log, p.metrics(reg)))
+		all = append(all, upkeep.New(s.kept(p), here, s.Log, p.metrics(reg)))
 	}
 	return all
 }

@@ -2,28 +2,21 @@ package app
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"trackway"
+	"trackway/internal/app/member"
 	"trackway/internal/control/relay"
 	"trackway/internal/destination/listing"
 	"trackway/internal/listen"
 	"trackway/internal/log/raft/peer"
+	"trackway/internal/partition"
 )
 
-// Destinations are sent to by the leader only. The other servers pass on to it
-// what operators ask.
-
-// Reasons for not passing it on.
-var (
-	errNobodySends = errors.New("no server leads the cluster at the moment, so no destination is sent to: see trackway cluster status")
-	errBegins      = errors.New("the server that leads the cluster does not send to destinations yet: try again in a moment")
-)
+// Destinations are sent to by the server that leads their partition. The others
+// pass on to it what operators ask.
 
 // relayed returns the routes of the control socket of a member. It also serves
 // other members, until the listener is closed.
@@ -34,46 +27,86 @@ func (s *server) relayed(ctx context.Context, h http.Handler) http.Handler {
 		switch {
 		case !aboutDestinations(r):
 			http.NotFound(w, r)
-		case !s.destinations.Acting():
-			relay.Refuse(w, errBegins.Error())
+		case !s.acting(r):
+			relay.Refuse(w, member.ErrBegins.Error())
 		default:
 			relay.Believe(r)
 			h.ServeHTTP(w, r)
 		}
 	}))
 	s.others = l
-	s.member.network.Handle(peer.Operate, 0, s.member.raft.Load().Self(), from.Take)
-	forward := relay.Forward(relay.Transport(s.member.dialLeader))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if aboutDestinations(r) && !s.destinations.Acting() {
+	s.member.Handle(peer.Operate, from.Take)
+	forward := make([]http.Handler, len(s.parts))
+	for i, p := range s.member.Parts() {
+		to := relay.Forward(relay.Transport(p.DialLeader))
+		forward[i] = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			relay.Tell(r)
-			forward.ServeHTTP(w, r)
-			return
+			to.ServeHTTP(w, r)
+		})
+	}
+	s.operate = relay.Spread(h, func(r *http.Request) (all []relay.Place) {
+		for _, part := range s.asked(r) {
+			place := relay.Place{Name: partition.Name(part), Serve: h}
+			if !s.parts[part].destinations.Acting() {
+				place.Server, place.Serve = s.member.Parts()[part].LedBy(), forward[part]
+			}
+			all = append(all, place)
 		}
-		h.ServeHTTP(w, r)
+		return all
 	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if aboutDestinations(r) {
+			s.operate.ServeHTTP(w, r)
+		} else {
+			h.ServeHTTP(w, r)
+		}
+	})
+}
+
+// asked returns the partitions whose destinations an operator asks about. Any
+// server proposes columns if there are several.
+func (s *server) asked(r *http.Request) (parts []int) {
+	if len(s.parts) == 1 {
+		return []int{0}
+	}
+	name := r.URL.Query().Get("name")
+	switch {
+	case r.URL.Path == "/destinations/suggest":
+	case name == "":
+		for _, p := range s.parts {
+			parts = append(parts, p.number)
+		}
+	default:
+		found, _ := s.destinations.Find(name) // without any, this server says that there are none
+		for _, p := range found {
+			parts = append(parts, p.Part)
+		}
+	}
+	return parts
+}
+
+// acting reports whether this server can answer what another one passes on.
+// Each server lists what it sends to.
+func (s *server) acting(r *http.Request) bool {
+	if len(s.parts) > 1 && r.URL.Query().Get("name") == "" {
+		return true
+	}
+	for _, part := range s.asked(r) {
+		if !s.parts[part].destinations.Acting() {
+			return false
+		}
+	}
+	return true
 }
 
 func aboutDestinations(r *http.Request) bool {
 	return r.URL.Path == "/destinations" || strings.HasPrefix(r.URL.Path, "/destinations/")
 }
 
-// dialLeader connects to the server that leads, for what operators ask.
-func (m *member) dialLeader(ctx context.Context) (net.Conn, error) {
-	leader, known := m.raft.Load().Leader()
-	switch {
-	case !known:
-		return nil, errNobodySends
-	case leader.ID == m.raft.Load().Self():
-		return nil, errBegins
-	}
-	return m.network.Dial(ctx, leader, peer.Operate, 0)
-}
-
 // listTime limits how long a page waits for the list of destinations.
 const listTime = 3 * time.Second
 
-// listed returns the destinations, as the server that sends to them sees them.
+// listed returns the destinations, as the servers that send to them see them.
 func (s *server) listed(ctx context.Context) ([]listing.Row, error) {
 	if s.destinations.Acting() {
 		return listing.Of(s.destinations.List()), nil
@@ -82,22 +115,10 @@ func (s *server) listed(ctx context.Context) ([]listing.Row, error) {
 	defer cancel()
 	var all struct {
 		Destinations []listing.Row `json:"destinations"`
-		Error        string        `json:"error"`
 	}
-	err := func() error {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+relay.Host+"/destinations", http.NoBody)
-		if err != nil {
-			return err
-		}
-		answer, err := relay.Transport(s.member.dialLeader).RoundTrip(r)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = answer.Body.Close() }() // it was read
-		return json.NewDecoder(answer.Body).Decode(&all)
-	}()
-	if err == nil && all.Error != "" {
-		err = errors.New(all.Error)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+relay.Host+"/destinations", http.NoBody)
+	if err == nil {
+		err = relay.Ask(s.operate, r, &all)
 	}
 	if err != nil {
 		return nil, &trackway.Error{Code: trackway.Overloaded, Msg: "The server that sends to the destinations does not tell how they are: " + err.Error() + "."}

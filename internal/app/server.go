@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 
 	"trackway"
 	"trackway/internal/api"
+	"trackway/internal/app/member"
 	"trackway/internal/audit"
 	"trackway/internal/budget"
 	"trackway/internal/catalogue"
@@ -82,7 +84,8 @@ type server struct {
 	// waits for destinations.
 	sent atomic.Pointer[[]trackway.Project]
 
-	member    *member          // nil: the server stands alone
+	member    *member.Member   // nil: the server stands alone
+	operate   http.Handler     // answers what operators ask about destinations; nil: the server stands alone
 	others    *listen.Listener // for what operators ask of other members; nil: the server stands alone
 	questions *listen.Listener // of clients, which other members pass on; nil: the server stands alone
 	alarms    *alarms

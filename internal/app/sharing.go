@@ -1,38 +1,29 @@
 package app
 
 import (
-	"context"
-	"net"
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trackway"
 	"trackway/internal/limit/share"
-	"trackway/internal/log/raft/peer"
 )
 
 // shareLimits lets the servers of a cluster count together what the policies
 // say is shared.
-func (s *server) shareLimits(reg *prometheus.Registry) error {
+func (s *server) shareLimits(reg *prometheus.Registry) {
 	if s.member == nil {
-		return nil
-	}
-	self := s.member.raft.Load().ID()
-	at, err := peer.ParseTarget("#" + self)
-	if err != nil {
-		return err
+		return
 	}
 	s.sharing = share.New(share.Options{
-		Self: self, Members: s.member.sharing, Dial: s.member.dialShare, Ledger: s.limits,
+		Self: s.member.ID(), Members: s.member.Sharing, Dial: s.member.DialShare, Ledger: s.limits,
 		Changed: s.sharersChanged,
 	})
 	s.limits.ShareWith(s.sharing)
 	for _, c := range s.sharing.Collectors() {
 		reg.MustRegister(c)
 	}
-	s.member.network.Handle(peer.Lease, 0, at.ID, s.sharing.Serve)
-	return nil
+	s.member.ServeShare(s.sharing.Serve)
 }
 
 // sharersChanged publishes how many servers share limits, if they share any.
@@ -48,23 +39,4 @@ func (s *server) sharers() int {
 		return 0
 	}
 	return s.sharing.Size()
-}
-
-// sharing returns the servers that share limits: all members, even those
-// without a vote.
-func (m *member) sharing() []share.Member {
-	var all []share.Member
-	for _, other := range m.raft.Load().Status().Members {
-		all = append(all, share.Member{ID: other.ID, Address: other.Address})
-	}
-	return all
-}
-
-// dialShare connects to a member, to borrow calls from it.
-func (m *member) dialShare(ctx context.Context, to share.Member) (net.Conn, error) {
-	target, err := peer.ParseTarget(to.Address + "#" + to.ID)
-	if err != nil {
-		return nil, err
-	}
-	return m.network.Dial(ctx, target, peer.Lease, 0)
 }

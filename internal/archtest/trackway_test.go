@@ -185,8 +185,9 @@ var trackway = Rules{
 
 		"internal/store": 3,
 
-		"internal/partition/spread": 3,
-		"internal/partition/stores": 4,
+		"internal/partition/balance": 0,
+		"internal/partition/spread":  3,
+		"internal/partition/stores":  4,
 
 		"internal/api":              4,
 		"internal/api/body":         2,
@@ -204,7 +205,7 @@ var trackway = Rules{
 		"internal/api/table":        3,
 		"internal/api/traced":       3,
 		"internal/control":          5,
-		"internal/control/members":  0,
+		"internal/control/members":  1,
 		"internal/control/relay":    0,
 		"internal/dashboard":        4,
 		"internal/datadir":          5,
@@ -213,10 +214,11 @@ var trackway = Rules{
 		"internal/api/administered": 0,
 		"internal/api/passing":      2,
 
-		"internal/app":     7,
-		"internal/doctor":  6,
-		"internal/feed":    6,
-		"internal/running": 6,
+		"internal/app":        7,
+		"internal/app/member": 7,
+		"internal/doctor":     6,
+		"internal/feed":       6,
+		"internal/running":    6,
 
 		"cmd/trackway":            8,
 		"cmd/trackway/alarms":     6,
@@ -273,7 +275,7 @@ var trackway = Rules{
 	},
 	Importers: map[string][]string{
 		// app alone knows interface and implementation
-		"internal/store": {"internal/app", "internal/datadir", "internal/partition/stores"},
+		"internal/store": {"internal/app", "internal/app/member", "internal/datadir", "internal/partition/stores"},
 		"internal/app":   {"cmd/trackway"},
 
 		"internal/destination/kinds": {"internal/app", "cmd/trackway"}, // it links every kind's libraries

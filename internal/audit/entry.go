@@ -90,11 +90,12 @@ const (
 	BackupRestore Action = "backup.restore"
 	StoreSalvage  Action = "backup.salvage"
 
-	ClusterInit     Action = "cluster.init"
-	ClusterJoin     Action = "cluster.join"
-	ClusterRemove   Action = "cluster.remove"
-	ClusterTransfer Action = "cluster.transfer"
-	ClusterRecover  Action = "cluster.recover"
+	ClusterInit      Action = "cluster.init"
+	ClusterJoin      Action = "cluster.join"
+	ClusterRemove    Action = "cluster.remove"
+	ClusterTransfer  Action = "cluster.transfer"
+	ClusterRebalance Action = "cluster.rebalance"
+	ClusterRecover   Action = "cluster.recover"
 
 	ServerStart Action = "server.start"
 	ServerStop  Action = "server.stop"

@@ -28,6 +28,7 @@ import (
 	"trackway/internal/contract/suggest"
 	"trackway/internal/contract/trial"
 	"trackway/internal/control/members"
+	"trackway/internal/partition/balance"
 	"trackway/internal/people"
 	"trackway/internal/suspect"
 )
@@ -54,11 +55,12 @@ var recorded = map[string]struct {
 
 	"POST /alarms/test": {query: "?name=ops", entries: []string{"alarm.test||ops|allowed|"}},
 
-	"POST /cluster/init":     {entries: []string{"cluster.init|||allowed|"}},
-	"POST /cluster/join":     {query: "?at=b:1", entries: []string{"cluster.join||b:1|allowed|"}},
-	"POST /cluster/remove":   {query: "?id=b", entries: []string{"cluster.remove||b|allowed|"}},
-	"POST /cluster/transfer": {entries: []string{"cluster.transfer|||allowed|"}},
-	"POST /cluster/recover":  {entries: []string{"cluster.recover|||allowed|"}},
+	"POST /cluster/init":      {entries: []string{"cluster.init|||allowed|"}},
+	"POST /cluster/join":      {query: "?at=b:1", entries: []string{"cluster.join||b:1|allowed|"}},
+	"POST /cluster/remove":    {query: "?id=b", entries: []string{"cluster.remove||b|allowed|"}},
+	"POST /cluster/transfer":  {entries: []string{"cluster.transfer|||allowed|"}},
+	"POST /cluster/rebalance": {entries: []string{"cluster.rebalance|||allowed|"}},
+	"POST /cluster/recover":   {entries: []string{"cluster.recover|||allowed|"}},
 
 	"POST /users/sign-out": {query: "?name=joe", entries: []string{"session.end||joe|done|"}},
 	"POST /users/reload":   {because: "the server records it, with what has changed"},
@@ -100,8 +102,11 @@ func (fakeCluster) Status() members.Status               { return members.Status
 func (fakeCluster) Init() error                          { return nil }
 func (fakeCluster) Join(context.Context, string) error   { return nil }
 func (fakeCluster) Remove(context.Context, string) error { return nil }
-func (fakeCluster) Transfer(context.Context) error       { return nil }
+func (fakeCluster) Transfer(context.Context, int) error  { return nil }
 func (fakeCluster) Recover() error                       { return nil }
+func (fakeCluster) Rebalance(context.Context, bool) ([]balance.Move, error) {
+	return nil, nil
+}
 
 // audited serves the control socket in a directory with an audit log, and
 // returns a client of it.

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
 
 	"trackway"
 	"trackway/internal/audit"
 	"trackway/internal/control/members"
+	"trackway/internal/partition/balance"
 )
 
 // errAlone is the answer of a server that stands alone.
@@ -20,7 +22,8 @@ const errAlone = "The configuration of this server has no cluster."
 //	POST /cluster/init      begins a cluster
 //	POST /cluster/join      joins the one of the server ?at=
 //	POST /cluster/remove    removes the server ?id=
-//	POST /cluster/transfer  hands leadership over
+//	POST /cluster/transfer  hands leadership over, of ?partition= or of all
+//	POST /cluster/rebalance makes servers lead about as many partitions; ?dry=true: says how
 //	POST /cluster/recover   makes this server the only member
 func clusterRoutes() map[string]func(*call) error {
 	do := func(f func(*call) error) func(*call) error {
@@ -41,13 +44,47 @@ func clusterRoutes() map[string]func(*call) error {
 		})
 	}
 	return map[string]func(*call) error{
-		"GET /cluster":           do(func(c *call) error { return c.json(c.Cluster.Status()) }),
-		"POST /cluster/init":     change(audit.ClusterInit, "", func(c *call) error { return c.Cluster.Init() }),
-		"POST /cluster/join":     change(audit.ClusterJoin, "at", func(c *call) error { return c.Cluster.Join(c.r.Context(), c.query.Get("at")) }),
-		"POST /cluster/remove":   change(audit.ClusterRemove, "id", func(c *call) error { return c.Cluster.Remove(c.r.Context(), c.query.Get("id")) }),
-		"POST /cluster/transfer": change(audit.ClusterTransfer, "", func(c *call) error { return c.Cluster.Transfer(c.r.Context()) }),
-		"POST /cluster/recover":  change(audit.ClusterRecover, "", func(c *call) error { return c.Cluster.Recover() }),
+		"GET /cluster":            do(func(c *call) error { return c.json(c.Cluster.Status()) }),
+		"POST /cluster/init":      change(audit.ClusterInit, "", func(c *call) error { return c.Cluster.Init() }),
+		"POST /cluster/join":      change(audit.ClusterJoin, "at", func(c *call) error { return c.Cluster.Join(c.r.Context(), c.query.Get("at")) }),
+		"POST /cluster/remove":    change(audit.ClusterRemove, "id", func(c *call) error { return c.Cluster.Remove(c.r.Context(), c.query.Get("id")) }),
+		"POST /cluster/transfer":  change(audit.ClusterTransfer, "partition", func(c *call) error { return c.transfer() }),
+		"POST /cluster/rebalance": do(func(c *call) error { return c.rebalance() }),
+		"POST /cluster/recover":   change(audit.ClusterRecover, "", func(c *call) error { return c.Cluster.Recover() }),
 	}
+}
+
+// transfer makes the leader of a partition hand leadership over, or those of
+// all.
+func (c *call) transfer() error {
+	part := -1
+	if text := c.query.Get("partition"); text != "" {
+		n, err := strconv.ParseUint(text, 10, 8)
+		if err != nil {
+			return refuse("partition", "must be the number of a partition")
+		}
+		part = int(n)
+	}
+	return c.Cluster.Transfer(c.r.Context(), part)
+}
+
+// rebalance answers which partitions got another leader.
+func (c *call) rebalance() (err error) {
+	var moves []balance.Move
+	if dry := c.query.Get("dry") == "true"; dry {
+		moves, err = c.Cluster.Rebalance(c.r.Context(), true)
+	} else {
+		err = c.recorded(audit.ClusterRebalance, "", func() error {
+			moves, err = c.Cluster.Rebalance(c.r.Context(), false)
+			return err
+		})
+	}
+	if err != nil {
+		return err
+	}
+	return c.json(struct {
+		Moves []balance.Move `json:"moves"`
+	}{append([]balance.Move{}, moves...)})
 }
 
 // Waiting returns the routes of the control socket while the server waits for

@@ -22,7 +22,7 @@ func TestMemberDir(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		dir, err := Member(data, membership.Raft, log)
+		dir, err := Member(data, 0, 1, membership.Raft, log)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,7 +38,7 @@ func TestMemberDir(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := Member(data, membership.Raft, log); err == nil || !strings.Contains(err.Error(), "move one of them away") {
+	if _, err := Member(data, 0, 1, membership.Raft, log); err == nil || !strings.Contains(err.Error(), "move one of them away") {
 		t.Errorf("got %v for two stores", err)
 	}
 }
@@ -52,7 +52,7 @@ func TestMemberDirInUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Member(data, membership.Raft, log); !errors.Is(err, store.ErrInUse) {
+	if _, err := Member(data, 0, 1, membership.Raft, log); !errors.Is(err, store.ErrInUse) {
 		t.Errorf("got %v, want %v", err, store.ErrInUse)
 	}
 	if _, err := os.Stat(alone); err != nil {
@@ -64,7 +64,7 @@ func TestMemberDirInUse(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := Member(data, membership.Raft, log); err != nil {
+	if _, err := Member(data, 0, 1, membership.Raft, log); err != nil {
 		t.Error(err)
 	}
 	if err := CheckAlone(data); err == nil {

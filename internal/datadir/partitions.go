@@ -75,14 +75,21 @@ func Fits(dataDir string, n int) error {
 func whole(dataDir string, n int) error {
 	for part := range n {
 		dir := StoreOf(dataDir, part, n)
-		if there, err := os.ReadDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		} else if len(there) == 0 {
+		state := filepath.Join(dataDir, partition.Name(part), State) // of a member of a cluster
+		found := 0
+		for _, dir := range []string{dir, state, state + ".replaced"} {
+			there, err := os.ReadDir(dir)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			found += len(there)
+		}
+		if found == 0 {
 			return fmt.Errorf("%s is missing or empty, although the data directory has been in use: mount it if it is a file system of its own, "+
 				"or restore a backup into a new data directory", dir)
 		}
 	}
-	if hasStore(dataDir) {
+	if _, err := os.Stat(filepath.Join(dataDir, Store)); err == nil {
 		return fmt.Errorf("%s has partitions, and also %s, as a version without partitions makes it: see what is in that, "+
 			"by exporting from a copy, and remove it", dataDir, filepath.Join(dataDir, Store))
 	}

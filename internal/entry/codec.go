@@ -83,6 +83,8 @@ func newEntry(k Kind) Entry {
 		return new(Notes)
 	case KindDigest:
 		return new(Digest)
+	case KindAssign:
+		return new(Assign)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 
 // Entry is a change of the store's state: [*Commands], [*Register], [*Refused],
 // [*Rewrite], [*Erase], [*Forget], [*Settle], [*Expire], [*Cursor], [*Once],
-// [*Notes] or [*Digest].
+// [*Notes], [*Digest] or [*Assign].
 type Entry interface {
 	Kind() Kind
 
@@ -42,13 +42,14 @@ const (
 	KindOnce
 	KindNotes
 	KindDigest
+	KindAssign
 )
 
 // Durable reports whether an entry of this kind must be on the disk before its
 // appender continues. A crash may forget entries of the other kinds: either
 // what follows them waits for the disk, or they are created again.
 func (k Kind) Durable() bool {
-	return k == KindCommands || k == KindRegister || k == KindErase || k == KindOnce || k == KindNotes
+	return k == KindCommands || k == KindRegister || k == KindErase || k == KindOnce || k == KindNotes || k == KindAssign
 }
 
 // Commands are the commands of one or more requests, carried out in order.

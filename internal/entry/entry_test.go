@@ -61,6 +61,7 @@ func examples() map[string]entry.Entry {
 		"expire": &entry.Expire{Events: []uint64{1, 2, 300}},
 		"cursor": &entry.Cursor{Name: "warehouse", Number: 300},
 		"digest": &entry.Digest{After: 300},
+		"assign": &entry.Assign{Tokens: []string{"ab-1", "ab-2"}, Wanted: []uint32{300, 0}},
 		"once":   &entry.Once{Origin: [16]byte([]byte("0123456789abcdef")), Counter: 1<<40 + 300, Entry: &entry.Expire{Events: []uint64{300}}},
 		"notes": &entry.Notes{
 			Turn: 300, Cursors: []entry.Cursor{{Name: "destination/out", Number: 301}}, Notes: []trackway.Property{{Name: "a", Value: []byte("b")}, {Name: "c", Value: []byte{}}},
@@ -101,7 +102,7 @@ func TestGolden(t *testing.T) {
 			t.Errorf("%s: %v, decoded (-want): %s", name, err, diff)
 		}
 	}
-	if len(kinds) != int(entry.KindDigest) {
+	if len(kinds) != int(entry.KindAssign) {
 		t.Errorf("examples of kinds %v only", kinds)
 	}
 }

@@ -35,6 +35,8 @@ func AppendResults(b []byte, e Entry) []byte {
 		b = binary.AppendUvarint(b, uint64(e.Removed))
 	case *Notes:
 		b = binary.AppendUvarint(b, e.Now)
+	case *Assign:
+		b = appendPartitions(b, e.Partitions)
 	}
 	return b
 }
@@ -63,6 +65,8 @@ func DecodeResults(b []byte, e Entry) error {
 		e.Removed = int(r.uvarint())
 	case *Notes:
 		e.Now = r.uvarint()
+	case *Assign:
+		e.Partitions = r.partitions(len(e.Tokens))
 	}
 	if r.bad || len(r.rest) > 0 {
 		return fmt.Errorf("results of kind %d: %w", e.Kind(), errCorrupt)

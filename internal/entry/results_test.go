@@ -57,7 +57,11 @@ func withResults() map[string][2]entry.Entry {
 		"digest":  {&entry.Digest{}, &entry.Digest{}},
 		"cursor":  {&entry.Cursor{}, &entry.Cursor{}},
 		"notes":   {&entry.Notes{}, &entry.Notes{Now: 300}},
-		"forget":  {&entry.Forget{}, &entry.Forget{}},
+		"assign": {
+			&entry.Assign{Tokens: []string{"a", "b"}, Wanted: []uint32{0, 3}},
+			&entry.Assign{Tokens: []string{"a", "b"}, Wanted: []uint32{0, 3}, Partitions: []uint32{300, 1}},
+		},
+		"forget": {&entry.Forget{}, &entry.Forget{}},
 	}
 }
 

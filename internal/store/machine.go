@@ -26,6 +26,7 @@ import (
 	"trackway/internal/store/overlay"
 	"trackway/internal/store/reading"
 	"trackway/internal/store/recent"
+	"trackway/internal/store/registry"
 	"trackway/internal/store/seen"
 	"trackway/internal/store/totals"
 )
@@ -86,7 +87,9 @@ func (t *tx) apply(e entry.Entry) error {
 	case *entry.Commands:
 		return t.commands(e)
 	case *entry.Register:
-		return t.register(e)
+		return registry.Register(t.from, t.b, e)
+	case *entry.Assign:
+		return registry.Assign(t.from, t.b, e)
 	case *entry.Refused:
 		t.m.usage.Add(e.Project, e.At, query.Usage{Refused: e.Commands})
 		t.touch(e.Project)

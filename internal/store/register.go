@@ -54,19 +54,9 @@ func (s *Store) Register(projects []trackway.Project) error {
 // Registered looks a project up, as [registry.Find] does.
 func (s *Store) Registered(r *entry.Registration) (bool, error) { return registry.Find(s.db, r) }
 
-// register registers projects, unless there is a conflict.
-func (t *tx) register(e *entry.Register) error {
-	conflict := false
-	for i := range e.Projects {
-		r := &e.Projects[i]
-		r.Number, r.Conflict = 0, ""
-		if err := registry.Add(t.from, t.b, r); err != nil {
-			return err
-		}
-		conflict = conflict || r.Conflict != ""
-	}
-	if conflict {
-		t.b.Reset()
-	}
-	return nil
-}
+// Assign has projects assigned to partitions, and writes into e which ones
+// count.
+func (s *Store) Assign(e *entry.Assign) error { return s.log.Append(e) }
+
+// Assigned returns the partition of a project, as [registry.Assigned] does.
+func (s *Store) Assigned(token string) (uint32, bool, error) { return registry.Assigned(s.db, token) }

@@ -40,7 +40,7 @@ func TestReplicas(t *testing.T) {
 			t.Errorf("seed %d: %s", seed, different)
 		}
 	}
-	if len(kinds) != int(entry.KindDigest) {
+	if len(kinds) != int(entry.KindAssign) {
 		t.Errorf("there were entries of kinds %v only", kinds)
 	}
 }
@@ -372,7 +372,10 @@ func alter(t *testing.T, s *Store, random *rand.Rand, now trackway.Micros) error
 		_, err := s.CleanUp(t.Context(), func() trackway.Micros { return now })
 		return err
 	case 6:
-		if random.IntN(2) == 0 {
+		switch random.IntN(3) {
+		case 0:
+			return s.Assign(&entry.Assign{Tokens: []string{strconv.Itoa(random.IntN(3))}, Wanted: []uint32{random.Uint32N(3)}})
+		case 1:
 			return s.log.Append(&entry.Notes{Turn: uint64(random.IntN(4)), Notes: []trackway.Property{{Name: "n", Value: make([]byte, random.IntN(3))}}})
 		}
 		return s.log.Append(&entry.Cursor{Name: strconv.Itoa(random.IntN(2)), Number: []uint64{s.nextSeq, change.NoCursor}[random.IntN(2)]})

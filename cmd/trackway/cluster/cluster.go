@@ -16,18 +16,21 @@ import (
 	"trackway/cmd/trackway/command"
 	"trackway/internal/control"
 	"trackway/internal/control/members"
+	"trackway/internal/partition"
+	"trackway/internal/partition/balance"
 	"trackway/internal/sleep"
 	"trackway/internal/terminal"
 )
 
 // Command is the commands, for the parser of the command line.
 type Command struct {
-	Init     initCommand     `cmd:"" help:"Begin a cluster, with the server of this configuration as its only member."`
-	Join     joinCommand     `cmd:"" help:"Make the server of this configuration a member of an existing cluster."`
-	Status   statusCommand   `cmd:"" help:"Show the members, the leader, and what this server lacks."`
-	Transfer transferCommand `cmd:"" help:"Make the leader hand leadership over, for example before it is stopped."`
-	Remove   removeCommand   `cmd:"" help:"Remove a member for good, for example one whose disk is lost."`
-	Recover  recoverCommand  `cmd:"" help:"Make this server the only member, after most members were lost for good."`
+	Init      initCommand      `cmd:"" help:"Begin a cluster, with the server of this configuration as its only member."`
+	Join      joinCommand      `cmd:"" help:"Make the server of this configuration a member of an existing cluster."`
+	Status    statusCommand    `cmd:"" help:"Show the members, the leader, and what this server lacks."`
+	Transfer  transferCommand  `cmd:"" help:"Make the leader hand leadership over, for example before it is stopped."`
+	Rebalance rebalanceCommand `cmd:"" help:"Make each server lead about as many partitions as the others."`
+	Remove    removeCommand    `cmd:"" help:"Remove a member for good, for example one whose disk is lost."`
+	Recover   recoverCommand   `cmd:"" help:"Make this server the only member, after most members were lost for good."`
 }
 
 // flags are the flags of each command. The server of the configuration must be
@@ -68,7 +71,7 @@ func (f *flags) await(ctx context.Context, t command.Tools, say func(string)) (s
 	said := ""
 	for unanswered := 0; ; {
 		s, err := f.status(ctx, t)
-		if err == nil && s.Ready == "" && isVoter(&s) {
+		if err == nil && s.Ready == "" && votes(&s) {
 			return s, nil
 		}
 		if err == nil && s.Ready != "" && s.Ready != said {
@@ -86,21 +89,38 @@ func (f *flags) await(ctx context.Context, t command.Tools, say func(string)) (s
 	}
 }
 
-func isVoter(s *members.Status) bool {
-	for _, m := range s.Members {
-		if m.ID == s.ID {
-			return m.Voter
+// votes reports whether the server has its vote, in all partitions.
+func votes(s *members.Status) bool {
+	for i := range s.Partitions {
+		if p := &s.Partitions[i]; !isVoter(p.ID, p.Members) {
+			return false
+		}
+	}
+	return isVoter(s.ID, s.Members)
+}
+
+func isVoter(id string, all []members.Member) bool {
+	for i := range all {
+		if all[i].ID == id {
+			return all[i].Voter
 		}
 	}
 	return false
 }
 
-type initCommand struct{ flags }
+type initCommand struct {
+	flags
+
+	Partitions int `help:"Refuse unless the servers have so many partitions, which is the setting partitions." placeholder:"N"`
+}
 
 // Run begins a cluster.
 func (c *initCommand) Run(t command.Tools) error {
 	ctx, stop := t.Until()
 	defer stop()
+	if err := c.checkPartitions(ctx, t); err != nil {
+		return err
+	}
 	if err := c.do(ctx, t, "init", nil); err != nil {
 		return err
 	}
@@ -113,6 +133,22 @@ func (c *initCommand) Run(t command.Tools) error {
 		return nil
 	}
 	terminal.Say(t.Stdout, "Cluster %s has begun. The other servers join it by: trackway cluster join %s\n", s.Name, s.Address)
+	return nil
+}
+
+// checkPartitions compares the number that the operator expects with that of
+// the running server.
+func (c *initCommand) checkPartitions(ctx context.Context, t command.Tools) error {
+	if c.Partitions == 0 {
+		return nil
+	}
+	s, err := c.status(ctx, t)
+	if err != nil {
+		return err
+	}
+	if n := max(len(s.Partitions), 1); n != c.Partitions {
+		return fmt.Errorf("this server runs with partitions: %d. Set partitions: %d in the configuration of all servers, start them with empty data directories, and try again", n, c.Partitions)
+	}
 	return nil
 }
 
@@ -183,14 +219,22 @@ func printStatus(w io.Writer, s *members.Status) error {
 	if len(s.Members) == 0 {
 		return nil
 	}
-	terminal.Say(w, "%s\n\n", summary(s))
+	if n := len(s.Partitions); n > 0 {
+		terminal.Say(w, "Cluster %s, with %d partitions.\n\n", s.Name, n)
+	} else {
+		terminal.Say(w, "%s\n\n", summary(s))
+	}
 	if s.Trouble != "" {
 		terminal.Say(w, "%s\n\n", s.Trouble)
 	}
+	if len(s.Partitions) > 0 {
+		return printPartitions(w, s)
+	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "ADDRESS\tROLE\tBEHIND\tCLOCK\tID\t") // errors come with Flush
-	for _, m := range s.Members {
-		role, self, clock := "votes", "", "?"
+	for i := range s.Members {
+		m := &s.Members[i]
+		role, self, clock := "votes", note(m, s.ID), "?"
 		if s.Log == "kafka" {
 			role, clock = "follows", "-"
 		}
@@ -203,13 +247,8 @@ func printStatus(w io.Writer, s *members.Status) error {
 		if m.Address == s.Leader {
 			role = "leads"
 		}
-		switch {
-		case m.ID == s.ID:
-			self, clock = "this server", "-"
-		case m.Silent && m.Heard == nil:
-			self = "does not answer"
-		case m.Silent:
-			self = "silent since " + m.Heard.UTC().Format(time.RFC3339)
+		if m.ID == s.ID {
+			clock = "-"
 		}
 		behind := "-"
 		if m.Heard != nil {
@@ -220,17 +259,126 @@ func printStatus(w io.Writer, s *members.Status) error {
 	return table.Flush()
 }
 
-type transferCommand struct{ flags }
+// note says what is special about a member.
+func note(m *members.Member, self string) string {
+	switch {
+	case m.ID == self:
+		return "this server"
+	case m.Silent && m.Heard == nil:
+		return "does not answer"
+	case m.Silent:
+		return "silent since " + m.Heard.UTC().Format(time.RFC3339)
+	}
+	return ""
+}
+
+// printPartitions prints a row for each partition, and one for each member.
+func printPartitions(w io.Writer, s *members.Status) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, "PARTITION\tLEADER\tTERM\tAPPLIED\tCOMMITTED\tBEHIND\t") // errors come with Flush
+	for i := range s.Partitions {
+		p := &s.Partitions[i]
+		var most uint64
+		for j := range p.Members {
+			most = max(most, p.Members[j].Behind)
+		}
+		leader := p.Leader
+		if leader == "" {
+			leader = "-"
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t\n", partition.Name(p.Number), leader, p.Term, p.Applied, p.Commit, most)
+	}
+	_, _ = fmt.Fprintln(table, "\nADDRESS\tLEADS\tVOTES\tCLOCK\tID\t")
+	for _, m := range membersOf(s) {
+		clock := "?"
+		if m.OffsetMS != nil {
+			clock = fmt.Sprintf("%+.3fs", (time.Duration(*m.OffsetMS) * time.Millisecond).Seconds())
+		}
+		if m.ID == s.ID {
+			clock = "-"
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%d\t%d\t%s\t%s\t%s\n", m.Address, m.leads, m.votes, clock, m.ID, note(&m.Member, s.ID))
+	}
+	return table.Flush()
+}
+
+// server is a member, and in how many partitions it leads and votes. Its id is
+// that in the first one that it is in.
+type server struct {
+	members.Member
+
+	leads, votes int
+}
+
+// membersOf returns the members of all partitions, by their addresses.
+func membersOf(s *members.Status) (all []*server) {
+	at := make(map[string]*server)
+	for i := range s.Partitions {
+		p := &s.Partitions[i]
+		for _, m := range p.Members {
+			known := at[m.Address]
+			if known == nil {
+				known = &server{Member: m}
+				at[m.Address], all = known, append(all, known)
+			}
+			if m.Voter {
+				known.votes++
+			}
+			if m.Address == p.Leader {
+				known.leads++
+			}
+		}
+	}
+	return all
+}
+
+type transferCommand struct {
+	flags
+
+	Partition int `default:"-1" help:"Only of the partition with this number."`
+}
 
 // Run hands leadership over.
 func (c *transferCommand) Run(t command.Tools) error {
 	ctx, stop := t.Until()
 	defer stop()
-	if err := c.do(ctx, t, "transfer", nil); err != nil {
+	query := url.Values{}
+	if c.Partition >= 0 {
+		query.Set("partition", strconv.Itoa(c.Partition))
+	}
+	if err := c.do(ctx, t, "transfer", query); err != nil {
 		return err
 	}
 	terminal.Say(t.Stdout, "The leader has handed leadership over.\n")
 	return nil
+}
+
+type rebalanceCommand struct {
+	flags
+
+	DryRun bool `help:"Only say what would change." name:"dry-run"`
+}
+
+// Run spreads leadership over the servers.
+func (c *rebalanceCommand) Run(t command.Tools) error {
+	ctx, stop := t.Until()
+	defer stop()
+	var done struct {
+		Moves []balance.Move `json:"moves"`
+	}
+	if err := c.ask(ctx, t, http.MethodPost, "/cluster/rebalance", url.Values{"dry": {strconv.FormatBool(c.DryRun)}}, &done); err != nil {
+		return err
+	}
+	if len(done.Moves) == 0 {
+		terminal.Say(t.Stdout, "Nothing to do: each server leads about as many partitions as the others.\n")
+		return nil
+	}
+	table := tabwriter.NewWriter(t.Stdout, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, "PARTITION\tLED BY\tWAS LED BY") // errors come with Flush
+	for _, m := range done.Moves {
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\n", partition.Name(m.Partition), m.To, m.From)
+	}
+	return table.Flush()
 }
 
 type removeCommand struct {

@@ -31,6 +31,25 @@ type Log interface {
 	// empty. An error is for the client. It is [ErrBehind] as soon as the
 	// leader can answer instead, unless the reader [Stays].
 	Reach(ctx context.Context, position string, latest bool) error
+
+	// Leader carries questions to the server that leads.
+	Leader() http.RoundTripper
+}
+
+// Logs returns the log with the data of a project, by its number. It may be
+// that of all projects. If it is not known, it is nil. Logs itself is nil if
+// the server stands alone.
+type Logs func(project uint32) Log
+
+// Of returns the log with the data of a project, which may be nil.
+func (l Logs) Of(p *trackway.Project) Log {
+	switch {
+	case l == nil:
+		return nil
+	case p == nil:
+		return l(0)
+	}
+	return l(p.Number)
 }
 
 // ErrBehind says that this server lacks what the caller has seen. Another one

@@ -17,6 +17,9 @@ type waits struct {
 
 func (*waits) Position() string { return "3.90" }
 
+// Leader implements [Log].
+func (*waits) Leader() http.RoundTripper { return nil }
+
 func (w *waits) Reach(_ context.Context, at string, _ bool) error {
 	w.on = append(w.on, at)
 	return w.err

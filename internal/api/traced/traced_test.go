@@ -32,6 +32,8 @@ func (fake) Position() string { return "here" }
 
 func (fake) Current() bool { return true }
 
+func (fake) Leader() http.RoundTripper { return nil }
+
 func (f fake) Reach(context.Context, string, bool) error { return f.err }
 
 // Each wait is recorded with its outcome, and has the same result as without.

@@ -4,6 +4,8 @@ package members
 import (
 	"context"
 	"time"
+
+	"trackway/internal/partition/balance"
 )
 
 // Cluster is what operators do with the cluster that this server belongs to.
@@ -19,11 +21,17 @@ type Cluster interface {
 	// once it has most of the log.
 	Join(ctx context.Context, address string) error
 
-	// Remove ends the membership of a server.
+	// Remove ends the membership of the server that has an id in the first
+	// partition.
 	Remove(ctx context.Context, id string) error
 
-	// Transfer makes the leader hand leadership over to another server.
-	Transfer(ctx context.Context) error
+	// Transfer makes the leader of a partition hand leadership over to another
+	// server; below 0: of each partition.
+	Transfer(ctx context.Context, part int) error
+
+	// Rebalance makes servers lead about as many partitions as others. It returns
+	// what has changed, or, if dry is set, what would.
+	Rebalance(ctx context.Context, dry bool) ([]balance.Move, error)
 
 	// Recover makes this server the only member, after most were lost for good.
 	Recover() error
@@ -50,6 +58,25 @@ type Status struct {
 	Starting  bool     `json:"-"`          // it serves nobody before it has what the others have
 	Level     Level    `json:"level"`      // how bad the trouble is
 	Trouble   string   `json:"trouble"`    // what is wrong, and what follows from it; empty: nothing is
+
+	// Each partition, if there are several. What stands above is of the first
+	// one, but Ready, Starting, Level and Trouble are of all.
+	Partitions []Partition `json:"partitions,omitempty"`
+}
+
+// Partition is what a server knows of a partition.
+type Partition struct {
+	Number  int      `json:"partition"`
+	ID      string   `json:"id"` // of this server, in the partition
+	Leader  string   `json:"leader"`
+	Leading bool     `json:"leading"`
+	Term    uint64   `json:"term"`
+	Last    uint64   `json:"last"`
+	Commit  uint64   `json:"commit"`
+	Applied uint64   `json:"applied"`
+	Members []Member `json:"members"`
+	Level   Level    `json:"level"`
+	Trouble string   `json:"trouble"`
 }
 
 // Member is a server of the cluster.

@@ -183,8 +183,19 @@ func (l *Log) Leader() (t peer.Target, known bool) {
 	return t, err == nil
 }
 
-// Transfer hands leadership over to another voter. Only the leader can do that.
-func (l *Log) Transfer() error { return l.raft.LeadershipTransfer().Error() }
+// Transfer hands leadership over to a member, or, without an id, to any that
+// has a vote. Only the leader can do that.
+func (l *Log) Transfer(id string) error {
+	if id == "" {
+		return l.raft.LeadershipTransfer().Error()
+	}
+	for _, s := range l.raft.GetConfiguration().Configuration().Servers {
+		if string(s.ID) == id {
+			return l.raft.LeadershipTransferToServer(s.ID, s.Address).Error()
+		}
+	}
+	return fmt.Errorf("%s is not a member", id)
+}
 
 // changeTime limits how long a server waits for the answer to a [change].
 const changeTime = 15 * time.Second
@@ -267,7 +278,7 @@ func (l *Log) change(c change) changed {
 	case "remove":
 		err = l.Remove(c.ID)
 	case "transfer":
-		err = l.Transfer()
+		err = l.Transfer(c.ID)
 	default:
 		err = fmt.Errorf("%q is not known", c.Do)
 	}
@@ -402,9 +413,10 @@ func (l *Log) Expel(ctx context.Context, id string) error {
 	return err
 }
 
-// HandOver makes the leader hand leadership over to another voter.
-func (l *Log) HandOver(ctx context.Context) error {
-	_, err := l.ask(ctx, change{Do: "transfer"}, l.addresses())
+// HandOver makes the leader hand leadership over to a member, or, without an
+// id, to any that has a vote.
+func (l *Log) HandOver(ctx context.Context, id string) error {
+	_, err := l.ask(ctx, change{Do: "transfer", ID: id}, l.addresses())
 	return err
 }
 

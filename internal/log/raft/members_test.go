@@ -60,7 +60,7 @@ func TestMembers(t *testing.T) {
 	}
 	before := c.awaitLeader()
 	changed := before.log.leaders.next()
-	if err := c.except(before)[0].log.HandOver(t.Context()); err != nil {
+	if err := c.except(before)[0].log.HandOver(t.Context(), ""); err != nil {
 		t.Error(err)
 	}
 	<-changed

@@ -101,6 +101,7 @@ type Options struct {
 	Heartbeat time.Duration // without one for so long, a server wants to become the leader; 0: 2 s
 	Log       *slog.Logger  // nil: nothing is logged
 	Files     uint64        // most files that the process may open; 0: the operating system's limit
+	Logs      int           // how many logs the process has, which share its memory; 0: 1
 
 	Version string           // of the program: servers of the same one compare their states
 	Now     func() time.Time // nil: the system's clock
@@ -214,7 +215,7 @@ func Open(m Machine, o Options) (*Log, error) {
 		return err
 	}, ErrUnknown)
 	var err error
-	l.store, err = logstore.Open(o.FS.PathJoin(o.Dir, "log"), logstore.Options{FS: o.FS, Log: o.Log, Files: o.Files, Fatal: l.fatal})
+	l.store, err = logstore.Open(o.FS.PathJoin(o.Dir, "log"), logstore.Options{FS: o.FS, Log: o.Log, Files: o.Files, Logs: o.Logs, Fatal: l.fatal})
 	if err != nil {
 		return nil, err
 	}

@@ -205,14 +205,9 @@ func (l *Log) resign() {
 	if to == nil {
 		return
 	}
-	for _, s := range l.raft.GetConfiguration().Configuration().Servers {
-		if string(s.ID) != to.ID {
-			continue
-		}
-		if err := l.raft.LeadershipTransferToServer(s.ID, s.Address).Error(); err != nil {
-			l.o.Log.Warn("leadership was not handed over", "to", to.Address, "error", err)
-		} else {
-			l.o.Log.Info("leadership was handed over", "to", to.Address)
-		}
+	if err := l.Transfer(to.ID); err != nil {
+		l.o.Log.Warn("leadership was not handed over", "to", to.Address, "error", err)
+	} else {
+		l.o.Log.Info("leadership was handed over", "to", to.Address)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -24,6 +25,9 @@ type Set struct {
 	// Part returns the configuration of a destination in one of several
 	// partitions.
 	Part func(d config.Destination, part int) config.Destination
+
+	mu    sync.Mutex
+	names [][]string // of the destinations of each partition, wherever it is led
 }
 
 // Placed is a destination of a partition, under its name there.
@@ -34,18 +38,19 @@ type Placed struct {
 	Name string
 }
 
-// Find returns the destinations that a name stands for: at least one.
+// Find returns the destinations that a name stands for: at least one. In a
+// cluster, other servers may send to them.
 func (s *Set) Find(name string) ([]Placed, error) {
 	if len(s.All) == 1 {
 		return []Placed{{s.All[0], 0, name}}, nil
 	}
 	plain, suffix, one := strings.Cut(name, "/")
 	var all []Placed
-	for part, m := range s.All {
-		for _, st := range m.List() {
-			if st.Name == plain && (!one || suffix == partition.Name(part)) {
-				all = append(all, Placed{m, part, plain})
-			}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for part, names := range s.names {
+		if slices.Contains(names, plain) && (!one || suffix == partition.Name(part)) {
+			all = append(all, Placed{s.All[part], part, plain})
 		}
 	}
 	if len(all) == 0 {
@@ -101,8 +106,11 @@ func (s *Set) List() (all []destination.Status) {
 	return all
 }
 
-// Acting reports whether this server sends to destinations.
-func (s *Set) Acting() bool { return s.All[0].Acting() }
+// Acting reports whether this server sends to the destinations of all
+// partitions.
+func (s *Set) Acting() bool {
+	return !slices.ContainsFunc(s.All, func(m *destination.Manager) bool { return !m.Acting() })
+}
 
 // Check implements [control.Destinations].
 func (s *Set) Check(ctx context.Context, name string) error {
@@ -152,6 +160,7 @@ func (s *Set) Run(ctx context.Context) error {
 // changes nothing, or all partitions.
 func (s *Set) Reload(next []config.Destination, projects []trackway.Project) (apply, drop func(), err error) {
 	var applies, drops []func()
+	var names [][]string
 	all := func(of *[]func()) func() {
 		var once sync.Once
 		return func() {
@@ -164,13 +173,23 @@ func (s *Set) Reload(next []config.Destination, projects []trackway.Project) (ap
 	}
 	drop = all(&drops)
 	for i, here := range partition.Split(projects, len(s.All)) {
-		apply, undo, err := s.All[i].Reload(s.wanted(i, next, here), here)
+		wanted := s.wanted(i, next, here)
+		apply, undo, err := s.All[i].Reload(wanted, here)
 		if err != nil {
 			drop()
 			return nil, nil, err
 		}
 		applies, drops = append(applies, apply), append(drops, undo)
+		names = append(names, nil)
+		for j := range wanted {
+			names[i] = append(names[i], wanted[j].Name)
+		}
 	}
+	applies = append(applies, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.names = names
+	})
 	return all(&applies), drop, nil
 }
 

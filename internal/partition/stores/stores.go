@@ -28,13 +28,18 @@ import (
 
 // Set is the stores of a server. It is safe for concurrent use.
 type Set struct {
-	all []*store.Store
+	all    []*store.Store
+	shared bool // by servers of a cluster, any of which may register projects
 
 	placing sync.Mutex // held while projects get their places
 }
 
 // Of returns the set of some stores, in the order of their partitions.
 func Of(all ...*store.Store) *Set { return &Set{all: all} }
+
+// Share says that the servers of a cluster share the stores. They follow one
+// table of places, in the first store. It must be called before Register.
+func (s *Set) Share() { s.shared = true }
 
 // All returns the stores in the order of the partitions.
 func (s *Set) All() []*store.Store { return s.all }
@@ -166,10 +171,16 @@ func (s *Set) places(projects []trackway.Project) ([]int, error) {
 		all += load[part]
 	}
 	var fresh []int
+	var assigning entry.Assign
 	for i := range projects {
 		part, err := s.find(&projects[i])
 		if err != nil {
 			return nil, err
+		}
+		if s.shared {
+			if part, err = s.assigned(&projects[i], part, &assigning); err != nil {
+				return nil, err
+			}
 		}
 		if at[i] = part; part < 0 {
 			fresh = append(fresh, i)
@@ -190,6 +201,14 @@ func (s *Set) places(projects []trackway.Project) ([]int, error) {
 		at[i] = best
 		count[best]++
 		load[best] += all / max(known, 1) // of several new ones, not all go to the same place
+		if s.shared {
+			add(&assigning, &projects[i], best)
+		}
+	}
+	if len(assigning.Tokens) > 0 {
+		if err := s.assign(projects, at, fresh, &assigning); err != nil {
+			return nil, err
+		}
 	}
 	return at, nil
 }

@@ -45,6 +45,7 @@ const (
 const (
 	PrefixProject    = "mproject/"    // token → number
 	PrefixIdentifier = "midentifier/" // project, name → whether it is hard
+	PrefixAssigned   = "massigned/"   // token → partition
 	PrefixCursor     = "mcursor/"     // name → number of a change
 	PrefixNote       = "mnote/"       // name → a note of followers
 	PrefixErasure    = "nerasure/"    // number → erased.Record: what must still leave the files

@@ -18,6 +18,7 @@ import (
 // Writer is a batch.
 type Writer interface {
 	Set(key, value []byte, o *pebble.WriteOptions) error
+	Reset()
 }
 
 // Find reads a project's number into r, or 0 if the project has no number. It
@@ -84,6 +85,54 @@ func Add(from reading.Reader, b Writer, r *entry.Registration) error {
 		}
 	}
 	return nil
+}
+
+// Register registers projects, unless there is a conflict: then b is empty.
+func Register(from reading.Reader, b Writer, e *entry.Register) error {
+	conflict := false
+	for i := range e.Projects {
+		r := &e.Projects[i]
+		r.Number, r.Conflict = 0, ""
+		if err := Add(from, b, r); err != nil {
+			return err
+		}
+		conflict = conflict || r.Conflict != ""
+	}
+	if conflict {
+		b.Reset()
+	}
+	return nil
+}
+
+// Assign notes the partitions of projects that have none.
+func Assign(from reading.Reader, b Writer, e *entry.Assign) error {
+	e.Partitions = make([]uint32, len(e.Tokens))
+	for i, token := range e.Tokens {
+		part, known, err := Assigned(from, token)
+		if err != nil {
+			return err
+		}
+		if e.Partitions[i] = part; known {
+			continue
+		}
+		e.Partitions[i] = e.Wanted[i]
+		if err := b.Set(append([]byte(format.PrefixAssigned), token...), binary.BigEndian.AppendUint32(nil, e.Wanted[i]), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Assigned returns the partition that a project is assigned to, if it is.
+func Assigned(from reading.Reader, token string) (part uint32, known bool, err error) {
+	value, err := read(from, append([]byte(format.PrefixAssigned), token...))
+	if err != nil || value == nil {
+		return 0, false, err
+	}
+	if len(value) != 4 {
+		return 0, false, fmt.Errorf("partition of a project: %w", format.ErrCorrupt)
+	}
+	return binary.BigEndian.Uint32(value), true, nil
 }
 
 // Count returns how many projects have a number. They are numbered from 1.

@@ -66,12 +66,17 @@ type Options struct {
 	FS     vfs.FS       // nil: the operating system's
 	Log    *slog.Logger // nil: nothing is logged
 	Recent int          // bytes of the last entries that stay in memory; 0: 16 MiB
+	Logs   int          // how many logs share the memory that one would have; 0: 1
 	Files  uint64       // most files that the process may open; 0: the operating system's limit
 
 	// Fatal is called if something could not be written, or cannot be read any
 	// more. It must end the process and not return.
 	Fatal func(error)
 }
+
+// share returns this log's share of an amount of memory. Below a mebibyte, it
+// would write all the time.
+func (o *Options) share(bytes int) int { return max(bytes/max(o.Logs, 1), 1<<20) }
 
 // Store is the log and the promises of one server in one group. Its methods are
 // safe for concurrent use.
@@ -106,9 +111,9 @@ type Store struct {
 // Open opens the store in dir, and creates it if it does not exist. Errors:
 // [ErrDamaged]; any error of the disk.
 func Open(dir string, o Options) (*Store, error) {
-	s := &Store{dir: dir, fatal: o.Fatal, recent: recent{most: cmp.Or(o.Recent, usualRecent)}}
+	s := &Store{dir: dir, fatal: o.Fatal, recent: recent{most: cmp.Or(o.Recent, o.share(usualRecent))}}
 	eo := engine.Options{
-		FS: o.FS, Log: o.Log, Cache: blockCache, MemTable: memTable, Files: o.Files, Fatal: o.Fatal,
+		FS: o.FS, Log: o.Log, Cache: int64(o.share(blockCache)), MemTable: o.share(memTable), Files: o.Files, Fatal: o.Fatal,
 		Plain: true, // entries leave the log soon: compressing them costs more than it saves
 	}
 	var opened atomic.Bool

@@ -1,0 +1,354 @@
+// Package member is a server's part in a cluster: the logs that it shares with
+// others, one for each partition, and the connections to the other servers.
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"trackway/internal/config/membership"
+	"trackway/internal/control/members"
+	"trackway/internal/control/relay"
+	"trackway/internal/datadir"
+	"trackway/internal/log/kafka"
+	"trackway/internal/log/raft"
+	"trackway/internal/log/raft/peer"
+	"trackway/internal/partition"
+	"trackway/internal/sleep"
+	"trackway/internal/store"
+)
+
+// Options configures a member. All fields are required.
+type Options struct {
+	Cluster    membership.Cluster
+	DataDir    string
+	Partitions int
+	Files      uint64 // that each log may open; 0: as many as the process
+	Version    string // of the program
+	Log        *slog.Logger
+	Again      func() // has the server start again, with the states that were put aside
+	Store      func(part int) store.Options
+	Metrics    func(part int) prometheus.Registerer
+}
+
+// Member is this server's part in a cluster.
+type Member struct {
+	o       Options
+	parts   []*Part
+	network *peer.Network
+
+	credentials *peer.Credentials      // nil: plain text
+	address     atomic.Pointer[[]byte] // what the others tell clients of this server; nil: nothing
+
+	// changing is held while all partitions are changed, one after the other.
+	// The server does not start again meanwhile.
+	changing sync.Mutex
+
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// Part is this server's part in a partition: the log of that.
+type Part struct {
+	*Member
+
+	number       int
+	destinations string            // the directory for the files of the partition's destinations
+	raft         opened            // the log
+	caughtUp     atomic.Bool       // had what the others had, since this start
+	watch        members.Watch     // of the other servers
+	leader       http.RoundTripper // carries questions to the server that leads
+}
+
+// Open opens the stores of a member, and the logs over them. From then on, the
+// server takes part in the cluster.
+func Open(ctx context.Context, o Options) (m *Member, all []*store.Store, err error) {
+	m = &Member{o: o}
+	for i := range o.Partitions {
+		p := &Part{Member: m, number: i, destinations: datadir.DestinationsOf(o.DataDir, i, o.Partitions)}
+		p.leader = relay.Transport(p.dialForQuestion)
+		m.parts = append(m.parts, p)
+	}
+	// First, so that a wrong configuration leaves the data as it is.
+	if err := m.connect(ctx); err != nil {
+		return nil, nil, fmt.Errorf("cluster: %w", err)
+	}
+	err = datadir.Claim(o.DataDir, o.Partitions)
+	for _, p := range m.parts {
+		if err != nil {
+			break
+		}
+		var one *store.Store
+		if one, err = p.open(); err != nil { //nolint:contextcheck // the store works until it is closed
+			break
+		}
+		all = append(all, one)
+	}
+	if err == nil {
+		err = datadir.Made(o.DataDir, o.Partitions)
+	}
+	// Not before the logs are open: it would turn others away, and they would
+	// not know what became of their entries.
+	m.serve(ctx)
+	if err != nil {
+		for _, one := range all {
+			err = errors.Join(err, one.Close())
+		}
+		m.Close()
+		return nil, nil, err
+	}
+	for _, p := range m.parts {
+		o.Metrics(p.number).MustRegister(collector{p})
+	}
+	return m, all, nil
+}
+
+// open opens the store of a partition, and the log over it.
+func (p *Part) open() (*store.Store, error) {
+	dir, err := datadir.Member(p.o.DataDir, p.number, p.o.Partitions, p.o.Cluster.Log, p.o.Log)
+	if err != nil {
+		return nil, err
+	}
+	state := filepath.Join(dir, datadir.State)
+	if err := raft.Settle(nil, state); err != nil {
+		return nil, fmt.Errorf("put the state of another server in its place: %w", err)
+	}
+	o := p.o.Store(p.number)
+	o.Open = func(r store.Replica) (store.Log, error) {
+		log, err := p.openLog(machine{r, state}, dir)
+		if err != nil {
+			return nil, err
+		}
+		p.raft.set(log)
+		return storeLog{log, p.o.Log}, nil
+	}
+	return store.Open(state, o)
+}
+
+// connect opens the port for the other servers.
+func (m *Member) connect(ctx context.Context) (err error) {
+	t := m.o.Cluster.TLS
+	if t.CA != "" {
+		if m.credentials, err = peer.Load(t.CA, t.Cert, t.Key, m.o.Log); err != nil {
+			return err
+		}
+	}
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", m.o.Cluster.Listen)
+	if err != nil {
+		return err
+	}
+	m.network, err = peer.New(ln, peer.Options{Advertise: m.o.Cluster.Advertise, Credentials: m.credentials, Hosts: m.hosts, Log: m.o.Log})
+	return err
+}
+
+// serve takes connections of other servers, until Close is called.
+func (m *Member) serve(ctx context.Context) {
+	ctx, m.stop = context.WithCancel(context.WithoutCancel(ctx)) // until the logs are closed
+	m.running.Go(func() { _ = m.network.Run(ctx) })              // its end is asked for
+	if m.credentials != nil {
+		m.running.Go(func() { _ = m.credentials.Run(ctx) })
+	}
+}
+
+// Close ends the connections. REQUIRES: the stores are closed.
+func (m *Member) Close() {
+	m.stop()
+	m.running.Wait()
+}
+
+// Parts returns the partitions.
+func (m *Member) Parts() []*Part { return m.parts }
+
+// hosts returns the hosts of all servers that may connect.
+func (m *Member) hosts() []string {
+	addresses := append([]string{m.o.Cluster.Advertise}, m.o.Cluster.Peers...)
+	for _, p := range m.parts {
+		if log := p.raft.Load(); log != nil {
+			for _, other := range log.Status().Members {
+				addresses = append(addresses, other.Address)
+			}
+		}
+	}
+	hosts := make([]string, 0, len(addresses))
+	for _, address := range addresses {
+		if host, _, err := net.SplitHostPort(address); err == nil {
+			hosts = append(hosts, host)
+		}
+	}
+	return hosts
+}
+
+// fatal implements [raft.Options.Fatal]. The server does not start again before
+// what changes all partitions has ended.
+func (m *Member) fatal(err error) {
+	if !errors.Is(err, raft.ErrRestart) {
+		datadir.Fatal(m.o.Log)(err)
+		return
+	}
+	go func() {
+		m.changing.Lock()
+		defer m.changing.Unlock()
+		m.o.Again()
+	}()
+}
+
+// lookPause is how long a member waits before it looks again whether it can go
+// on.
+const lookPause = 200 * time.Millisecond
+
+// CatchUp waits until this server is a member and has everything that was
+// acknowledged before, or ctx ends.
+func (m *Member) CatchUp(ctx context.Context) error {
+	return m.each(ctx, (*Part).catchUp)
+}
+
+// Run asks for this server's votes until it has them, or ctx ends.
+func (m *Member) Run(ctx context.Context) error { return m.each(ctx, (*Part).run) }
+
+// Watch asks the other members how far they are, until ctx ends.
+func (m *Member) Watch(ctx context.Context) error { return m.each(ctx, (*Part).watching) }
+
+// each does something for all partitions at the same time.
+func (m *Member) each(ctx context.Context, do func(*Part, context.Context) error) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, p := range m.parts {
+		g.Go(func() error { return do(p, ctx) })
+	}
+	return g.Wait()
+}
+
+func (p *Part) catchUp(ctx context.Context) error {
+	told := ""
+	for {
+		err := p.ready()
+		if err == nil || errors.Is(err, errBehind) {
+			if err = p.raft.Load().Look(ctx); err == nil { // its clock may be wrong
+				err = p.raft.Load().CatchUp(ctx)
+			}
+			if err == nil {
+				p.caughtUp.Store(true)
+				return nil
+			}
+		}
+		if why := err.Error(); why != told && ctx.Err() == nil {
+			p.logger().Info("waiting for the cluster", "why", why)
+			told = why
+		}
+		if err := sleep.For(ctx, lookPause); err != nil {
+			return err
+		}
+	}
+}
+
+// logger returns what logs messages of a partition.
+func (p *Part) logger() *slog.Logger {
+	if p.o.Partitions == 1 {
+		return p.o.Log
+	}
+	return p.o.Log.With("partition", p.number)
+}
+
+// Reasons for not being ready.
+var (
+	errNoMember = errors.New("this server is not a member of the cluster yet: see trackway cluster init and trackway cluster join")
+	errRemoved  = errors.New("this server is not a member, as far as its log says: it was removed, or is still getting the log")
+	errNoLeader = errors.New("no server leads the cluster")
+	errBehind   = errors.New("this server does not have what the others have yet")
+)
+
+// Ready returns why this server should get no requests, or nil.
+func (m *Member) Ready() error {
+	for _, p := range m.parts {
+		if err := p.ready(); err != nil {
+			return m.of(p, err)
+		}
+	}
+	return nil
+}
+
+// of says which partition an error is about, if there are several.
+func (m *Member) of(p *Part, err error) error {
+	if err == nil || len(m.parts) == 1 {
+		return err
+	}
+	return fmt.Errorf("partition %s: %w", partition.Name(p.number), err)
+}
+
+func (p *Part) ready() error {
+	log := p.raft.Load()
+	s, unfit := log.Status(), log.Unfit()
+	if k, is := log.(*kafka.Log); is {
+		if err := k.Ready(); err != nil {
+			return err
+		}
+	}
+	switch {
+	case len(s.Members) == 0:
+		return errNoMember
+	case s.Member() == nil:
+		return errRemoved
+	case s.Leader == "" && p.o.Cluster.Log == membership.Raft: // over Kafka, commands need no leader
+		return errNoLeader
+	case unfit != nil:
+		return unfit
+	case !p.caughtUp.Load(), log.Behind():
+		return errBehind
+	}
+	return nil
+}
+
+// Leading reports whether this server leads the partition, and in which term.
+func (p *Part) Leading() (term uint64, leading bool) { return p.raft.Load().Leading() }
+
+// Leads reports whether this server leads the partition, and its clock is
+// right.
+func (p *Part) Leads() bool {
+	log := p.raft.Load()
+	return log.Status().Leading && !log.Skewed()
+}
+
+// Leads reports whether this server leads the cluster: its first partition.
+func (m *Member) Leads() bool { return m.parts[0].raft.Load().Status().Leading }
+
+// AwaitOwn waits until this server has applied what it has acknowledged, or ctx
+// ends.
+func (m *Member) AwaitOwn(ctx context.Context) {
+	for _, p := range m.parts {
+		if log := p.raft.Load(); !log.HasOwn() {
+			log.Reach(ctx, 0)
+		}
+	}
+}
+
+// run asks for this server's vote until it has one, or ctx ends.
+func (p *Part) run(ctx context.Context) error {
+	log, err := p.overRaft()
+	if err != nil {
+		return nil //nolint:nilerr // there are no votes
+	}
+	for sleep.For(ctx, lookPause) == nil {
+		s := log.Status()
+		self := s.Member()
+		if self == nil || self.Voter || s.Leader == "" {
+			continue
+		}
+		switch behind, err := log.Promote(ctx, p.o.Cluster.Peers); {
+		case err != nil:
+			p.logger().Info("this server did not get its vote yet", "err", err)
+		case !behind:
+			p.logger().Info("this server has a vote in the cluster")
+		}
+	}
+	return nil
+}

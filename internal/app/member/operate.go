@@ -1,0 +1,201 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	files "trackway/internal/destination/kept"
+	"trackway/internal/log/kafka"
+	"trackway/internal/log/raft"
+	"trackway/internal/partition/balance"
+)
+
+// What operators do is done in one partition after the other. If it fails in
+// one, the operator can do it again: what is done already stays done.
+
+// all does something in each partition. done is the error where it was done
+// before. It is an error only if there was nothing left to do.
+func (m *Member) all(done error, do func(p *Part) error) error {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	before := 0
+	for _, p := range m.parts {
+		switch err := do(p); {
+		case err != nil && errors.Is(err, done):
+			if before++; before == len(m.parts) {
+				return err
+			}
+		case err != nil:
+			return m.of(p, err)
+		}
+	}
+	return nil
+}
+
+// Init implements [members.Cluster].
+func (m *Member) Init() error {
+	return m.all(raft.ErrMember, func(p *Part) error {
+		log := p.raft.Load()
+		if _, is := log.(*kafka.Log); !is || log.Status().Applied == 0 {
+			return unlessAgain(log.Bootstrap())
+		}
+		return beginWith(p.destinations, log.Bootstrap)
+	})
+}
+
+// beginWith begins a log with data that may be of another one, the end of which
+// it lacks. The folder is that of the destinations.
+func beginWith(folder string, bootstrap func() error) error {
+	undo, err := files.Renew(folder)
+	if err != nil {
+		return err
+	}
+	err = bootstrap()
+	if err != nil && !errors.Is(err, raft.ErrUnknown) { // else the log may begin all the same
+		undo()
+	}
+	return err
+}
+
+// Join implements [members.Cluster].
+func (m *Member) Join(ctx context.Context, address string) error {
+	addresses := m.o.Cluster.Peers
+	if address != "" {
+		addresses = []string{address}
+	}
+	return m.all(raft.ErrMember, func(p *Part) error {
+		log, err := p.overRaft()
+		if err != nil {
+			return err
+		}
+		if err := log.Join(ctx, addresses); err != nil {
+			return err
+		}
+		return files.Forsake(p.destinations)
+	})
+}
+
+// Remove implements [members.Cluster]. A server has another id in each
+// partition, and the same address. It leaves the first partition last, so that
+// it can be found if that has to be repeated.
+func (m *Member) Remove(ctx context.Context, id string) error {
+	first := m.parts[0].raft.Load()
+	if len(m.parts) == 1 {
+		return first.Expel(ctx, id)
+	}
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	address := id
+	for _, other := range first.Status().Members {
+		if other.ID == id {
+			address = other.Address
+		}
+	}
+	found := false
+	for i := len(m.parts) - 1; i >= 0; i-- {
+		p := m.parts[i]
+		for _, other := range p.raft.Load().Status().Members {
+			if other.Address != address {
+				continue
+			}
+			found = true
+			if err := p.raft.Load().Expel(ctx, other.ID); err != nil {
+				return m.of(p, err)
+			}
+		}
+	}
+	if !found {
+		return fmt.Errorf("no member has the address or id %q", id)
+	}
+	return nil
+}
+
+// Transfer implements [members.Cluster].
+func (m *Member) Transfer(ctx context.Context, part int) error {
+	if part >= len(m.parts) {
+		return fmt.Errorf("there is no partition %d: they are numbered from 0 to %d", part, len(m.parts)-1)
+	}
+	return m.all(nil, func(p *Part) error {
+		if part >= 0 && part != p.number {
+			return nil
+		}
+		log, err := p.overRaft()
+		if err != nil {
+			return err
+		}
+		return log.HandOver(ctx, "")
+	})
+}
+
+// Rebalance implements [members.Cluster].
+func (m *Member) Rebalance(ctx context.Context, dry bool) ([]balance.Move, error) {
+	m.changing.Lock()
+	defer m.changing.Unlock()
+	ids := make([]map[string]string, len(m.parts)) // by address
+	var groups []balance.Group
+	for i, p := range m.parts {
+		if _, err := p.overRaft(); err != nil {
+			return nil, err
+		}
+		s := p.status()
+		g := balance.Group{Partition: i, Leader: s.Leader}
+		ids[i] = make(map[string]string)
+		for _, other := range s.Members {
+			if other.Address == s.Leader || other.Voter && !other.Silent && other.Unfit == "" && other.Differs == 0 {
+				g.Fit = append(g.Fit, other.Address)
+				ids[i][other.Address] = other.ID
+			}
+		}
+		groups = append(groups, g)
+	}
+	moves := balance.Leaders(groups)
+	if dry {
+		return moves, nil
+	}
+	for i, move := range moves {
+		p := m.parts[move.Partition]
+		log, err := p.overRaft()
+		if err == nil {
+			err = log.HandOver(ctx, ids[move.Partition][move.To])
+		}
+		if err != nil {
+			return moves[:i], m.of(p, fmt.Errorf("hand leadership over to %s: %w", move.To, err))
+		}
+	}
+	return moves, nil
+}
+
+// errRecovered says that a partition needs no recovery.
+var errRecovered = errors.New("this server is the only member")
+
+// Recover implements [members.Cluster].
+func (m *Member) Recover() error {
+	return m.all(errRecovered, func(p *Part) error {
+		log, err := p.overRaft()
+		if err != nil {
+			return err
+		}
+		if s := log.Status(); len(m.parts) > 1 && s.Leading && len(s.Members) == 1 {
+			return errRecovered
+		}
+		undo, err := files.Renew(p.destinations) // they may have changes that are lost here
+		if err != nil {
+			return err
+		}
+		err = unlessAgain(log.Recover())
+		if err != nil {
+			undo()
+		}
+		return err
+	})
+}
+
+// unlessAgain returns nil for what only needs another start, which is under
+// way.
+func unlessAgain(err error) error {
+	if errors.Is(err, raft.ErrRestart) {
+		return nil
+	}
+	return err
+}

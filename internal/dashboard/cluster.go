@@ -15,13 +15,20 @@ func (s *Server) cluster() *members.Status {
 		return nil
 	}
 	status := s.Cluster()
-	for i := range status.Members {
-		if m := &status.Members[i]; m.Heard != nil {
+	inSeconds(status.Members)
+	for i := range status.Partitions {
+		inSeconds(status.Partitions[i].Members)
+	}
+	return &status
+}
+
+func inSeconds(all []members.Member) {
+	for i := range all {
+		if m := &all[i]; m.Heard != nil {
 			at := m.Heard.UTC().Truncate(time.Second)
 			m.Heard = &at
 		}
 	}
-	return &status
 }
 
 // steadyCluster returns a status without what changes all the time.
@@ -31,12 +38,22 @@ func steadyCluster(s *members.Status) *members.Status {
 	}
 	steady := *s
 	steady.Last, steady.Commit, steady.Applied, steady.ContactMS = 0, 0, 0, 0
-	steady.Members = slices.Clone(s.Members)
-	for i := range steady.Members {
-		m := &steady.Members[i]
-		m.Applied, m.Behind, m.Seconds, m.Heard, m.OffsetMS = 0, 0, nil, nil, nil
+	steady.Members = steadyMembers(s.Members)
+	steady.Partitions = slices.Clone(s.Partitions)
+	for i := range steady.Partitions {
+		p := &steady.Partitions[i]
+		p.Last, p.Commit, p.Applied, p.Members = 0, 0, 0, steadyMembers(p.Members)
 	}
 	return &steady
+}
+
+func steadyMembers(all []members.Member) []members.Member {
+	all = slices.Clone(all)
+	for i := range all {
+		m := &all[i]
+		m.Applied, m.Behind, m.Seconds, m.Heard, m.OffsetMS = 0, 0, nil, nil, nil
+	}
+	return all
 }
 
 // clusterEvery is how many ticks lie between two looks at the cluster: this

@@ -31,10 +31,11 @@ type cluster struct {
 	members []string  // host:port for the other servers
 	servers []*server // nil: it is down
 
-	settings string // in the section cluster of each configuration
-	more     string // beside that section
-	limits   string // of each configuration
-	kafka    string // URL of the brokers that keep the log; empty: the servers keep it
+	settings string        // in the section cluster of each configuration
+	more     string        // beside that section
+	limits   string        // of each configuration
+	kafka    string        // URL of the brokers that keep the log; empty: the servers keep it
+	whole    func() string // replaces the configuration without the section cluster; nil: baseConfig and limits
 }
 
 // newCluster starts servers, each of which joins the first one.
@@ -85,7 +86,11 @@ func (c *cluster) start(i int) {
 	if c.kafka != "" {
 		others = fmt.Sprintf("log: kafka, kafka: {url: %q}", c.kafka)
 	}
-	config := baseConfig + c.limits + fmt.Sprintf("cluster: {name: test, listen: %q, %s, heartbeat: 2s%s}\n", c.members[i], others, c.settings) + c.more
+	base := baseConfig + c.limits
+	if c.whole != nil {
+		base = c.whole()
+	}
+	config := base + fmt.Sprintf("cluster: {name: test, listen: %q, %s, heartbeat: 2s%s}\n", c.members[i], others, c.settings) + c.more
 	if err := os.WriteFile(c.config(i), []byte(config), 0o600); err != nil {
 		c.t.Fatal(err)
 	}

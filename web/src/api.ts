@@ -119,6 +119,16 @@ export interface Cluster {
   /** The fault, and what follows from it; empty: all is well. */
   trouble: string;
   members: Member[];
+  /** Each partition; absent: there is one. What stands above is of the first one. */
+  partitions?: Partition[];
+}
+
+export interface Partition {
+  partition: number;
+  /** As of the cluster. */
+  leader: string;
+  term: number;
+  members: Member[];
 }
 
 export interface Member {

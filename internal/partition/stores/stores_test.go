@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"trackway"
+	"trackway/internal/entry"
 	"trackway/internal/partition"
 	"trackway/internal/query"
 	"trackway/internal/store"
@@ -365,5 +366,58 @@ func TestOne(t *testing.T) {
 	defer func() { _ = v.Close() }()
 	if _, around := v.(*snapshot); around || all[1].Number != 2 {
 		t.Errorf("got a %T, and number %d for the second project", v, all[1].Number)
+	}
+}
+
+// TestShare: servers that share stores put a new project where the first of
+// them has put it, whatever each would choose. Projects that are registered
+// stay where they are.
+func TestShare(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	alone := open(t, dir, 3)
+	before := register(t, alone, 2)
+	apply(t, alone, event(&before[0], "a", 1))
+	if err := alone.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, dir, 3)
+	defer func() { _ = s.Close() }()
+	s.Share()
+	// another server was faster
+	other := entry.Assign{Tokens: []string{projects(3)[2].Token}, Wanted: []uint32{1}}
+	if err := s.all[0].Assign(&other); err != nil {
+		t.Fatal(err)
+	}
+	all := register(t, s, 4)
+	if got, want := placesOf(all), []int{0, 1, 1, 2}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	for i := range all {
+		if part, known, err := s.all[0].Assigned(all[i].Token); int(part) != partition.Of(all[i].Number) || !known || err != nil {
+			t.Errorf("the table has %s in %d, %v, %v", all[i].Name, part, known, err)
+		}
+	}
+	index := s.all[0].Replica().Applied()
+	if again := register(t, s, 4); !slices.Equal(placesOf(again), placesOf(all)) || s.all[0].Replica().Applied() != index {
+		t.Errorf("again: got %v, and %d entries more", placesOf(again), s.all[0].Replica().Applied()-index)
+	}
+	// between the look into the table and the entry, another server was faster
+	fresh := projects(5)[4:]
+	other = entry.Assign{Tokens: []string{fresh[0].Token}, Wanted: []uint32{2}}
+	if err := s.all[0].Assign(&other); err != nil {
+		t.Fatal(err)
+	}
+	late := entry.Assign{Tokens: []string{fresh[0].Token}, Wanted: []uint32{0}}
+	at := []int{-1}
+	if err := s.assign(fresh, at, []int{0}, &late); err != nil || at[0] != 2 {
+		t.Errorf("got %v, %v", at, err)
+	}
+	wrong := entry.Assign{Tokens: []string{"t"}, Wanted: []uint32{3}}
+	if err := s.all[0].Assign(&wrong); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Register([]trackway.Project{{Name: "p", Token: "t"}}); err == nil || !strings.Contains(err.Error(), `project "p" is in partition 3, and there are 3`) {
+		t.Errorf("got %v", err)
 	}
 }

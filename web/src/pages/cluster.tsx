@@ -1,6 +1,6 @@
 // The other servers of the cluster, as this one sees them.
 
-import type { Cluster, Member } from "../api.ts";
+import type { Cluster, Member, Partition } from "../api.ts";
 import { count, span } from "../format.ts";
 import { Check, Warning } from "../ui/icons.tsx";
 import { Num, Panel, Time } from "../ui/parts.tsx";
@@ -17,10 +17,11 @@ export function ClusterTrouble({ cluster: { level, trouble } }: { cluster: Clust
 }
 
 export function ClusterPanel({ cluster }: { cluster: Cluster }) {
-  const { members, level } = cluster;
+  const { level, partitions = [] } = cluster;
+  const members = partitions.length > 0 ? worst(partitions) : cluster.members;
   const answering = members.filter((member) => !member.silent).length;
   return (
-    <Panel title={`Cluster ${cluster.name}`} id="cluster" aside={<span class="faint small">term {cluster.term}</span>}>
+    <Panel title={`Cluster ${cluster.name}`} id="cluster" aside={<span class="faint small">{partitions.length > 0 ? count(partitions.length, "partition") : `term ${cluster.term}`}</span>}>
       <p class={`state ${level === "good" ? "good" : "bad"}`}>
         {level === "good" ? <Check /> : <Warning />}
         {answering === members.length ? `${count(members.length, "server")}, and all answer` : `${answering} of ${count(members.length, "server")} answer`}
@@ -32,7 +33,7 @@ export function ClusterPanel({ cluster }: { cluster: Cluster }) {
             <span>
               {member.address}
               <span class="faint small">
-                {member.address === cluster.leader && " leads"}
+                {leads(member, cluster)}
                 {!member.voter && " has no vote yet"}
                 {member.id === cluster.id && " this one"}
               </span>
@@ -43,6 +44,38 @@ export function ClusterPanel({ cluster }: { cluster: Cluster }) {
       </ul>
     </Panel>
   );
+}
+
+/** leads says what a server leads. */
+function leads({ address }: Member, { leader, partitions = [] }: Cluster): string | false {
+  if (partitions.length === 0) return address === leader && " leads";
+  const led = partitions.filter((p) => p.leader === address).map((p) => name(p));
+  return led.length > 0 && ` leads ${led.join(", ")}`;
+}
+
+const name = ({ partition }: Partition) => `p${String(partition).padStart(2, "0")}`;
+
+/**
+ * worst returns the members of all partitions. Each is shown as it is in the
+ * partition in which it lacks most.
+ */
+function worst(partitions: Partition[]): Member[] {
+  const at = new Map<string, Member>();
+  for (const member of partitions.flatMap((p) => p.members)) {
+    const known = at.get(member.address);
+    if (known === undefined) {
+      at.set(member.address, member);
+      continue;
+    }
+    at.set(member.address, {
+      ...(member.behind > known.behind ? member : known),
+      id: known.id,
+      voter: known.voter && member.voter,
+      unfit: known.unfit || member.unfit,
+      differs: Math.max(known.differs, member.differs),
+    });
+  }
+  return [...at.values()];
 }
 
 function State({ member: { silent, heard, behind, behind_seconds: seconds, unfit, differs } }: { member: Member }) {

@@ -1,0 +1,277 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// withPartitions makes the servers of a cluster keep six projects in three
+// partitions.
+func withPartitions(c *cluster, projects int) {
+	c.whole = func() string { return partitioned(projects) }
+}
+
+// partitionLeaders returns the server that leads each partition, or -1.
+func (c *cluster) partitionLeaders(i int) []int {
+	c.t.Helper()
+	var s struct {
+		Partitions []struct {
+			Leader  string
+			Members []struct{ Address string }
+		}
+	}
+	if err := json.Unmarshal(c.command(i, "status", "--json"), &s); err != nil {
+		c.t.Fatal(err)
+	}
+	leaders := make([]int, len(s.Partitions))
+	for part, p := range s.Partitions {
+		leaders[part] = slices.Index(c.members, p.Leader)
+	}
+	return leaders
+}
+
+// apart makes each server lead a partition.
+func (c *cluster) apart() {
+	c.t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(lookAgain) { //nolint:forbidigo // elections take their time
+		leaders := c.partitionLeaders(0)
+		if slices.Contains(leaders, -1) {
+			continue
+		}
+		c.command(0, "rebalance")
+		if leaders = c.partitionLeaders(0); len(leaders) == partitions && leaders[0] != leaders[1] && leaders[0] != leaders[2] && leaders[1] != leaders[2] {
+			return
+		}
+	}
+	c.t.Fatalf("the servers do not lead a partition each: %v", c.partitionLeaders(0))
+}
+
+// settlePartitions waits until all servers have the same entries.
+func (c *cluster) settlePartitions() {
+	c.t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		applied := make(map[string]bool)
+		for i := range c.servers {
+			var s struct{ Partitions []struct{ Applied uint64 } }
+			if err := json.Unmarshal(c.command(i, "status", "--json"), &s); err != nil {
+				c.t.Fatal(err)
+			}
+			applied[fmt.Sprint(s.Partitions)] = true
+		}
+		if len(applied) == 1 {
+			return
+		}
+	}
+	c.t.Fatal("the servers do not have the same entries")
+}
+
+// TestClusterPartitions: three servers with three partitions, each of which is
+// led by another server. In each round, a server is killed while clients send
+// to all projects through all servers, and at the end all of them at once. All
+// servers have everything that was acknowledged, once, and destinations do.
+func TestClusterPartitions(t *testing.T) {
+	t.Parallel()
+	c := prepareCluster(t, 3)
+	withPartitions(c, partitionSize)
+	c.begin()
+	var writers []*partitionWriter
+	for i := range partitionSize {
+		writers = append(writers, &partitionWriter{project: i, merged: map[string]string{}})
+	}
+	rounds := *clusterRounds + 1
+	for round := range rounds {
+		c.apart()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		var running sync.WaitGroup
+		acks := make(chan struct{}, 1<<16)
+		victims := []int{c.partitionLeaders(0)[round%partitions]}
+		if round == rounds-1 {
+			victims = []int{0, 1, 2}
+		}
+		for n, w := range writers {
+			s := c.servers[(n+round)%len(c.servers)]
+			running.Go(func() {
+				for ctx.Err() == nil && !t.Failed() {
+					w.send(ctx, t, s, func() { acks <- struct{}{} })
+					if len(victims) > 1 || s == c.servers[victims[0]] {
+						return
+					}
+				}
+			})
+		}
+		await := func(n int) {
+			for range n {
+				select {
+				case <-acks:
+				case <-ctx.Done():
+					t.Fatalf("no acknowledgement\n%s", c.servers[0].log)
+				}
+			}
+		}
+		await(60)
+		for _, victim := range victims {
+			c.servers[victim].kill(t)
+		}
+		if len(victims) == 1 {
+			await(200) // the others go on, in all partitions
+		}
+		cancel()
+		running.Wait()
+		for _, victim := range victims {
+			c.start(victim)
+		}
+		for _, s := range c.servers {
+			s.awaitReady(t)
+		}
+	}
+	c.settlePartitions()
+	for _, s := range c.servers {
+		for _, w := range writers {
+			w.check(t, s)
+		}
+	}
+	for part := range partitions { // projects are in all of them
+		if entries, err := os.ReadDir(filepath.Join(c.dirs[1], "data", fmt.Sprintf("p%02d", part), "state")); err != nil || len(entries) < 5 {
+			t.Errorf("partition %d: %v, %v", part, entries, err)
+		}
+	}
+	checkPartitionReads(t, c.servers[2], writers)
+	c.apart()
+	checkPartitionPositions(t, c)
+	checkPartitionDestinations(t, c)
+	checkPartitionMembers(t, c)
+}
+
+// checkPartitionPositions checks that a reader sees at one server what was
+// stored at another, in each partition.
+func checkPartitionPositions(t *testing.T, c *cluster) {
+	t.Helper()
+	seen := map[string]bool{}
+	var all []string
+	for project := range partitionSize {
+		body := fmt.Sprintf(`{"customer_ids": {"registered": "reader"}, "event_type": "late", "properties": {"name": "late-%d"}}`, project)
+		position := ""
+		for n := 1; n <= 3; n++ {
+			send := func(i int, method, path, body, position string) (int, http.Header, string) {
+				r, err := http.NewRequestWithContext(t.Context(), method, "http://"+c.public[i%3]+strings.Replace(path, "{token}", partitionToken(project), 1), strings.NewReader(body))
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.SetBasicAuth(fmt.Sprint("key-", project), partitionSecret(project))
+				r.Header.Set("Content-Type", "application/json")
+				if position != "" {
+					r.Header.Set("Trackway-Position", position)
+				}
+				res, err := web.Do(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer res.Body.Close()
+				var text strings.Builder
+				_ = json.NewEncoder(&text).Encode(readJSON(t, res))
+				return res.StatusCode, res.Header, text.String()
+			}
+			status, header, _ := send(n, http.MethodPost, "/track/v2/projects/{token}/customers/events", body, "")
+			if position = header.Get("Trackway-Position"); status != http.StatusOK || position == "" {
+				t.Fatalf("got %d, position %q", status, position)
+			}
+			log, _, _ := strings.Cut(position, ".")
+			seen[log] = true
+			for _, at := range []string{position, strings.Join(append(all, position), ", ")} {
+				status, _, text := send(n+1, http.MethodGet, "/api/projects/{token}/customers/registered=reader/events", "", at)
+				if got := strings.Count(text, `"late"`); status != http.StatusOK || got != n {
+					t.Errorf("project %d: at position %s: got %d, %d events, want %d", project, at, status, got, n)
+				}
+			}
+			for _, wrong := range []string{"9.1", log + ".99999999", position + ",", "x"} {
+				if status, _, text := send(n+1, http.MethodGet, "/api/projects/{token}/customers", "", wrong); status != http.StatusBadRequest {
+					t.Errorf("position %s: got %d %s", wrong, status, text)
+				}
+			}
+		}
+		all = append(all, position)
+	}
+	if len(seen) != partitions {
+		t.Errorf("projects are in partitions %v only", seen)
+	}
+}
+
+func readJSON(t *testing.T, res *http.Response) (body any) {
+	t.Helper()
+	if err := json.NewDecoder(res.Body).Decode(&body); err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+// checkPartitionDestinations checks that each server answers what operators ask
+// of all partitions.
+func checkPartitionDestinations(t *testing.T, c *cluster) {
+	t.Helper()
+	for i := range c.servers {
+		for end := time.Now().Add(patience); ; time.Sleep(lookAgain) { //nolint:forbidigo // the leaders take their turns
+			list := c.servers[i].run(t, 0, "destinations", "list")
+			if strings.Count(list, "running") == partitions && strings.Contains(list, "copy/p00") && strings.Contains(list, "copy/p02") {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("server %d lists\n%s", i, list)
+			}
+		}
+		c.servers[i].run(t, 0, "destinations", "pause", "copy")
+		if list := c.servers[(i+1)%3].run(t, 0, "destinations", "list"); strings.Count(list, "paused") != partitions {
+			t.Errorf("after a pause at server %d:\n%s", i, list)
+		}
+		c.servers[i].run(t, 0, "destinations", "resume", "copy")
+		c.servers[i].run(t, 0, "destinations", "check", "copy")
+		c.servers[i].run(t, 0, "destinations", "suggest", "copy")
+		for part := range partitions {
+			report := c.servers[i].run(t, 0, "destinations", "verify", fmt.Sprintf("copy/p%02d", part), "--quiet")
+			if !strings.Contains(report, "doubled 0, different 0, foreign 0") {
+				t.Errorf("partition %d: got %s", part, report)
+			}
+		}
+	}
+	if out := c.servers[1].run(t, 1, "destinations", "pause", "other"); out != "" {
+		t.Errorf("got %s", out)
+	}
+}
+
+// checkPartitionMembers removes a server, and has it join again. A server with
+// another number of partitions cannot.
+func checkPartitionMembers(t *testing.T, c *cluster) {
+	t.Helper()
+	c.command(0, "remove", c.members[2])
+	c.servers[2].kill(t)
+	for i := range partitions {
+		if got := c.partitionLeaders(0)[i]; got == 2 {
+			t.Errorf("a removed server leads partition %d", i)
+		}
+	}
+	whole := c.whole
+	for _, of := range []string{"1", "2", "3"} {
+		if err := os.RemoveAll(filepath.Join(c.dirs[2], "data")); err != nil {
+			t.Fatal(err)
+		}
+		c.whole = func() string { return strings.Replace(whole(), "partitions: 3", "partitions: "+of, 1) }
+		c.start(2)
+		c.servers[2].awaitLog(t, "a line that says it waits", func(text string) bool { return strings.Contains(text, "waiting for the cluster") })
+		if of == "3" {
+			break
+		}
+		c.servers[2].run(t, 1, "cluster", "join", c.members[0])
+		c.servers[2].kill(t)
+	}
+	c.command(2, "join", c.members[0])
+	c.servers[2].awaitReady(t)
+	c.settlePartitions()
+}

@@ -38,9 +38,9 @@ func (s *server) fleetOf(cfg *config.Config) (self fleet.Server, others []fleet.
 	return self, others
 }
 
-// tellMembers lets the other members know where clients reach this server. An address
-// on the loopback interface is of no use to clients, unless the whole cluster
-// is on one machine.
+// tellMembers lets the other members know where clients reach this server. An
+// address on the loopback interface is of no use to clients, unless the whole
+// cluster is on one machine.
 func (s *server) tellMembers(self fleet.Server) {
 	var about []byte
 	if u, err := url.Parse(self.URL); err == nil && (!onLoopback(u.Hostname()) || onLoopback(host(s.Config.Cluster.Advertise))) {
@@ -49,7 +49,8 @@ func (s *server) tellMembers(self fleet.Server) {
 	s.member.Tell(about)
 }
 
-// membersTold returns the other members that have said where clients reach them.
+// membersTold returns the other members that have said where clients reach
+// them.
 func (s *server) membersTold() (all []fleet.Server) {
 	for _, about := range s.member.Told() {
 		var other fleet.Server

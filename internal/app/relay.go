@@ -77,7 +77,7 @@ func (s *server) asked(r *http.Request) (parts []int) {
 			parts = append(parts, p.number)
 		}
 	default:
-		found, _ := s.destinations.Find(name) // without any, this server says that there are none
+		found, _ := s.destinations.Find(name) // without any, this server says that it is unknown
 		for _, p := range found {
 			parts = append(parts, p.Part)
 		}

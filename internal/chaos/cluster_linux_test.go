@@ -23,6 +23,8 @@ import (
 	"trackway/internal/prereq"
 )
 
+var partitionsFlag = flag.Int("partitions", 1, "how many `partitions` the servers have")
+
 var keepFlag = flag.String("keep", "", "a `directory` for disks and logs that stays after the test")
 
 const (
@@ -87,7 +89,7 @@ func newCluster(t *testing.T, n int, random *mathrand.Rand, limits, binary strin
 			prereq.Missing(t, prereq.Namespaces, "a file cannot be mounted: "+err.Error())
 		}
 		s.clock = newClock(t, home)
-		config := fmt.Sprintf(baseConfig, i+1) + limits + fmt.Sprintf(`
+		config := fmt.Sprintf("partitions: %d\n", *partitionsFlag) + fmt.Sprintf(baseConfig, i+1) + others() + limits + fmt.Sprintf(`
 cluster:
   name: chaos
   listen: %q
@@ -119,6 +121,17 @@ cluster:
 	}
 	c.awaitReady()
 	return c
+}
+
+// others returns projects to which nothing is sent. Their tokens come first, so
+// that the project of the test is in the last partition.
+func others() string {
+	var b strings.Builder
+	for i := range *partitionsFlag - 1 {
+		fmt.Fprintf(&b, "  - {name: other%d, token: %08d-0000-4000-8000-000000000000, identifiers: {hard: [registered]}, "+
+			"keys: [{name: backend, kind: private, id: other-id-%d-0b9e6f41c3, secret: other-key-%d-e83a1795d4}]}\n", i, i, i, i)
+	}
+	return b.String()
 }
 
 // newAuthority returns a function that writes the certificate of a host into a

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"trackway/internal/partition"
 )
 
 // fault breaks something, makes sure that the others go on, and mends it.
@@ -435,10 +437,10 @@ func flipBits(c *cluster) {
 	} else {
 		s.kill()
 	}
-	part := []string{"log", "state"}[c.random.IntN(2)]
+	of, part := c.random.IntN(*partitionsFlag), []string{"log", "state"}[c.random.IntN(2)]
 	var names []string
 	s.files(func() error {
-		return filepath.WalkDir(filepath.Join(s.data(), "p00", part), func(name string, entry fs.DirEntry, err error) error {
+		return filepath.WalkDir(filepath.Join(s.data(), partition.Name(of), part), func(name string, entry fs.DirEntry, err error) error {
 			if err != nil || entry.IsDir() {
 				return err
 			}
@@ -487,10 +489,10 @@ func (c *cluster) sound(s *server, state string) {
 		return err == nil && otherErr == nil && got.Applied >= other.Applied || !s.running()
 	}, func() string { return state })
 	var want, got bytes.Buffer
-	if err := leader.run(c.t.Context(), &want, "export", "--quiet"); err != nil {
+	if err := leader.run(c.t.Context(), &want, "export", "--project", "demo", "--quiet"); err != nil {
 		c.t.Fatal(err)
 	}
-	err := s.run(c.t.Context(), &got, "export", "--quiet")
+	err := s.run(c.t.Context(), &got, "export", "--project", "demo", "--quiet")
 	switch {
 	case err == nil && !bytes.Equal(want.Bytes(), got.Bytes()) && !strings.Contains(s.tail(), "damage"):
 		c.t.Errorf("%s: server %d exports other data than the leader", state, s.n)

@@ -333,7 +333,7 @@ func (s *server) export(ctx context.Context) (count map[string]int, sum []byte) 
 	all := sha256.New()
 	in, out := io.Pipe()
 	var exporting sync.WaitGroup
-	exporting.Go(func() { _ = out.CloseWithError(s.run(ctx, out, "export", "--quiet")) })
+	exporting.Go(func() { _ = out.CloseWithError(s.run(ctx, out, "export", "--project", "demo", "--quiet")) })
 	lines := bufio.NewScanner(io.TeeReader(in, all))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {

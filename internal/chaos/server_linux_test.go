@@ -231,7 +231,9 @@ func (s *server) get(ctx context.Context, path string) (int, []byte, error) {
 	return res.StatusCode, body, errors.Join(err, res.Body.Close())
 }
 
-// status returns what the server knows of the cluster.
+// status returns what the server knows of the cluster. With several partitions,
+// it says who leads the last one, which has the project, and sums up how far
+// all of them are.
 func (s *server) status(ctx context.Context) (status members.Status, err error) {
 	code, body, err := s.get(ctx, "/-/cluster")
 	if err == nil && code != http.StatusOK {
@@ -239,6 +241,22 @@ func (s *server) status(ctx context.Context) (status members.Status, err error) 
 	}
 	if err == nil {
 		err = json.Unmarshal(body, &status)
+	}
+	for i := range status.Partitions {
+		p := &status.Partitions[i]
+		if i == 0 {
+			status.Applied, status.Last = 0, 0
+		}
+		for j := range p.Members { // it votes if it does in all of them
+			for _, m := range status.Members {
+				if m.Address == p.Members[j].Address && i > 0 {
+					p.Members[j].Voter = p.Members[j].Voter && m.Voter
+					p.Members[j].Differs = max(p.Members[j].Differs, m.Differs)
+				}
+			}
+		}
+		status.Applied, status.Last = status.Applied+p.Applied, status.Last+p.Last
+		status.ID, status.Leader, status.Leading, status.Term, status.Members = p.ID, p.Leader, p.Leading, p.Term, p.Members
 	}
 	return status, err
 }

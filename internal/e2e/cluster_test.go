@@ -21,6 +21,8 @@ import (
 	"time"
 )
 
+var clusterPartitions = flag.Int("cluster-partitions", 1, "how many `partitions` the servers of a cluster have; the project of the tests is in the last one")
+
 var clusterRounds = flag.Int("cluster-rounds", 2, "how many `rounds` TestCluster makes; the full size is 100")
 
 // cluster is the servers of a test, and their configurations.
@@ -86,7 +88,7 @@ func (c *cluster) start(i int) {
 	if c.kafka != "" {
 		others = fmt.Sprintf("log: kafka, kafka: {url: %q}", c.kafka)
 	}
-	base := baseConfig + c.limits
+	base := baseConfig + otherProjects() + c.limits
 	if c.whole != nil {
 		base = c.whole()
 	}
@@ -98,6 +100,20 @@ func (c *cluster) start(i int) {
 	s.log.private("person-", "visit-")
 	s.config = c.config(i)
 	c.servers[i] = s
+}
+
+// otherProjects returns projects to which nothing is sent, one for each
+// partition before the last one. Their tokens come first.
+func otherProjects() string {
+	var b strings.Builder
+	for i := range *clusterPartitions - 1 {
+		fmt.Fprintf(&b, "  - {name: other%d, token: %08d-0000-4000-8000-000000000000, identifiers: {hard: [registered]}, "+
+			"keys: [{name: backend, kind: private, id: other-id-%d, secret: Zt4Wm8Qk1Vn6Xc3Ls9Bp7Dh2Gf5Jr0y-%d}]}\n", i, i, i, i)
+	}
+	if *clusterPartitions > 1 {
+		fmt.Fprintf(&b, "partitions: %d\n", *clusterPartitions)
+	}
+	return b.String()
 }
 
 // command runs trackway cluster at a server, and returns what it prints.
@@ -121,12 +137,18 @@ type clusterStatus struct {
 		Address string
 		Voter   bool
 	}
+	Partitions []clusterStatus
 }
 
+// status returns what a server knows. With several partitions, it is of the
+// last one.
 func (c *cluster) status(i int) (s clusterStatus) {
 	c.t.Helper()
 	if err := json.Unmarshal(c.command(i, "status", "--json"), &s); err != nil {
 		c.t.Fatal(err)
+	}
+	if n := len(s.Partitions); n > 0 {
+		return s.Partitions[n-1]
 	}
 	return s
 }

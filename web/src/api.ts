@@ -119,7 +119,7 @@ export interface Cluster {
   /** The fault, and what follows from it; empty: all is well. */
   trouble: string;
   members: Member[];
-  /** Each partition; absent: there is one. What stands above is of the first one. */
+  /** Absent: there is one. The fields above are of the first one. */
   partitions?: Partition[];
 }
 

@@ -71,7 +71,7 @@ func (p *Part) openLog(of machine, dir string) (sharedLog, error) {
 	if c.Log != membership.OverKafka {
 		return raft.Open(of, raft.Options{
 			Dir: filepath.Join(dir, datadir.Log), Network: p.network, Name: p.name(), Partition: byte(p.number), Heartbeat: c.Heartbeat, Log: p.logger(), Fatal: p.fatal,
-			Version: p.o.Version, About: p.tells, MaxSkew: c.MaxClockSkew, Reserve: uint64(c.Reserve), Logs: p.o.Partitions, Files: p.o.Files,
+			Version: p.o.Version, About: p.tells, MaxSkew: c.MaxClockSkew, Reserve: uint64(c.Reserve), Logs: p.o.Partitions, Files: p.o.Files, Sending: p.sending,
 		})
 	}
 	at, err := brokersOf(&c.Kafka)

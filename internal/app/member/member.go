@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,6 +52,8 @@ type Member struct {
 	credentials *peer.Credentials      // nil: plain text
 	address     atomic.Pointer[[]byte] // what the others tell clients of this server; nil: nothing
 
+	sending chan struct{} // holds a value while a state is sent to another server
+
 	// changing is held while all partitions are changed, one after the other.
 	// The server does not start again meanwhile.
 	changing sync.Mutex
@@ -74,7 +77,7 @@ type Part struct {
 // Open opens the stores of a member, and the logs over them. From then on, the
 // server takes part in the cluster.
 func Open(ctx context.Context, o Options) (m *Member, all []*store.Store, err error) {
-	m = &Member{o: o}
+	m = &Member{o: o, sending: make(chan struct{}, 1)}
 	for i := range o.Partitions {
 		p := &Part{Member: m, number: i, destinations: datadir.DestinationsOf(o.DataDir, i, o.Partitions)}
 		p.leader = relay.Transport(p.dialForQuestion)
@@ -189,8 +192,13 @@ func (m *Member) hosts() []string {
 	return hosts
 }
 
+// mostWait limits how long a server that has to start again waits for the
+// states of other partitions.
+const mostWait = 10 * time.Minute
+
 // fatal implements [raft.Options.Fatal]. The server does not start again before
-// what changes all partitions has ended.
+// what changes all partitions has ended, nor while it receives the state of
+// another partition: it would begin to receive that anew.
 func (m *Member) fatal(err error) {
 	if !errors.Is(err, raft.ErrRestart) {
 		datadir.Fatal(m.o.Log)(err)
@@ -199,8 +207,18 @@ func (m *Member) fatal(err error) {
 	go func() {
 		m.changing.Lock()
 		defer m.changing.Unlock()
+		for end := time.Now().Add(mostWait); m.receiving() && time.Now().Before(end); {
+			_ = sleep.For(context.Background(), lookPause) // it never ends early
+		}
 		m.o.Again()
 	}()
+}
+
+func (m *Member) receiving() bool {
+	return slices.ContainsFunc(m.parts, func(p *Part) bool {
+		log, is := p.raft.Load().(*raft.Log)
+		return is && log.Receiving()
+	})
 }
 
 // lookPause is how long a member waits before it looks again whether it can go
@@ -267,12 +285,23 @@ var (
 	errBehind   = errors.New("this server does not have what the others have yet")
 )
 
-// Ready returns why this server should get no requests, or nil.
+// Ready returns why this server should get no requests, or nil. If partitions
+// have no leader, no server can store their commands. The server goes on with
+// the others.
 func (m *Member) Ready() error {
+	var leaderless error
+	n := 0
 	for _, p := range m.parts {
-		if err := p.ready(); err != nil {
+		switch err := p.ready(); {
+		case errors.Is(err, errNoLeader) && p.caughtUp.Load():
+			leaderless = err
+			n++
+		case err != nil:
 			return m.of(p, err)
 		}
+	}
+	if n == len(m.parts) {
+		return leaderless
 	}
 	return nil
 }

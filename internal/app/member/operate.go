@@ -11,8 +11,8 @@ import (
 	"trackway/internal/partition/balance"
 )
 
-// What operators do is done in one partition after the other. If it fails in
-// one, the operator can do it again: what is done already stays done.
+// Operators change one partition after the other. If that fails in one, they
+// can do it again: what is done already stays done.
 
 // all does something in each partition. done is the error where it was done
 // before. It is an error only if there was nothing left to do.

@@ -20,7 +20,11 @@ func (m *Member) Status() members.Status {
 	for _, p := range m.parts[1:] {
 		all = append(all, p.status())
 	}
-	return members.Together(all)
+	ready := ""
+	if err := m.Ready(); err != nil {
+		ready = err.Error()
+	}
+	return members.Together(all, ready)
 }
 
 // status returns what this server knows of a partition.

@@ -29,8 +29,8 @@ type Cluster interface {
 	// server; below 0: of each partition.
 	Transfer(ctx context.Context, part int) error
 
-	// Rebalance makes servers lead about as many partitions as others. It returns
-	// what has changed, or, if dry is set, what would.
+	// Rebalance makes servers lead about as many partitions as others. It
+	// returns what has changed, or, if dry is set, what would.
 	Rebalance(ctx context.Context, dry bool) ([]balance.Move, error)
 
 	// Recover makes this server the only member, after most were lost for good.
@@ -59,8 +59,8 @@ type Status struct {
 	Level     Level    `json:"level"`      // how bad the trouble is
 	Trouble   string   `json:"trouble"`    // what is wrong, and what follows from it; empty: nothing is
 
-	// Each partition, if there are several. What stands above is of the first
-	// one, but Ready, Starting, Level and Trouble are of all.
+	// Each partition, if there are several. The fields above are those of the
+	// first one, but Ready, Starting, Level and Trouble are of all.
 	Partitions []Partition `json:"partitions,omitempty"`
 }
 

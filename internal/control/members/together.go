@@ -1,25 +1,21 @@
 package members
 
 import (
-	"fmt"
 	"strings"
 
 	"trackway/internal/partition"
 )
 
 // Together returns the status of a server with several partitions, each of
-// which has the status of a cluster.
-func Together(all []Status) Status {
+// which has the status of a cluster. ready is why it accepts no requests.
+func Together(all []Status, ready string) Status {
 	s := all[0]
-	s.Ready, s.Level, s.Trouble = "", Good, ""
+	s.Ready, s.Level, s.Trouble = ready, Good, ""
 	var told []string
 	for i := range all {
 		p := &all[i]
 		name := "Partition " + partition.Name(i)
 		s.Starting = s.Starting || p.Starting
-		if s.Ready == "" && p.Ready != "" {
-			s.Ready = fmt.Sprintf("%s: %s", strings.ToLower(name), p.Ready)
-		}
 		if p.Level.worse(s.Level) {
 			s.Level, told = p.Level, nil
 		}

@@ -16,13 +16,13 @@ func TestTogether(t *testing.T) {
 		"all is well":   {[]Status{good, good}, Status{Level: Good}},
 		"all have it":   {[]Status{warn, warn, warn}, Status{Level: Warn, Trouble: down}},
 		"one has it":    {[]Status{good, warn}, Status{Level: Warn, Trouble: "Partition p01: " + down}},
-		"the worst":     {[]Status{warn, bad, good}, Status{Level: Bad, Trouble: "Partition p01: No server leads.", Ready: "partition p01: no server leads", Starting: true}},
+		"the worst":     {[]Status{warn, bad, good}, Status{Level: Bad, Trouble: "Partition p01: No server leads.", Starting: true}},
 		"two of three":  {[]Status{warn, good, warn}, Status{Level: Warn, Trouble: "Partition p00: " + down + " Partition p02: " + down}},
-		"the first one": {[]Status{bad, good}, Status{Level: Bad, Trouble: "Partition p00: No server leads.", Ready: "partition p00: no server leads", Starting: true}},
+		"the first one": {[]Status{bad, good}, Status{Level: Bad, Trouble: "Partition p00: No server leads.", Starting: true}},
 	} {
-		got := Together(test.of)
-		if got.Level != test.want.Level || got.Trouble != test.want.Trouble || got.Ready != test.want.Ready || got.Starting != test.want.Starting {
-			t.Errorf("%s: got %q %q %q %v, want %q %q %q %v", name, got.Level, got.Trouble, got.Ready, got.Starting, test.want.Level, test.want.Trouble, test.want.Ready, test.want.Starting)
+		got := Together(test.of, name)
+		if got.Level != test.want.Level || got.Trouble != test.want.Trouble || got.Ready != name || got.Starting != test.want.Starting {
+			t.Errorf("%s: got %q %q %q %v, want %q %q %v", name, got.Level, got.Trouble, got.Ready, got.Starting, test.want.Level, test.want.Trouble, test.want.Starting)
 		}
 		if len(got.Partitions) != len(test.of) || got.Term != test.of[0].Term || got.Partitions[1].Term != test.of[1].Term || got.Partitions[1].Number != 1 {
 			t.Errorf("%s: got %+v", name, got)

@@ -103,6 +103,10 @@ type Options struct {
 	Files     uint64        // most files that the process may open; 0: the operating system's limit
 	Logs      int           // how many logs the process has, which share its memory; 0: 1
 
+	// Sending bounds how many states are sent at the same time, by all logs that
+	// have the same channel. nil: one by this log.
+	Sending chan struct{}
+
 	Version string           // of the program: servers of the same one compare their states
 	Now     func() time.Time // nil: the system's clock
 	MaxSkew time.Duration    // a server whose clock is off by more takes no commands; 0: clocks are not compared
@@ -205,6 +209,9 @@ func Open(m Machine, o Options) (*Log, error) {
 	}
 	o.lookEach, o.askEach, o.digests = cmp.Or(o.lookEach, usualLook), cmp.Or(o.askEach, usualAsk), cmp.Or(o.digests, compare.Usual)
 	o.Heartbeat = cmp.Or(o.Heartbeat, usualHeartbeat)
+	if o.Sending == nil {
+		o.Sending = make(chan struct{}, 1)
+	}
 	o.snapshotAfter, o.trailing = cmp.Or(o.snapshotAfter, usualSnapshotAfter), cmp.Or(o.trailing, usualTrailing)
 	l := &Log{
 		o: o, machine: m, failure: health.NewFailure(o.Fatal), closing: make(chan struct{}),

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	hraft "github.com/hashicorp/raft"
@@ -34,8 +35,11 @@ type snapshots struct {
 	incoming, outgoing string // directories
 
 	// sending holds a value while a state is sent, so that a server that leads
-	// several groups or serves several new servers sends one at a time.
+	// several groups or serves several new servers sends one at a time: see
+	// [Options.Sending].
 	sending chan struct{}
+
+	receiving atomic.Int32 // states that are on their way to this server
 
 	since int // bytes of entries since the last snapshot was asked for; the machine's goroutine
 
@@ -47,7 +51,7 @@ type snapshots struct {
 func newSnapshots(l *Log) (*snapshots, error) {
 	fs := l.o.FS
 	s := &snapshots{
-		log: l, incoming: fs.PathJoin(l.o.Dir, "incoming"), outgoing: fs.PathJoin(l.o.Dir, "outgoing"), sending: make(chan struct{}, 1),
+		log: l, incoming: fs.PathJoin(l.o.Dir, "incoming"), outgoing: fs.PathJoin(l.o.Dir, "outgoing"), sending: l.o.Sending,
 	}
 	// A crash may have left them.
 	return s, errors.Join(fs.RemoveAll(s.incoming), fs.RemoveAll(s.outgoing))
@@ -185,6 +189,7 @@ func (s *sink) Write(b []byte) (n int, err error) {
 		if s.in, err = parcel.Receive(s.snapshots.log.o.FS, s.snapshots.incoming); err != nil {
 			return 0, err
 		}
+		s.snapshots.receiving.Add(1)
 	}
 	return s.in.Write(b)
 }
@@ -199,6 +204,7 @@ func (s *sink) Close() error {
 	if s.in == nil {
 		return fmt.Errorf("receive a state: %w", parcel.ErrDamaged)
 	}
+	defer s.snapshots.receiving.Add(-1)
 	err := s.in.Close()
 	if err == nil {
 		err = s.check()
@@ -230,9 +236,14 @@ func (s *sink) Cancel() error {
 	if s.in == nil {
 		return nil
 	}
+	s.snapshots.receiving.Add(-1)
 	_ = s.in.Close() // it is not whole
 	return s.snapshots.log.o.FS.RemoveAll(s.snapshots.incoming)
 }
+
+// Receiving reports whether the state of another server is on its way to this
+// one.
+func (l *Log) Receiving() bool { return l.snapshots.receiving.Load() > 0 }
 
 // install replaces this server's state by the one that was received, and notes
 // that. A crash in between leaves the new state with the old log, of which the

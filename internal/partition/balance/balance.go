@@ -61,8 +61,8 @@ func Leaders(groups []Group) []Move {
 }
 
 // shift returns the shortest sequence of changes after which a server leads one
-// partition fewer, and one that leads at least two fewer leads one more. If
-// there is none, it returns nil.
+// partition fewer, and one that leads at least two fewer leads one more. If no
+// such sequence exists, it returns nil.
 func shift(groups []Group, leader map[int]string, leads map[string]int) []Move {
 	for _, from := range byLoad(leads) {
 		came := map[string]Move{from: {}}

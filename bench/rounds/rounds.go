@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -27,7 +28,7 @@ type Subject struct {
 type Flags struct {
 	conns, customers, rounds int
 	length                   time.Duration
-	only                     string
+	only, profile            string
 	Together                 bool // load all servers at the same time
 }
 
@@ -39,6 +40,7 @@ func NewFlags() *Flags {
 	flag.DurationVar(&f.length, "time", 4*time.Second, "length of one measurement")
 	flag.IntVar(&f.customers, "customers", 10_000, "customers that the events are spread over")
 	flag.StringVar(&f.only, "only", "", "measure only this: single or batch")
+	flag.StringVar(&f.profile, "profile", "", "save CPU profiles of the servers in this `folder`")
 	flag.BoolVar(&f.Together, "together", false, "load all servers at the same time instead of in turn: better for processor time on a busy machine")
 	flag.DurationVar(&running.FsyncDelay, "fsync", 0, "lengthen each fsync of the servers by this much (needs strace)")
 	return &f
@@ -68,7 +70,7 @@ func (f *Flags) table(subjects []Subject, title string, size int) {
 		var loads sync.WaitGroup
 		for i := range subjects {
 			at := (i + round) % len(subjects) // each is first as often as the others
-			load := f.start(subjects[at], requests(size), &all[at])
+			load := f.start(subjects[at], fmt.Sprint(at, "-", size), requests(size), &all[at])
 			if f.Together {
 				loads.Go(load)
 			} else {
@@ -96,12 +98,15 @@ func requests(size int) (all []*client.Request) {
 }
 
 // start starts a server. The returned function loads it, and stops it.
-func (f *Flags) start(subject Subject, r []*client.Request, v *figures) func() {
+func (f *Flags) start(subject Subject, name string, r []*client.Request, v *figures) func() {
 	dir, err := os.MkdirTemp("", "trackway-bench-")
 	must(err)
 	s := subject.Start(dir)
 	return func() {
 		defer os.RemoveAll(dir)
+		if f.profile != "" {
+			go s.Profiles(filepath.Join(f.profile, name), f.length-time.Second)
+		}
 		f.measure(s, r, v)
 	}
 }

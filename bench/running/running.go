@@ -58,7 +58,8 @@ var FsyncDelay time.Duration
 
 // Server is a running server, and the processes that belong to it.
 type Server struct {
-	Public, Ops string // addresses
+	Public, Ops string   // addresses
+	OpsOf       []string // of all servers of a cluster
 
 	cmds []*exec.Cmd // as they were started
 }
@@ -68,6 +69,23 @@ type Server struct {
 // default of a server. more is added to the configuration. The server ends with
 // the thread that started it at the latest.
 func Start(binary, dir string, limit int, more string) *Server {
+	s, lines, out := begin(binary, dir, limit, more)
+	for lines.Scan() {
+		var ready struct{ Msg, Public, Ops string }
+		if json.Unmarshal(lines.Bytes(), &ready) == nil && ready.Msg == "ready" {
+			s.Public, s.Ops = ready.Public, ready.Ops
+			s.OpsOf = []string{s.Ops}
+			go io.Copy(os.Stderr, out)
+			return s
+		}
+		fmt.Fprintln(os.Stderr, lines.Text())
+	}
+	log.Fatal("the server does not start")
+	return nil
+}
+
+// begin starts a server, and returns what it logs.
+func begin(binary, dir string, limit int, more string) (s *Server, lines *bufio.Scanner, out io.Reader) {
 	file := filepath.Join(dir, "trackway.yaml")
 	projects := ""
 	for i := range Projects {
@@ -77,22 +95,10 @@ func Start(binary, dir string, limit int, more string) *Server {
 	must(os.WriteFile(file, fmt.Appendf(nil, config+"%s", projects, limit, more), 0o600))
 	cmd := Command(binary, "serve", "--config", file, "--data", filepath.Join(dir, "data"),
 		"--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--log-format", "json")
-	out, err := cmd.StderrPipe()
+	pipe, err := cmd.StderrPipe()
 	must(err)
 	must(cmd.Start())
-	s := &Server{cmds: []*exec.Cmd{cmd}}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		var ready struct{ Msg, Public, Ops string }
-		if json.Unmarshal(lines.Bytes(), &ready) == nil && ready.Msg == "ready" {
-			s.Public, s.Ops = ready.Public, ready.Ops
-			go io.Copy(os.Stderr, out)
-			return s
-		}
-		fmt.Fprintln(os.Stderr, lines.Text())
-	}
-	log.Fatal("the server does not start")
-	return nil
+	return &Server{cmds: []*exec.Cmd{cmd}}, bufio.NewScanner(pipe), pipe
 }
 
 // Command is a command whose process does not outlive the thread that starts

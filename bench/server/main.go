@@ -8,6 +8,7 @@
 //	go run ./server -against OLD -together    # two servers under load at once
 //	go run ./server -fsync 2ms -conns 512     # a slow disk (needs strace)
 //	go run ./server -partitions 2             # two partitions and projects, and one
+//	go run ./server -servers 3                # three servers of a cluster, and one
 //	go run ./server -with FILE                # what a piece of configuration costs
 //	go run ./server -serve bare               # the handler alone, for wrk and others
 //
@@ -37,6 +38,7 @@ func main() {
 	against := flag.String("against", "", "an older server to compare with")
 	with := flag.String("with", "", "a `file` with more configuration: the server that has it is measured beside the one that does not")
 	partitions := flag.Int("partitions", 0, "measure a server with so many partitions beside one with a single one; each has as many projects")
+	servers := flag.Int("servers", 0, "measure a cluster of so many servers on this machine beside a server alone: once through its leader, once through a follower")
 	flags := rounds.NewFlags()
 	flag.Parse()
 	switch *role {
@@ -63,6 +65,22 @@ func main() {
 		several := trackway(fmt.Sprint(*partitions, " partitions"), *binary, fmt.Sprintf("partitions: %d\n", *partitions))
 		subjects[0].Name = "one partition"
 		flags.Compare([]rounds.Subject{several, subjects[0]})
+		return
+	}
+	if *servers > 1 {
+		subjects[0].Name = "one server"
+		for i, through := range []string{"the leader", "a follower"} {
+			start := func(name, binary string) rounds.Subject {
+				return rounds.Subject{Name: name, Start: func(dir string) *running.Server {
+					return running.StartCluster(binary, dir, plenty, *servers, i, "")
+				}}
+			}
+			subjects = append(subjects, start(fmt.Sprint(*servers, ", through ", through), *binary))
+			if *against != "" {
+				subjects = append(subjects, start(fmt.Sprint("older ", *servers, ", through ", through), *against))
+			}
+		}
+		flags.Compare(subjects)
 		return
 	}
 	if *with != "" {

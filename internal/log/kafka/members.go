@@ -351,8 +351,11 @@ func (l *Log) heard(r *kgo.Record, live bool) {
 	}
 }
 
+// ErrRuns says that a server cannot be removed while it runs.
+var ErrRuns = errors.New("stop it first: a server that runs is a member by itself")
+
 // Expel removes a member that is down for good: no entries are kept for it any
-// more.
+// more. If it runs, the error is [ErrRuns].
 func (l *Log) Expel(ctx context.Context, id string) error {
 	all := l.list()
 	i := slices.IndexFunc(all, func(m member) bool { return m.ID == id })
@@ -360,7 +363,7 @@ func (l *Log) Expel(ctx context.Context, id string) error {
 	case i < 0:
 		return fmt.Errorf("there is no member with the ID %s", id)
 	case l.fresh(&all[i]) && !all[i].Stopping:
-		return fmt.Errorf("%s runs: stop it first. A server that runs is a member by itself", all[i].Address)
+		return fmt.Errorf("%s runs: %w", all[i].Address, ErrRuns)
 	}
 	err := l.client.ProduceSync(ctx, &kgo.Record{Topic: Members(l.o.Topic), Key: []byte(keyOf(id, l.o.Partition))}).FirstErr()
 	return l.o.Brokers.Clean(err)

@@ -314,7 +314,7 @@ func readAtPositions(t *testing.T, c *cluster, who string) {
 			t.Errorf("after %d events, a strong reader sees %d", n, got)
 		}
 	}
-	if got := c.servers[0].do(t, request{path: "/api/projects/{token}/customers", header: map[string]string{"Trackway-Position": "0.99999999"}}); got.status != 400 {
+	if got := c.servers[0].do(t, request{path: "/api/projects/{token}/customers", header: map[string]string{"Trackway-Position": fmt.Sprintf("%d.99999999", *clusterPartitions-1)}}); got.status != 400 {
 		t.Errorf("a position that no server has: got %v", got)
 	}
 }

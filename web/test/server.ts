@@ -33,6 +33,7 @@ export interface Limit {
   destinations?: string;
   /** The section cluster. */
   cluster?: string;
+  partitions?: number;
   /** Whether the password of the configuration is switched off. */
   usersOnly?: boolean;
   /** The section alarms. */
@@ -51,7 +52,7 @@ export interface Limit {
  * config writes a configuration. Limits are wide if the test is about something
  * else.
  */
-function config({ track = 4_000_000, grid = 100_000, shop = false, destinations = "[]", cluster = "{}", usersOnly = false, alarms = "{}", oidc = "", onlyOidc = false, project: more = "", contracts = "[]" }: Limit): string {
+function config({ track = 4_000_000, grid = 100_000, shop = false, destinations = "[]", cluster = "{}", partitions = 1, usersOnly = false, alarms = "{}", oidc = "", onlyOidc = false, project: more = "", contracts = "[]" }: Limit): string {
   return `
 server: {name: ts1.test, region: test}
 projects:
@@ -70,6 +71,7 @@ ${shop ? second : ""}limits:
   - {name: signin, paths: [POST /grid/session], limit: 1000, window: 60s, per: ip}
 destinations: ${destinations}
 cluster: ${cluster}
+partitions: ${partitions}
 alarms: ${alarms}
 dashboard: {${[onlyOidc ? "" : `password_sha256: "${createHash("sha256").update(password).digest("hex")}", users_only: ${usersOnly}`, oidc && `oidc: ${oidc}`].filter(Boolean).join(", ")}}
 `;

@@ -198,7 +198,7 @@ const mostWait = 10 * time.Minute
 
 // fatal implements [raft.Options.Fatal]. The server does not start again before
 // what changes all partitions has ended, nor while it receives the state of
-// another partition: it would begin to receive that anew.
+// another partition: it would have to receive that again.
 func (m *Member) fatal(err error) {
 	if !errors.Is(err, raft.ErrRestart) {
 		datadir.Fatal(m.o.Log)(err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	files "trackway/internal/destination/kept"
 	"trackway/internal/log/kafka"
@@ -91,8 +92,7 @@ func (m *Member) Remove(ctx context.Context, id string) error {
 	address := m.addressOf(id)
 	var runs error
 	found := false
-	for i := len(m.parts) - 1; i >= 0; i-- {
-		p := m.parts[i]
+	for _, p := range slices.Backward(m.parts) {
 		for _, other := range p.raft.Load().Status().Members {
 			if other.Address != address {
 				continue

@@ -9,7 +9,7 @@ import (
 )
 
 // Cluster is what operators do with the cluster that this server belongs to.
-type Cluster interface {
+type Cluster interface { //nolint:interfacebloat // all that operators do
 	// Status returns what this server knows. It does not ask others.
 	Status() Status
 

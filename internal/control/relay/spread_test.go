@@ -44,13 +44,15 @@ func TestSpread(t *testing.T) {
 		{"/destinations", down, []string{"here /destinations", "gone /destinations"}, 503, "partition p01: gone is down"},
 		{
 			"/destinations/pause?name=x", three,
-			[]string{"there /destinations/pause?name=x%2Fp00", "here /destinations/pause?name=x%2Fp01", "there /destinations/pause?name=x%2Fp02"}, 200, "",
+			[]string{"there /destinations/pause?name=x%2Fp00", "here /destinations/pause?name=x%2Fp01", "there /destinations/pause?name=x%2Fp02"},
+			200, "",
 		},
 		{"/destinations/resume?name=x", down, []string{"here /destinations/resume?name=x%2Fp00", "gone /destinations/resume?name=x%2Fp01"}, 503, "p01: gone is down"},
 		{"/destinations/pause?name=x%2Fp02", three[2:], []string{"there /destinations/pause?name=x%2Fp02"}, 200, ""},
 		{
-			"/destinations/check?name=x", three[:2], []string{"there /destinations/check?name=x%2Fp00", "here /destinations/check?name=x%2Fp01"}, 200,
-			`{"name":"x","error":"p01: full"}`,
+			"/destinations/check?name=x", three[:2],
+			[]string{"there /destinations/check?name=x%2Fp00", "here /destinations/check?name=x%2Fp01"},
+			200, `{"name":"x","error":"p01: full"}`,
 		},
 		{"/destinations/rewind?name=x", three, []string{"here /destinations/rewind?name=x"}, 200, ""},
 		{"/destinations/pause?name=y", nil, []string{"here /destinations/pause?name=y"}, 200, ""},

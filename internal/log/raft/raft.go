@@ -103,8 +103,8 @@ type Options struct {
 	Files     uint64        // most files that the process may open; 0: the operating system's limit
 	Logs      int           // how many logs the process has, which share its memory; 0: 1
 
-	// Sending bounds how many states are sent at the same time, by all logs that
-	// have the same channel. nil: one by this log.
+	// Sending bounds how many states are sent at the same time, by all logs
+	// that have the same channel. nil: one by this log.
 	Sending chan struct{}
 
 	Version string           // of the program: servers of the same one compare their states

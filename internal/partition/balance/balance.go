@@ -67,25 +67,31 @@ func shift(groups []Group, leader map[int]string, leads map[string]int) []Move {
 	for _, from := range byLoad(leads) {
 		came := map[string]Move{from: {}}
 		for next := []string{from}; len(next) > 0; next = next[1:] {
-			at := next[0]
-			if leads[at] <= leads[from]-2 {
-				return trace(came, from, at)
+			if leads[next[0]] <= leads[from]-2 {
+				return trace(came, from, next[0])
 			}
-			for i := range groups {
-				g := &groups[i]
-				if leader[g.Partition] != at {
-					continue
-				}
-				for _, to := range g.Fit {
-					if _, seen := came[to]; !seen {
-						came[to] = Move{g.Partition, at, to}
-						next = append(next, to)
-					}
-				}
-			}
+			next = append(next, takers(groups, leader, next[0], came)...)
 		}
 	}
 	return nil
+}
+
+// takers returns the servers that could lead a partition instead of another
+// one, and to which a search did not come before.
+func takers(groups []Group, leader map[int]string, of string, came map[string]Move) (found []string) {
+	for i := range groups {
+		g := &groups[i]
+		if leader[g.Partition] != of {
+			continue
+		}
+		for _, to := range g.Fit {
+			if _, seen := came[to]; !seen {
+				came[to] = Move{g.Partition, of, to}
+				found = append(found, to)
+			}
+		}
+	}
+	return found
 }
 
 // byLoad returns the servers, those that lead most first.

@@ -42,9 +42,15 @@ func (s *Set) existing(p *trackway.Project, part uint32) (int, error) {
 	return int(part), nil
 }
 
-// assign adds projects to the table. It writes the places of those that are
-// fresh into at: another server may have been first.
+// assign adds projects to the table: those in e, and those that are fresh. It
+// writes the places of the latter into at: another server may have been first.
 func (s *Set) assign(projects []trackway.Project, at, fresh []int, e *entry.Assign) error {
+	for _, i := range fresh {
+		add(e, &projects[i], at[i])
+	}
+	if len(e.Tokens) == 0 {
+		return nil
+	}
 	if err := s.all[0].Assign(e); err != nil {
 		return fmt.Errorf("find places for projects: %w", err)
 	}

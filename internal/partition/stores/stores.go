@@ -163,13 +163,7 @@ func (s *Set) Register(projects []trackway.Project) error {
 // be. It refuses identifiers that have changed their kind, before anything is
 // registered.
 func (s *Set) places(projects []trackway.Project) ([]int, error) {
-	at := make([]int, len(projects))
-	load, count := make([]uint64, len(s.all)), make([]int, len(s.all))
-	var all, known uint64
-	for part, of := range s.all {
-		load[part] = of.Synced()
-		all += load[part]
-	}
+	at, count := make([]int, len(projects)), make([]int, len(s.all))
 	var fresh []int
 	var assigning entry.Assign
 	for i := range projects {
@@ -187,10 +181,27 @@ func (s *Set) places(projects []trackway.Project) ([]int, error) {
 			continue
 		}
 		count[part]++
-		known++
 	}
 	// makes the order in the configuration irrelevant
 	slices.SortFunc(fresh, func(a, b int) int { return strings.Compare(projects[a].Token, projects[b].Token) })
+	s.choose(at, fresh, count)
+	if s.shared {
+		if err := s.assign(projects, at, fresh, &assigning); err != nil {
+			return nil, err
+		}
+	}
+	return at, nil
+}
+
+// choose chooses places for projects that have none, and writes them into at.
+// count has the number of projects that are in each partition.
+func (s *Set) choose(at, fresh, count []int) {
+	load := make([]uint64, len(s.all))
+	var all, known uint64
+	for part, of := range s.all {
+		load[part] = of.Synced()
+		all, known = all+load[part], known+uint64(count[part])
+	}
 	for _, i := range fresh {
 		best := 0
 		for part := range s.all {
@@ -201,16 +212,7 @@ func (s *Set) places(projects []trackway.Project) ([]int, error) {
 		at[i] = best
 		count[best]++
 		load[best] += all / max(known, 1) // of several new ones, not all go to the same place
-		if s.shared {
-			add(&assigning, &projects[i], best)
-		}
 	}
-	if len(assigning.Tokens) > 0 {
-		if err := s.assign(projects, at, fresh, &assigning); err != nil {
-			return nil, err
-		}
-	}
-	return at, nil
 }
 
 // find returns the partition in which a project is registered, or -1. It is an

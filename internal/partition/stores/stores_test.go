@@ -408,9 +408,8 @@ func TestShare(t *testing.T) {
 	if err := s.all[0].Assign(&other); err != nil {
 		t.Fatal(err)
 	}
-	late := entry.Assign{Tokens: []string{fresh[0].Token}, Wanted: []uint32{0}}
-	at := []int{-1}
-	if err := s.assign(fresh, at, []int{0}, &late); err != nil || at[0] != 2 {
+	at := []int{0}
+	if err := s.assign(fresh, at, []int{0}, new(entry.Assign)); err != nil || at[0] != 2 {
 		t.Errorf("got %v, %v", at, err)
 	}
 	wrong := entry.Assign{Tokens: []string{"t"}, Wanted: []uint32{3}}

@@ -90,3 +90,32 @@ test("a server that stands alone shows no cluster", async () => {
     await server.stop();
   }
 });
+
+test("the overview shows who leads which partition", async () => {
+  const addresses = (await freePorts(3)).map((port) => `127.0.0.1:${port}`);
+  const members = addresses.map((listen) => Server.member({ partitions: 3, cluster: `{name: parts, listen: "${listen}", peers: ["${addresses[0]}"], heartbeat: 1s}` }));
+  const servers = members.map(({ server }) => server);
+  const [first, second, third] = servers as [Server, Server, Server];
+  try {
+    await first.command("cluster", "init");
+    await second.command("cluster", "join");
+    await third.command("cluster", "join");
+    await Promise.all(members.map(({ ready }) => ready));
+    const viewer = await (await Viewer.open(browser, first)).signedIn();
+    const panel = viewer.page.getByRole("region", { name: "Cluster parts" });
+    await panel.getByText("3 servers, and all answer").waitFor();
+    await panel.getByText("3 partitions").waitFor();
+    await panel.getByRole("listitem").filter({ hasText: addresses[0]! }).getByText("leads p00, p01, p02 this one").waitFor();
+    await first.command("cluster", "rebalance");
+    for (const address of addresses) await panel.getByRole("listitem").filter({ hasText: address }).getByText(/leads p0\d($| this one)/).waitFor();
+    await viewer.accessible("a cluster with several partitions");
+    await viewer.close();
+    const phone = await (await Viewer.open(browser, first, "phone")).signedIn();
+    await phone.page.getByText("3 partitions").waitFor();
+    await phone.accessible("a cluster with several partitions, on a phone");
+    await phone.close();
+  } finally {
+    for (const server of servers) await server.kill();
+    for (const server of servers) await server.stop();
+  }
+});

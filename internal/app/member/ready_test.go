@@ -1,0 +1,59 @@
+package member
+
+import (
+	"errors"
+	"testing"
+
+	"trackway/internal/config/membership"
+	"trackway/internal/log/raft"
+)
+
+// fakeLog is a log of which only the status is known.
+type fakeLog struct {
+	sharedLog
+
+	status raft.Status
+	behind bool
+}
+
+func (f *fakeLog) Status() raft.Status { return f.status }
+func (*fakeLog) Unfit() error          { return nil }
+func (f *fakeLog) Behind() bool        { return f.behind }
+
+// TestReady: a server goes on if some partitions have no leader, but not if
+// none has one, nor if it lacks something itself.
+func TestReady(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		of   string // of each partition: leads, has no leader, is behind, starts without a leader, has no members
+		want error
+	}{
+		{"all is well", "lll", nil},
+		{"one has no leader", "lnl", nil},
+		{"none has a leader", "nnn", errNoLeader},
+		{"one partition without a leader", "n", errNoLeader},
+		{"it is behind", "lnb", errBehind},
+		{"it has just started", "lsl", errNoLeader},
+		{"it has not joined", "llm", errNoMember},
+	} {
+		m := &Member{o: Options{Partitions: len(test.of)}}
+		m.o.Cluster.Log = membership.Raft
+		for i, is := range test.of {
+			log := &fakeLog{status: raft.Status{ID: "a", Leader: "a:1", Members: []raft.Member{{ID: "a"}}}, behind: is == 'b'}
+			switch is {
+			case 'n', 's':
+				log.status.Leader = ""
+			case 'm':
+				log.status.Members = nil
+			}
+			p := &Part{Member: m, number: i}
+			p.raft.set(log)
+			p.caughtUp.Store(is != 's')
+			m.parts = append(m.parts, p)
+		}
+		if got := m.Ready(); !errors.Is(got, test.want) {
+			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
+		}
+	}
+}

@@ -145,7 +145,9 @@ var trackway = Rules{
 
 		"internal/limit/trial": 3,
 
+		"internal/log/compare":  4,
 		"internal/log/group":    2,
+		"internal/log/health":   1,
 		"internal/log/local":    2,
 		"internal/log/logtest":  3,
 		"internal/log/progress": 1,
@@ -241,7 +243,7 @@ var trackway = Rules{
 		"github.com/HdrHistogram/hdrhistogram-go":       {"internal/load"},
 		"github.com/alecthomas/kong":                    {"cmd/trackway"},
 		"github.com/coreos/go-oidc/v3":                  {"internal/people/openid"},
-		"github.com/cockroachdb/pebble/v2":              {"internal/store", "internal/log/raft", Tests},
+		"github.com/cockroachdb/pebble/v2":              {"internal/store", "internal/log/compare", "internal/log/raft", Tests},
 		"github.com/cockroachdb/datadriven":             {Tests},
 		"github.com/gaissmai/bart":                      {"internal/clientip", "internal/limit"},
 		"github.com/go-json-experiment/json":            {Tests},

@@ -2,7 +2,6 @@ package config
 
 import (
 	"trackway/internal/budget"
-	"trackway/internal/config/membership"
 	"trackway/internal/partition"
 )
 
@@ -29,8 +28,6 @@ const (
 func (d *doc) checkBounds() {
 	if n := &d.file.Partitions; *n == 0 || *n > partition.Most {
 		d.report(n, "must lie between 1 and %d", partition.Most)
-	} else if *n > 1 && d.file.Cluster.Log == membership.OverKafka {
-		d.report(n, "must be 1 with cluster.log: kafka so far")
 	}
 	c := &d.file.Connections
 	if c.Max > mostConnections {

@@ -196,6 +196,11 @@ func (c *statusCommand) Run(t command.Tools) error {
 
 // summary says how far a server is.
 func summary(s *members.Status) string {
+	if n := len(s.Partitions); n > 0 && s.Log == "kafka" {
+		return fmt.Sprintf("Cluster %s, in Kafka, with %d partitions.", s.Name, n) + durability(s)
+	} else if n > 0 {
+		return fmt.Sprintf("Cluster %s, with %d partitions.", s.Name, n)
+	}
 	contact := "it leads"
 	if !s.Leading {
 		contact = fmt.Sprintf("it heard the leader %v ago", time.Duration(s.ContactMS)*time.Millisecond)
@@ -206,11 +211,15 @@ func summary(s *members.Status) string {
 	if s.Leader == "" {
 		contact = "no server leads"
 	}
-	text := fmt.Sprintf("Cluster %s, in Kafka, term %d. This server has applied entry %d of %d in the topic; %s.", s.Name, s.Term, s.Applied, s.Last, contact)
-	if s.Durability != "" {
-		text += "\nWhat is acknowledged is " + s.Durability + "."
+	return fmt.Sprintf("Cluster %s, in Kafka, term %d. This server has applied entry %d of %d in the topic; %s.", s.Name, s.Term, s.Applied, s.Last, contact) + durability(s)
+}
+
+// durability says what an acknowledgement means, if that is known.
+func durability(s *members.Status) string {
+	if s.Durability == "" {
+		return ""
 	}
-	return text
+	return "\nWhat is acknowledged is " + s.Durability + "."
 }
 
 func printStatus(w io.Writer, s *members.Status) error {
@@ -220,11 +229,7 @@ func printStatus(w io.Writer, s *members.Status) error {
 	if len(s.Members) == 0 {
 		return nil
 	}
-	if n := len(s.Partitions); n > 0 {
-		terminal.Say(w, "Cluster %s, with %d partitions.\n\n", s.Name, n)
-	} else {
-		terminal.Say(w, "%s\n\n", summary(s))
-	}
+	terminal.Say(w, "%s\n\n", summary(s))
 	if s.Trouble != "" {
 		terminal.Say(w, "%s\n\n", s.Trouble)
 	}
@@ -289,9 +294,13 @@ func printPartitions(w io.Writer, s *members.Status) error {
 		}
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%d\t%d\t\n", partition.Name(p.Number), leader, p.Term, p.Applied, p.Commit, most)
 	}
-	_, _ = fmt.Fprintln(table, "\nADDRESS\tLEADS\tVOTES\tHOLDS\tCLOCK\tID\t")
+	takes, unknown := "VOTES", "?"
+	if s.Log == "kafka" { // there are no votes, and clocks are compared with those of the brokers
+		takes, unknown = "HAS", "-"
+	}
+	_, _ = fmt.Fprintf(table, "\nADDRESS\tLEADS\t%s\tHOLDS\tCLOCK\tID\t\n", takes)
 	for _, m := range membersOf(s) {
-		clock := "?"
+		clock := unknown
 		if m.OffsetMS != nil {
 			clock = fmt.Sprintf("%+.3fs", (time.Duration(*m.OffsetMS) * time.Millisecond).Seconds())
 		}

@@ -79,7 +79,7 @@ func (p *Part) openLog(of machine, dir string) (sharedLog, error) {
 		return nil, err
 	}
 	return kafka.Open(of, kafka.Options{
-		Dir: filepath.Join(dir, datadir.Kafka), Network: p.network, Brokers: at, Topic: c.Kafka.Topic, Name: c.Name, Partition: byte(p.number),
+		Dir: filepath.Join(dir, datadir.Kafka), Network: p.network, Brokers: at, Topic: c.Kafka.Topic, Name: c.Name, Partition: byte(p.number), Partitions: p.o.Partitions,
 		Heartbeat: c.Heartbeat, Log: p.logger(), Fatal: p.fatal, Version: p.o.Version, About: p.tells, MaxSkew: c.MaxClockSkew, Reserve: uint64(c.Reserve),
 		Joined: func() error { return files.Forsake(p.destinations) },
 	})

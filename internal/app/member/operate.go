@@ -1,6 +1,7 @@
 package member
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,7 +94,8 @@ func (m *Member) Join(ctx context.Context, address string) error {
 
 // Remove implements [members.Cluster]. A server has another id in each
 // partition, and the same address. It leaves the first partition last, so that
-// it can be found if that has to be repeated.
+// it can be found if that has to be repeated. Over Kafka, one that runs may be
+// at the address of another one that has lost its disk: that one stays.
 func (m *Member) Remove(ctx context.Context, id string) error {
 	first := m.parts[0].raft.Load()
 	if m.o.Partitions == 1 {
@@ -101,12 +103,8 @@ func (m *Member) Remove(ctx context.Context, id string) error {
 	}
 	m.changing.Lock()
 	defer m.changing.Unlock()
-	address := id
-	for _, other := range first.Status().Members {
-		if other.ID == id {
-			address = other.Address
-		}
-	}
+	address := m.addressOf(id)
+	var runs error
 	found := false
 	if len(m.parts) < m.o.Partitions {
 		if err := m.removeElsewhere(ctx, address); err != nil {
@@ -118,16 +116,33 @@ func (m *Member) Remove(ctx context.Context, id string) error {
 			if other.Address != address {
 				continue
 			}
-			found = true
-			if err := p.raft.Load().Expel(ctx, other.ID); err != nil {
+			switch err := p.raft.Load().Expel(ctx, other.ID); {
+			case errors.Is(err, kafka.ErrRuns):
+				runs = m.of(p, err)
+			case err != nil:
 				return m.of(p, err)
+			default:
+				found = true
 			}
 		}
 	}
 	if !found {
-		return fmt.Errorf("no member has the address or id %q", id)
+		return cmp.Or(runs, fmt.Errorf("no member has the address or id %q", id))
 	}
 	return nil
+}
+
+// addressOf returns the address of the server with an id in any partition, or
+// else what was given, which may be an address.
+func (m *Member) addressOf(id string) string {
+	for _, p := range m.parts {
+		for _, other := range p.raft.Load().Status().Members {
+			if other.ID == id {
+				return other.Address
+			}
+		}
+	}
+	return id
 }
 
 // Transfer implements [members.Cluster].

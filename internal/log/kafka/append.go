@@ -96,7 +96,7 @@ func (l *Log) deliver(b []byte, came <-chan *entry.Once) (*entry.Once, error) {
 		return once, nil
 	case <-end.C:
 	case <-l.hurry:
-	case <-l.failed:
+	case <-l.failure.Done():
 	}
 	return nil, raft.ErrUnknown
 }
@@ -113,7 +113,7 @@ func (l *Log) acknowledge(kind byte, b []byte, end <-chan time.Time) error {
 			return raft.ErrUnknown
 		case <-l.hurry:
 			return raft.ErrUnknown
-		case <-l.failed:
+		case <-l.failure.Done():
 			return raft.ErrUnknown
 		}
 		switch {
@@ -130,7 +130,7 @@ func (l *Log) acknowledge(kind byte, b []byte, end <-chan time.Time) error {
 		case <-again.C:
 		case <-end:
 			return raft.ErrUnknown
-		case <-l.failed:
+		case <-l.failure.Done():
 			return raft.ErrUnknown
 		}
 	}
@@ -139,7 +139,7 @@ func (l *Log) acknowledge(kind byte, b []byte, end <-chan time.Time) error {
 // record returns a record of this log.
 func (l *Log) record(kind byte, b []byte) *kgo.Record {
 	k := l.known()
-	h := head{k.Log, k.Base, kind, l.o.Name}
+	h := head{k.Log, k.Base, kind, byte(l.o.Partitions), l.o.Name}
 	return &kgo.Record{Topic: l.o.Topic, Partition: int32(l.o.Partition), Value: b, Headers: []kgo.RecordHeader{h.header()}}
 }
 

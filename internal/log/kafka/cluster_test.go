@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"trackway"
 	"trackway/internal/entry"
 	"trackway/internal/log/raft"
+	"trackway/internal/store/digest"
 )
 
 // state is a machine of a test: what it has applied, in files.
@@ -28,6 +30,24 @@ type state struct {
 	Names   []string
 	Known   map[string]bool // origin and counter of what it has applied
 	pending *state          // takes the place of this one at the next opening
+	taken   []digest.Digest
+	twist   func(*entry.Once) // changes an entry before it is applied; nil: nothing does
+}
+
+// Digests implements [Machine].
+func (s *state) Digests() []digest.Digest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.taken)
+}
+
+// Adopt implements [Machine]. The state is one part, so there is nothing to do.
+func (*state) Adopt(uint64, []byte) {}
+
+func (s *state) setTwist(f func(*entry.Once)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.twist = f
 }
 
 func (s *state) Apply(index uint64, e entry.Entry) error {
@@ -38,6 +58,14 @@ func (s *state) Apply(index uint64, e entry.Entry) error {
 		return fmt.Errorf("entry %d after %d", index, s.Index)
 	}
 	s.Index = index
+	if s.twist != nil {
+		s.twist(once)
+	}
+	if once.Entry.Kind() == entry.KindDigest {
+		content := strconv.FormatUint(uint64(sumOf([]byte(strings.Join(s.Names, " ")))), 16)
+		s.taken = append(s.taken, digest.Digest{Index: index, Content: content, Next: []byte{}})
+		s.taken = slices.Delete(s.taken, 0, max(0, len(s.taken)-digest.Kept))
+	}
 	id := fmt.Sprintf("%x %d", once.Origin, once.Counter)
 	c, is := once.Entry.(*entry.Commands)
 	if !is || s.Known[id] {
@@ -260,7 +288,7 @@ func TestStranger(t *testing.T) {
 	url := urlOf(fake(t))
 	a, b := two(t, url, Options{})
 	client := clientOf(t, url, kgo.DefaultProduceTopic(a.o.Topic))
-	h := head{newLog(), 0, kindEntry, "test"}
+	h := head{newLog(), 0, kindEntry, 1, "test"}
 	for _, r := range []*kgo.Record{kgo.StringRecord("x"), {Value: []byte("x"), Headers: []kgo.RecordHeader{h.header()}}} {
 		if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
 			t.Fatal(err)

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,7 +94,7 @@ func (l *Log) recognize(ctx context.Context, found *topic) error {
 		return nil
 	}
 	if found.start == found.end {
-		return ErrNotBegun
+		return cmp.Or(l.rightNumber(found), ErrNotBegun)
 	}
 	first, err := l.readAt(ctx, found.start)
 	if err != nil {
@@ -105,6 +106,8 @@ func (l *Log) recognize(ctx context.Context, found *topic) error {
 		return refuse("the topic %s has records that are not of a log of Trackway: use another topic", l.o.Topic)
 	case h.name != l.o.Name:
 		return refuse("the topic %s has the log of the cluster %q, not of %q: see cluster.name in the configuration", l.o.Topic, h.name, l.o.Name)
+	case int(h.of) != l.o.Partitions:
+		return refuse("the log in the topic %s is of data with %d partitions, and this server has %d: see partitions in the configuration", l.o.Topic, h.of, l.o.Partitions)
 	case h.log != k.Log && l.machine.Applied() > 0:
 		return refuse("this server holds data that is not of the log in the topic %s. "+
 			"Start it with an empty data directory, and it gets the data of that log; or begin another log with its data, in a new topic (docs/cluster.md)", l.o.Topic)

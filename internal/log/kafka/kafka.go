@@ -24,21 +24,16 @@ import (
 
 	"trackway/internal/destination/kafka/brokers"
 	"trackway/internal/entry"
+	"trackway/internal/log/compare"
 	"trackway/internal/log/group"
+	"trackway/internal/log/health"
 	"trackway/internal/log/progress"
 	"trackway/internal/log/raft"
 	"trackway/internal/log/raft/peer"
 )
 
-// Machine is the state of one server, as [raft.Machine] describes it.
-type Machine interface {
-	Apply(index uint64, e entry.Entry) error
-	Applied() uint64
-	Sync() error
-	Checkpoint(dir string) error
-	Check(dir string) (index uint64, err error)
-	Replace(dir string) error
-}
+// Machine is the state of one server.
+type Machine = raft.Machine
 
 // Options configures a log. The zero value of each field is usable, unless it
 // says otherwise.
@@ -48,11 +43,13 @@ type Options struct {
 	Brokers   brokers.Options // required
 	Topic     string          // required; the members are in another one: see [Members]
 	Name      string          // of the cluster; a topic of another one is refused
-	Partition byte            // of the topic
-	Heartbeat time.Duration   // how often a server tells the others of itself; 0: 2 s
-	Log       *slog.Logger    // nil: nothing is logged
+	Partition byte            // of the topic, and of the data
+	// how many partitions the data has: the topic has one for each; 0: 1
+	Partitions int
+	Heartbeat  time.Duration // how often a server tells the others of itself; 0: 2 s
+	Log        *slog.Logger  // nil: nothing is logged
 
-	Version string                 // of the program
+	Version string                 // of the program: servers of the same one compare their states
 	About   func() json.RawMessage // for the others; the log has no use for it; at most 2 KiB; nil: nothing
 	MaxSkew time.Duration          // a server whose clock is off by more takes no commands; 0: clocks are not compared
 	Reserve uint64                 // a server with fewer bytes free takes no commands and applies nothing
@@ -72,12 +69,16 @@ type Options struct {
 
 	// For tests: how many entries stay in the topic; 0: the usual number.
 	trailing int64
+	// how often a server asks the others for their digests; 0: as usual
+	askEach time.Duration
+	digests compare.Pace
 }
 
 // The usual settings.
 const (
 	usualHeartbeat = 2 * time.Second
 	usualTrailing  = 100_000
+	usualAsk       = 5 * time.Second
 
 	closeTime = 3 * time.Second // for entries that are under way when the log is closed
 )
@@ -104,13 +105,13 @@ type Log struct {
 	progress progress.Progress // of the machine
 	end      atomic.Uint64     // index of the last record that is known to be in the topic
 	latest   progress.Questions
+	lag      progress.Lag // behind the topic; only look notes
+	lagAt    time.Time    // when it has noted last
 
 	ctx    context.Context //nolint:containedctx // of what runs until the log is closed
 	cancel context.CancelFunc
 
-	failure atomic.Pointer[error] // why this server cannot go on
-	failed  chan struct{}         // closed with it
-	once    sync.Once
+	failure *health.Failure // why this server cannot go on
 
 	// mu guards the fields below, and adding to running.
 	mu      sync.Mutex
@@ -123,14 +124,13 @@ type Log struct {
 	durable string // how durable an acknowledged entry is; empty: unknown
 
 	group   members
-	unfit   atomic.Pointer[unfit]
+	fitness health.Fitness
+	states  *compare.States
+	others  others
 	sending chan struct{} // holds a value while the state is sent
 
 	// The clock of a broker less that of this server, and how exact that is.
 	offsetOf, marginOf atomic.Int64
-	needed             atomic.Uint64 // index of the record that this server should have by now
-	expected           uint64        // what will be needed soon; only look uses it
-	expectedAt         time.Time
 }
 
 // Errors of [Log.Ready], beside those that the brokers cause.
@@ -147,6 +147,7 @@ var (
 func Open(m Machine, o Options) (*Log, error) {
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	o.Heartbeat, o.trailing = cmp.Or(o.Heartbeat, usualHeartbeat), cmp.Or(o.trailing, usualTrailing)
+	o.Partitions, o.askEach, o.digests = cmp.Or(o.Partitions, 1), cmp.Or(o.askEach, usualAsk), cmp.Or(o.digests, compare.Usual)
 	if o.Free == nil {
 		o.Free = func() (uint64, error) {
 			var s syscall.Statfs_t
@@ -155,10 +156,13 @@ func Open(m Machine, o Options) (*Log, error) {
 		}
 	}
 	l := &Log{
-		o: o, machine: m, failed: make(chan struct{}), closing: make(chan struct{}), hurry: make(chan struct{}), singles: make(chan struct{}, maxOthers),
-		sending: make(chan struct{}, 1), why: errConnecting,
+		o: o, machine: m, failure: health.NewFailure(o.Fatal), closing: make(chan struct{}), hurry: make(chan struct{}), singles: make(chan struct{}, maxOthers),
+		sending: make(chan struct{}, 1), why: errConnecting, states: compare.New(m, o.digests, o.Log),
 	}
 	l.groups = group.New(func(c *entry.Commands) error { return l.send(c) }, raft.ErrUnknown)
+	if err := compare.Check(nil, o.Dir); err != nil {
+		return nil, err
+	}
 	if err := l.identify(); err != nil {
 		return nil, err
 	}
@@ -178,7 +182,8 @@ func Open(m Machine, o Options) (*Log, error) {
 	l.progress.Reach(m.Applied())
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	o.Network.Handle(peer.Snapshot, o.Partition, l.origin, l.serveState)
-	for _, run := range []func(){l.follow, l.watchMembers, l.beat, l.look, l.check} {
+	o.Network.Handle(peer.Digests, o.Partition, l.origin, l.serveDigests)
+	for _, run := range []func(){l.follow, l.watchMembers, l.beat, l.look, l.check, l.compare} {
 		l.running.Go(run)
 	}
 	return l, nil
@@ -191,26 +196,10 @@ func (l *Log) ID() string { return idText(l.origin) }
 func (l *Log) Self() peer.ID { return l.origin }
 
 // fatal says that this server cannot go on.
-func (l *Log) fatal(err error) {
-	report := false
-	l.once.Do(func() {
-		l.failure.Store(&err)
-		close(l.failed)
-		report = true
-	})
-	report = report || errors.Is(l.broken(), raft.ErrRestart) && !errors.Is(err, raft.ErrRestart)
-	if report && l.o.Fatal != nil {
-		l.o.Fatal(err)
-	}
-}
+func (l *Log) fatal(err error) { l.failure.Fail(err) }
 
 // broken returns why this server cannot go on, or nil.
-func (l *Log) broken() error {
-	if why := l.failure.Load(); why != nil {
-		return *why
-	}
-	return nil
-}
+func (l *Log) broken() error { return l.failure.Err() }
 
 // Ready returns why this server can neither store anything nor show what
 // others have stored, or nil.
@@ -262,6 +251,7 @@ func (l *Log) Close() error {
 	hurry.Stop()
 	l.leave()
 	l.o.Network.Handle(peer.Snapshot, l.o.Partition, l.origin, nil)
+	l.o.Network.Handle(peer.Digests, l.o.Partition, l.origin, nil)
 	l.cancel()
 	l.running.Wait()
 	l.client.Close()

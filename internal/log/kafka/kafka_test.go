@@ -23,6 +23,7 @@ import (
 	"trackway/internal/log/logtest"
 	"trackway/internal/log/raft/peer"
 	"trackway/internal/sleep"
+	"trackway/internal/store/digest"
 )
 
 // alone is a machine of a test as the only one of its log. It counts entries
@@ -54,6 +55,11 @@ func (m *alone) Applied() uint64 { return m.applied.Load() }
 func (*alone) Checkpoint(string) error      { return errors.New("not expected") }
 func (*alone) Check(string) (uint64, error) { return 0, errors.New("not expected") }
 func (*alone) Replace(string) error         { return errors.New("not expected") }
+
+// Its state is compared with that of no other one.
+
+func (*alone) Digests() []digest.Digest { return nil }
+func (*alone) Adopt(uint64, []byte)     {}
 
 // blocking is a log that is never in a hurry.
 type blocking struct{ *Log }

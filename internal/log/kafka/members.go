@@ -13,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"trackway/internal/log/compare"
 	"trackway/internal/log/raft"
 	"trackway/internal/sleep"
 )
@@ -32,6 +33,7 @@ type standing struct {
 	Applied  uint64 `json:"applied"` // index of the last record that it has read
 	Durable  uint64 `json:"durable"` // of the last one in its state on the disk
 	Unfit    string `json:"unfit,omitempty"`
+	Differs  uint64 `json:"differs,omitempty"` // the digest in which its state differs from that of most
 	Stopping bool   `json:"stopping,omitempty"`
 
 	Term   uint64 `json:"term"`   // the last one that it knows
@@ -184,6 +186,7 @@ func (l *Log) tell(ctx context.Context, stopping bool) error {
 	k := l.known()
 	s := standing{
 		Log: k.Log, ID: k.ID, Address: l.o.Network.Advertise(), Version: l.o.Version, Applied: l.progress.Reached(), Durable: synced, Stopping: stopping,
+		Differs: l.states.Differs(k.ID),
 	}
 	if why := l.Unfit(); why != nil {
 		s.Unfit = why.Error()
@@ -337,6 +340,9 @@ func (l *Log) heard(r *kgo.Record, live bool) {
 		}
 	}
 	g.all[key] = m
+	if m.Differs != 0 && m.ID != idText(l.origin) {
+		l.states.Note(m.ID, m.Differs)
+	}
 	if live && m.Term > g.lead.term {
 		g.lead.term, g.lead.id = m.Term, m.Leader
 	}
@@ -345,8 +351,11 @@ func (l *Log) heard(r *kgo.Record, live bool) {
 	}
 }
 
+// ErrRuns says that a server cannot be removed while it runs.
+var ErrRuns = errors.New("stop it first: a server that runs is a member by itself")
+
 // Expel removes a member that is down for good: no entries are kept for it any
-// more.
+// more. If it runs, the error is [ErrRuns].
 func (l *Log) Expel(ctx context.Context, id string) error {
 	all := l.list()
 	i := slices.IndexFunc(all, func(m member) bool { return m.ID == id })
@@ -354,7 +363,7 @@ func (l *Log) Expel(ctx context.Context, id string) error {
 	case i < 0:
 		return fmt.Errorf("there is no member with the ID %s", id)
 	case l.fresh(&all[i]) && !all[i].Stopping:
-		return fmt.Errorf("%s runs: stop it first. A server that runs is a member by itself", all[i].Address)
+		return fmt.Errorf("%s runs: %w", all[i].Address, ErrRuns)
 	}
 	err := l.client.ProduceSync(ctx, &kgo.Record{Topic: Members(l.o.Topic), Key: []byte(keyOf(id, l.o.Partition))}).FirstErr()
 	return l.o.Brokers.Clean(err)
@@ -391,7 +400,7 @@ func (l *Log) Status() raft.Status {
 	_, id, _ := l.leader()
 	for _, m := range l.list() {
 		// Its clock is compared with that of a broker, not of this server.
-		shown := raft.Member{ID: m.ID, Address: m.Address, Voter: true, Unfit: m.Unfit}
+		shown := raft.Member{ID: m.ID, Address: m.Address, Voter: true, Unfit: m.Unfit, Differs: l.states.Differs(m.ID)}
 		if m.ID == id && l.fresh(&m) && !m.Stopping {
 			s.Leader = m.Address
 			if !s.Leading {
@@ -403,6 +412,5 @@ func (l *Log) Status() raft.Status {
 	return s
 }
 
-// Compared returns what comparisons of states have found: nothing, since states
-// are not compared.
-func (*Log) Compared() raft.Comparison { return raft.Comparison{} }
+// Compared returns what comparisons of states have found.
+func (l *Log) Compared() compare.Comparison { return l.states.Compared() }

@@ -3,11 +3,13 @@ package kafka
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"trackway/internal/log/raft"
+	"trackway/internal/sleep"
 )
 
 // Position returns the index of a record. Whatever this server has acknowledged
@@ -70,10 +72,13 @@ func (l *Log) place(ctx context.Context) (uint64, error) {
 		}
 		return l.index(p.offset), nil
 	case <-ctx.Done():
-	case <-l.failed:
+	case <-l.failure.Done():
 	}
 	return 0, raft.ErrUnavailable
 }
+
+// beginTime is how long the brokers may take to make the topic.
+const beginTime = 30 * time.Second
 
 // Bootstrap begins the log, with the state of this server, which leads first.
 // There must be nothing in the topic.
@@ -81,11 +86,17 @@ func (l *Log) Bootstrap() error {
 	if l.known().Begun {
 		return raft.ErrMember
 	}
-	ctx, cancel := context.WithTimeout(l.ctx, 2*askTime)
+	ctx, cancel := context.WithTimeout(l.ctx, beginTime)
 	defer cancel()
 	found, err := l.topic(ctx)
-	if err != nil {
-		return l.o.Brokers.Clean(err)
+	for err != nil { // the brokers may be busy with the new topic
+		if _, is := errors.AsType[refusal](err); is || sleep.For(ctx, againPause) != nil {
+			return l.o.Brokers.Clean(err)
+		}
+		found, err = l.topic(ctx)
+	}
+	if err := l.rightNumber(found); err != nil {
+		return err
 	}
 	if found.end > 0 {
 		return refuse("the topic %s has or had records: use a new one, or start with an empty data directory to take part in its log", l.o.Topic)

@@ -8,12 +8,12 @@ import (
 )
 
 // Each record has one header, which says what it is: the id of the log, its
-// base, the kind of the record, and the name of the cluster. So whatever is
-// left of the log tells which one it is.
+// base, the kind of the record, how many partitions the data has, and the name
+// of the cluster. So whatever is left of the log tells which one it is.
 const (
 	headerKey = "trackway"
 	logBytes  = 16
-	headBytes = logBytes + 8 + 1
+	headBytes = logBytes + 8 + 2
 )
 
 // The kinds of record.
@@ -29,13 +29,14 @@ type head struct {
 	log  string // hex
 	base uint64
 	kind byte
+	of   byte   // how many partitions the data has
 	name string // of the cluster
 }
 
 func (h *head) header() kgo.RecordHeader {
 	b := make([]byte, logBytes, headBytes+len(h.name))
 	_, _ = hex.Decode(b, []byte(h.log)) // this package has encoded it
-	b = append(binary.BigEndian.AppendUint64(b, h.base), h.kind)
+	b = append(binary.BigEndian.AppendUint64(b, h.base), h.kind, h.of)
 	return kgo.RecordHeader{Key: headerKey, Value: append(b, h.name...)}
 }
 
@@ -49,6 +50,7 @@ func headOf(r *kgo.Record) (h head, ok bool) {
 		return h, false
 	}
 	return head{
-		log: hex.EncodeToString(b[:logBytes]), base: binary.BigEndian.Uint64(b[logBytes:]), kind: b[headBytes-1], name: string(b[headBytes:]),
+		log: hex.EncodeToString(b[:logBytes]), base: binary.BigEndian.Uint64(b[logBytes:]), kind: b[headBytes-2], of: b[headBytes-1],
+		name: string(b[headBytes:]),
 	}, true
 }

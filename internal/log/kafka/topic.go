@@ -20,6 +20,7 @@ import (
 // topic is what the brokers say of the topic.
 type topic struct {
 	cluster, id string
+	partitions  int
 	start, end  int64 // offsets: of the first record, and of the one after the last
 }
 
@@ -48,7 +49,7 @@ var (
 // topic returns what the brokers say of the topic. It creates topics that are
 // missing, and refuses one that could lose entries.
 func (l *Log) topic(ctx context.Context) (*topic, error) {
-	if err := l.create(ctx, l.o.Topic, int32(l.o.Partition)+1, logSettings); err != nil {
+	if err := l.create(ctx, l.o.Topic, int32(l.o.Partitions), logSettings); err != nil {
 		return nil, err
 	}
 	if err := l.create(ctx, Members(l.o.Topic), 1, memberSettings); err != nil {
@@ -93,12 +94,28 @@ func (l *Log) describe(ctx context.Context) (t *topic, copies int, err error) {
 	switch {
 	case !ok || d.Err != nil:
 		return nil, 0, fmt.Errorf("ask the brokers for the topic %s: %w", l.o.Topic, d.Err)
+	case len(d.Partitions) < l.o.Partitions:
+		if l.known().Begun {
+			return nil, 0, refuse("%w: the topic %s has %d partitions, and had %d", ErrWentBack, l.o.Topic, len(d.Partitions), l.o.Partitions)
+		}
+		return nil, 0, l.rightNumber(&topic{partitions: len(d.Partitions)})
 	case !has:
-		return nil, 0, refuse("the topic %s has %d partitions, and the log needs number %d", l.o.Topic, len(d.Partitions), l.o.Partition)
+		return nil, 0, fmt.Errorf("the brokers do not name partition %d of the topic %s", l.o.Partition, l.o.Topic)
 	case m.Cluster == "" || d.ID == (kadm.TopicID{}):
 		return nil, 0, refuse("the brokers do not name their cluster or their topics: a log needs Kafka 2.8 or newer, or Redpanda 24 or newer")
 	}
-	return &topic{cluster: m.Cluster, id: d.ID.String()}, len(p.Replicas), nil
+	return &topic{cluster: m.Cluster, id: d.ID.String(), partitions: len(d.Partitions)}, len(p.Replicas), nil
+}
+
+// rightNumber refuses a topic for a new log that does not have a partition for
+// each of the data. More of them do no harm to a log that has begun: nothing is
+// in them.
+func (l *Log) rightNumber(t *topic) error {
+	if t.partitions == l.o.Partitions {
+		return nil
+	}
+	return refuse("the topic %s has %d partitions, and must have %d, one for each partition of the data (partitions in the configuration): use another topic",
+		l.o.Topic, t.partitions, l.o.Partitions)
 }
 
 // create creates a topic that does not exist, and waits until it has a leader.

@@ -46,7 +46,7 @@ func (l *Log) Append(ctx context.Context, e entry.Entry) error {
 	l.singles <- struct{}{}
 	defer func() { <-l.singles }()
 	index, err := l.send(e) //nolint:contextcheck // what was sent is not abandoned
-	if err == nil && !l.progress.Await(index, l.failed, l.closing) {
+	if err == nil && !l.progress.Await(index, l.failure.Done(), l.closing) {
 		return ErrUnknown
 	}
 	return err
@@ -140,7 +140,7 @@ func (l *Log) await(changed <-chan struct{}, end <-chan time.Time) error {
 		return ErrUnavailable
 	case <-l.closing:
 		return ErrClosed
-	case <-l.failed:
+	case <-l.failure.Done():
 	}
 	err := l.broken()
 	if errors.Is(err, ErrRestart) {
@@ -174,7 +174,7 @@ func (l *Log) apply(b []byte) (outcome, []byte) {
 	defer end.Stop()
 	select {
 	case err = <-answered:
-	case <-l.failed:
+	case <-l.failure.Done():
 		return unknown, nil // the library may never answer
 	case <-end.C:
 		return unknown, nil // most servers take no entries, and yet answer the leader

@@ -96,8 +96,7 @@ func TestAppendBeforeRestart(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 1, Options{})
 	log := c.servers[0].log
-	log.failure.Store(&ErrRestart)
-	close(log.failed)
+	log.fatal(ErrRestart)
 	if err := log.Append(t.Context(), visit("never")); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("got %v, want %v", err, ErrUnavailable)
 	}
@@ -186,19 +185,4 @@ func TestForeignEntry(t *testing.T) {
 	l.fill(t, follower.log, 1)
 	c.settle()
 	l.check(t, c.wantEqual())
-}
-
-// TestFaultBeforeRestart: a fault is reported, even if the server has to be
-// opened again for another reason.
-func TestFaultBeforeRestart(t *testing.T) {
-	t.Parallel()
-	var got []error
-	l := Log{o: Options{Fatal: func(err error) { got = append(got, err) }}, failed: make(chan struct{})}
-	fault := errors.New("the disk has failed")
-	for _, err := range []error{ErrRestart, ErrRestart, fault} {
-		l.fatal(err)
-	}
-	if len(got) != 2 || !errors.Is(got[0], ErrRestart) || !errors.Is(got[1], fault) {
-		t.Errorf("got %v", got)
-	}
 }

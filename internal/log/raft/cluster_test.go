@@ -22,6 +22,7 @@ import (
 
 	"trackway"
 	"trackway/internal/entry"
+	"trackway/internal/log/compare"
 	"trackway/internal/log/raft/peer"
 	"trackway/internal/store"
 	"trackway/internal/store/digest"
@@ -393,7 +394,7 @@ func (s *server) start() {
 		switch {
 		case errors.Is(err, ErrRestart):
 			close(s.again)
-		case errors.Is(err, ErrDiffers):
+		case errors.Is(err, compare.ErrDiffers):
 			s.differs.Store(true)
 		case !errors.Is(err, errKilled):
 			t.Error(s.address, err)
@@ -548,7 +549,7 @@ func (s *server) state() (all map[string]string, events map[string]int) {
 func (c *cluster) settle() {
 	c.t.Helper()
 	for _, s := range c.servers {
-		s.log.compared.busy.Lock() // no digest follows
+		s.log.states.Hold() // no digest follows
 	}
 	if err := c.servers[0].log.Append(c.t.Context(), &entry.Cursor{Name: "last", Number: 1}); err != nil {
 		c.t.Fatal(err)

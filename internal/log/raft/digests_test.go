@@ -8,19 +8,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
-
 	"trackway/internal/entry"
+	"trackway/internal/log/compare"
 	"trackway/internal/log/raft/peer"
-	"trackway/internal/store/digest"
 	"trackway/internal/store/digest/digesttest"
 )
 
 // watchful are options with which servers look after themselves and compare
 // their states often.
 var watchful = Options{
-	lookEach: 20 * time.Millisecond, askEach: 100 * time.Millisecond, digests: pace{entries: 20, time: 300 * time.Millisecond, least: 50 * time.Millisecond},
+	lookEach: 20 * time.Millisecond, askEach: 100 * time.Millisecond, digests: compare.Pace{Entries: 20, Time: 300 * time.Millisecond, Least: 50 * time.Millisecond},
 	Reserve: 1 << 30, MaxSkew: 10 * time.Second,
 }
 
@@ -134,7 +131,7 @@ func (c *cluster) wantRefused(s *server) {
 		c.t.Fatal(err)
 	}
 	defer func() { _ = m.s.Close() }()
-	if _, err := Open(m, Options{FS: s.fs, Dir: logDir, Network: network}); !errors.Is(err, ErrDiffers) || !strings.Contains(err.Error(), "trackway cluster join") {
+	if _, err := Open(m, Options{FS: s.fs, Dir: logDir, Network: network}); !errors.Is(err, compare.ErrDiffers) || !strings.Contains(err.Error(), "trackway cluster join") {
 		c.t.Errorf("it is started again: got %v", err)
 	}
 }
@@ -163,67 +160,5 @@ func TestAlteredState(t *testing.T) {
 	})
 	if altered.differs.Load() {
 		t.Error("it ended again")
-	}
-}
-
-// TestUnreadableMark: a server that cannot tell whether its state was found to
-// differ does not start.
-func TestUnreadableMark(t *testing.T) {
-	t.Parallel()
-	mem, broken := vfs.NewMem(), errors.New("the disk is broken")
-	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind == errorfs.OpOpen && mem.PathBase(op.Path) == differsFile {
-			return broken
-		}
-		return nil
-	}))
-	for fs, want := range map[vfs.FS]error{mem: nil, fs: broken} {
-		if err := (&Log{o: Options{FS: fs, Dir: "log"}}).checkEqual(); !errors.Is(err, want) {
-			t.Errorf("got %v, want %v", err, want)
-		}
-	}
-}
-
-func TestJudgeDigests(t *testing.T) {
-	t.Parallel()
-	d := func(index uint64, effects uint32, content string) digest.Digest {
-		return digest.Digest{Index: index, Effects: effects, Whole: effects != 0, Content: content}
-	}
-	from := func(start uint32, d digest.Digest) digest.Digest { d.From = start; return d }
-	all := func(one ...digest.Digest) []digest.Digest { return one }
-	for name, c := range map[string]struct {
-		members   int
-		of        map[string][]digest.Digest
-		wrong     string // members
-		undecided uint64
-		last      uint64
-	}{
-		"equal":                  {3, map[string][]digest.Digest{"a": all(d(5, 1, "x")), "b": all(d(5, 1, "x")), "c": all(d(5, 1, "x"))}, "", 0, 5},
-		"other digests":          {3, map[string][]digest.Digest{"a": all(d(5, 1, "x")), "b": all(d(6, 2, "y")), "c": all(d(7, 3, "z"))}, "", 0, 0},
-		"nothing is known":       {3, map[string][]digest.Digest{"a": all(d(5, 0, "")), "b": all(d(5, 0, "")), "c": nil}, "", 0, 0},
-		"one content":            {3, map[string][]digest.Digest{"a": all(d(5, 1, "x")), "b": all(d(5, 1, "y")), "c": all(d(5, 1, "x"))}, "b", 0, 5},
-		"one effect":             {3, map[string][]digest.Digest{"a": all(d(5, 1, "x")), "b": all(d(5, 1, "x")), "c": all(d(5, 2, "x"))}, "c", 0, 5},
-		"one restarted":          {3, map[string][]digest.Digest{"a": all(d(5, 1, "x")), "b": all(d(5, 1, "x")), "c": all(d(5, 0, ""))}, "", 0, 5},
-		"one is down":            {3, map[string][]digest.Digest{"a": all(d(5, 1, "x")), "b": all(d(5, 1, "y"))}, "", 5, 5},
-		"two members":            {2, map[string][]digest.Digest{"a": all(d(5, 1, "x")), "b": all(d(5, 2, "x"))}, "", 5, 5},
-		"all differ":             {3, map[string][]digest.Digest{"a": all(d(5, 1, "x")), "b": all(d(5, 1, "y")), "c": all(d(5, 1, "z"))}, "", 5, 5},
-		"two of four":            {4, map[string][]digest.Digest{"a": all(d(5, 1, "")), "b": all(d(5, 1, "")), "c": all(d(5, 2, "")), "d": all(d(5, 2, ""))}, "", 5, 0},
-		"two of five":            {5, map[string][]digest.Digest{"a": all(d(5, 1, "")), "b": all(d(5, 1, "")), "c": all(d(5, 2, "")), "d": all(d(5, 2, "")), "e": all(d(5, 1, ""))}, "cd", 0, 5},
-		"damaged":                {3, map[string][]digest.Digest{"a": all(d(5, 0, "x")), "b": all(d(5, 0, digest.Damaged)), "c": all(d(5, 0, "x"))}, "b", 0, 5},
-		"other parts":            {3, map[string][]digest.Digest{"a": all(from(1, d(5, 1, "x"))), "b": all(from(2, d(5, 1, "y"))), "c": all(from(1, d(5, 1, "x")))}, "", 0, 5},
-		"two are damaged":        {3, map[string][]digest.Digest{"a": all(d(5, 0, digest.Damaged)), "b": all(d(5, 0, digest.Damaged)), "c": all(d(5, 0, "x"))}, "", 5, 0},
-		"one, in one of several": {3, map[string][]digest.Digest{"a": all(d(5, 1, "x"), d(6, 1, "y")), "b": all(d(5, 1, "x"), d(6, 1, "y")), "c": all(d(5, 1, "x"), d(6, 1, "z"))}, "c", 0, 6},
-		"alone":                  {1, map[string][]digest.Digest{"a": all(d(5, 1, "x"))}, "", 0, 0},
-	} {
-		v := judgeDigests(c.members, c.of)
-		wrong := ""
-		for _, id := range []string{"a", "b", "c", "d", "e"} {
-			if v.wrong[id] != 0 {
-				wrong += id
-			}
-		}
-		if wrong != c.wrong || v.undecided != c.undecided || v.last != c.last {
-			t.Errorf("%s: got %q, %d, %d, want %q, %d, %d", name, wrong, v.undecided, v.last, c.wrong, c.undecided, c.last)
-		}
 	}
 }

@@ -16,12 +16,12 @@ func TestRestartWhileIdle(t *testing.T) {
 	l.fill(t, leader.log, 20)
 	s := c.except(leader)[0]
 	for _, s := range c.servers {
-		s.log.compared.busy.Lock() // no digest follows
+		s.log.states.Hold() // no digest follows
 	}
 	time.Sleep(300 * time.Millisecond) // until nothing is under way
 	s.kill(rand.New(rand.NewPCG(1, 1)))
 	s.start()
-	s.log.compared.busy.Lock()
+	s.log.states.Hold()
 	want := leader.log.raft.LastIndex()
 	for start := time.Now(); s.log.raft.CommitIndex() < want; time.Sleep(5 * time.Millisecond) {
 		if time.Since(start) > 10*time.Second {

@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
 	hraft "github.com/hashicorp/raft"
 
 	"trackway/internal/entry"
+	"trackway/internal/log/health"
 	"trackway/internal/log/raft/logstore"
 	"trackway/internal/log/raft/peer"
 	"trackway/internal/sleep"
@@ -31,9 +33,8 @@ var (
 	// ErrEnough says that there are as many members as there should be.
 	ErrEnough = errors.New("there are enough members already")
 
-	// ErrRestart says that the state takes effect when the log and its machine
-	// are opened again. It is no fault.
-	ErrRestart = errors.New("the state of this server is replaced at its next opening")
+	// ErrRestart is [health.ErrRestart].
+	ErrRestart = health.ErrRestart
 )
 
 var errLeading = errors.New("this server leads the cluster: remove the lost members instead")
@@ -92,7 +93,7 @@ func (l *Log) Status() Status {
 
 // describe adds what this server has learned of a member.
 func (l *Log) describe(m *Member) {
-	m.Differs = l.compared.differs(m.ID)
+	m.Differs = l.states.Differs(m.ID)
 	if m.ID == l.ID() {
 		m.Heard = true
 		if why := l.Unfit(); why != nil {
@@ -257,7 +258,9 @@ func (l *Log) change(c change) changed {
 	case "standing":
 		return changed{Standing: l.standing()}
 	case "differs":
-		l.noteWrong(c.ID, c.Applied)
+		if slices.Contains(l.ids(), c.ID) {
+			l.states.Note(c.ID, c.Applied)
+		}
 		return changed{}
 	}
 	if l.raft.State() != hraft.Leader {

@@ -26,11 +26,12 @@ import (
 
 	"trackway"
 	"trackway/internal/entry"
+	"trackway/internal/log/compare"
 	"trackway/internal/log/group"
+	"trackway/internal/log/health"
 	"trackway/internal/log/progress"
 	"trackway/internal/log/raft/logstore"
 	"trackway/internal/log/raft/peer"
-	"trackway/internal/store/digest"
 )
 
 // Machine is the state of one server. Apply is never called by two goroutines
@@ -64,13 +65,7 @@ type Machine interface { //nolint:interfacebloat // a store, in all that a log n
 	// new state is in its place when the machine is opened again.
 	Replace(dir string) error
 
-	// Digests returns the last digests of the state, the oldest first. Entries
-	// ask for them: see [entry.Digest].
-	Digests() []digest.Digest
-
-	// Adopt tells where the part of the state begins that follows a digest, as
-	// another server knows.
-	Adopt(index uint64, next []byte)
+	compare.Machine
 }
 
 // Errors of [Log.Append]. The first two are for the caller of the API, who may
@@ -141,7 +136,7 @@ type Options struct {
 	patience time.Duration
 	// how often a server looks after itself, and asks the others; 0: as usual
 	lookEach, askEach time.Duration
-	digests           pace
+	digests           compare.Pace
 }
 
 // The usual settings.
@@ -178,9 +173,7 @@ type Log struct {
 	groups  *group.Groups
 	singles chan struct{} // holds a value for each other entry under way
 
-	failure atomic.Pointer[error] // why this server cannot go on
-	failed  chan struct{}         // closed with it
-	once    sync.Once
+	failure *health.Failure // why this server cannot go on
 
 	// mu guards closed, and adding to running.
 	mu      sync.Mutex
@@ -190,12 +183,11 @@ type Log struct {
 
 	leaders *leaders
 
-	unfit    atomic.Pointer[unfit] // nil: this server takes commands
-	looking  sync.Mutex            // held by look, guards expected
-	expected uint64                // what another server had applied when it was asked last
-	needed   atomic.Uint64         // index of the entry that this server should have by now
-	others   others
-	compared compared
+	fitness health.Fitness
+	looking sync.Mutex   // held by look
+	lag     progress.Lag // behind other servers; only look notes
+	others  others
+	states  *compare.States
 }
 
 // Open opens the log of a machine in a directory, and creates it if it does not
@@ -216,15 +208,15 @@ func Open(m Machine, o Options) (*Log, error) {
 			return usage.AvailBytes, err
 		}
 	}
-	o.lookEach, o.askEach, o.digests = cmp.Or(o.lookEach, usualLook), cmp.Or(o.askEach, usualAsk), cmp.Or(o.digests, usualPace)
+	o.lookEach, o.askEach, o.digests = cmp.Or(o.lookEach, usualLook), cmp.Or(o.askEach, usualAsk), cmp.Or(o.digests, compare.Usual)
 	o.Heartbeat = cmp.Or(o.Heartbeat, usualHeartbeat)
 	if o.Sending == nil {
 		o.Sending = make(chan struct{}, 1)
 	}
 	o.snapshotAfter, o.trailing = cmp.Or(o.snapshotAfter, usualSnapshotAfter), cmp.Or(o.trailing, usualTrailing)
 	l := &Log{
-		o: o, machine: m, failed: make(chan struct{}), closing: make(chan struct{}),
-		singles: make(chan struct{}, maxOthers),
+		o: o, machine: m, failure: health.NewFailure(o.Fatal), closing: make(chan struct{}),
+		singles: make(chan struct{}, maxOthers), states: compare.New(m, o.digests, o.Log),
 	}
 	l.groups = group.New(func(c *entry.Commands) error {
 		c.Carries = l.carries.Load()
@@ -236,7 +228,7 @@ func Open(m Machine, o Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.checkEqual(); err != nil {
+	if err := compare.Check(o.FS, o.Dir); err != nil {
 		return nil, errors.Join(err, l.store.Close())
 	}
 	if err := l.start(); err != nil {
@@ -329,28 +321,11 @@ func (l *Log) identify() (string, error) {
 // ID returns this server's id.
 func (l *Log) ID() string { return hex.EncodeToString(l.origin[:]) }
 
-// fatal says that this server cannot go on. A fault is reported even if the
-// server was to be opened again anyway: it must not go on with such a disk.
-func (l *Log) fatal(err error) {
-	report := false
-	l.once.Do(func() {
-		l.failure.Store(&err)
-		close(l.failed)
-		report = true
-	})
-	report = report || errors.Is(l.broken(), ErrRestart) && !errors.Is(err, ErrRestart)
-	if report && l.o.Fatal != nil {
-		l.o.Fatal(err)
-	}
-}
+// fatal says that this server cannot go on.
+func (l *Log) fatal(err error) { l.failure.Fail(err) }
 
 // broken returns why this server cannot go on, or nil.
-func (l *Log) broken() error {
-	if why := l.failure.Load(); why != nil {
-		return *why
-	}
-	return nil
-}
+func (l *Log) broken() error { return l.failure.Err() }
 
 // Add makes another server a member. It first gets the log without a vote, and
 // the vote once voter is true. Only the leader can do that.
@@ -417,7 +392,7 @@ func (l *Log) awaitSuccessor() {
 		case <-changed:
 		case <-end.C:
 			return
-		case <-l.failed:
+		case <-l.failure.Done():
 			return
 		}
 	}

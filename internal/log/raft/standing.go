@@ -9,6 +9,7 @@ import (
 
 	hraft "github.com/hashicorp/raft"
 
+	"trackway/internal/log/compare"
 	"trackway/internal/store/digest"
 )
 
@@ -43,6 +44,11 @@ type other struct {
 	margin time.Duration // the offset is right within this: half of the way there and back
 }
 
+// compared returns what is compared.
+func (o *other) compared() compare.Server {
+	return compare.Server{ID: o.ID, Version: o.Version, Start: o.Start, Applied: o.Applied, Digests: o.Digests}
+}
+
 // others is what this server knows of all other members, by their ids. It is
 // safe for concurrent use.
 type others struct {
@@ -58,6 +64,16 @@ func (o *others) get(id string) (other, bool) {
 	return known, ok
 }
 
+// all returns what comparisons need of all that have ever answered.
+func (o *others) all() (all []compare.Server) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, known := range o.known {
+		all = append(all, known.compared())
+	}
+	return all
+}
+
 // note notes an answer.
 func (o *others) note(answer other) {
 	o.mu.Lock()
@@ -71,7 +87,7 @@ func (o *others) note(answer other) {
 // standing returns what this server tells the others.
 func (l *Log) standing() *standing {
 	s := &standing{
-		ID: l.ID(), Version: l.o.Version, Start: l.counter.Load() >> startBits, Applied: l.progress.Reached(), Digests: l.machine.Digests(),
+		ID: l.ID(), Version: l.o.Version, Start: l.counter.Load() >> startBits, Applied: l.progress.Reached(), Digests: compare.ToTell(l.machine, maxChange/4),
 		Entries: readsContents,
 	}
 	if why := l.Unfit(); why != nil {
@@ -80,11 +96,6 @@ func (l *Log) standing() *standing {
 	if l.o.About != nil {
 		if about := l.o.About(); len(about) <= maxAbout {
 			s.About = about
-		}
-	}
-	for i := range s.Digests {
-		if d := &s.Digests[i]; i < len(s.Digests)-1 || len(d.Next) > maxChange/4 {
-			d.Next = nil
 		}
 	}
 	s.Now = l.o.Now().UnixNano() // last, so that it is little older than the answer

@@ -2,10 +2,9 @@ package raft
 
 import (
 	"context"
-	"fmt"
 	"time"
 
-	"trackway"
+	"trackway/internal/log/health"
 	"trackway/internal/sleep"
 )
 
@@ -15,28 +14,16 @@ const (
 	usualAsk  = 5 * time.Second
 )
 
-// unfit is why this server takes no commands.
-type unfit struct {
-	why    *trackway.Error
-	full   bool // its disk is nearly full: it takes no entries, either
-	skewed bool // its clock is wrong
-}
-
 // Unfit returns why this server takes no commands at the moment, or nil. The
 // answer to a command is 503.
-func (l *Log) Unfit() error {
-	if u := l.unfit.Load(); u != nil {
-		return u.why
-	}
-	return nil
-}
+func (l *Log) Unfit() error { return l.fitness.Err() }
 
 // Full reports whether this server takes no commands because its disk is nearly
 // full.
-func (l *Log) Full() bool { u := l.unfit.Load(); return u != nil && u.full }
+func (l *Log) Full() bool { return l.fitness.Full() }
 
 // Skewed reports whether this server takes no commands because of its clock.
-func (l *Log) Skewed() bool { u := l.unfit.Load(); return u != nil && u.skewed }
+func (l *Log) Skewed() bool { return l.fitness.Skewed() }
 
 // watch looks after this server, and compares it with the others, until the log
 // is closed.
@@ -54,7 +41,7 @@ func (l *Log) watch() {
 		go func() {
 			select {
 			case <-l.closing:
-			case <-l.failed:
+			case <-l.failure.Done():
 			case <-stop:
 			}
 			cancel()
@@ -89,15 +76,9 @@ func (l *Log) look(ctx context.Context, ask bool) {
 	if ctx.Err() != nil || l.broken() != nil {
 		return
 	}
-	before, now := l.unfit.Load(), l.judge()
-	l.unfit.Store(now)
-	l.transport.Refuse(now != nil && now.full)
-	switch {
-	case now != nil && before == nil:
-		l.o.Log.Error("this server takes no commands", "why", now.why.Msg)
-	case now == nil && before != nil:
-		l.o.Log.Info("this server takes commands again")
-	}
+	now := l.judge()
+	l.fitness.Set(now, l.o.Log)
+	l.transport.Refuse(now != nil && now.Full)
 	if now != nil {
 		l.resign()
 	}
@@ -110,59 +91,41 @@ func (l *Log) look(ctx context.Context, ask bool) {
 // noteProgress notes what another server had applied when the others were asked
 // before: by now, this server should have it.
 func (l *Log) noteProgress() {
-	l.needed.Store(l.expected)
-	l.expected = 0
 	answered, _ := l.fresh()
+	latest := uint64(0)
 	for i := range answered {
-		l.expected = max(l.expected, answered[i].Applied)
+		latest = max(latest, answered[i].Applied)
 	}
+	l.lag.Note(latest)
 }
 
 // Behind reports whether this server lacks entries that another one has had for
 // some seconds.
-func (l *Log) Behind() bool { return l.progress.Reached() < l.needed.Load() }
+func (l *Log) Behind() bool { return l.lag.Behind(&l.progress) }
 
 // judge returns why this server must not take commands, or nil.
-func (l *Log) judge() *unfit {
-	before := l.unfit.Load()
-	if l.o.Reserve > 0 {
-		free, err := l.o.Free()
-		need := l.o.Reserve
-		if before != nil && before.full {
-			need += need / 4 // or it would come and go
-		}
-		if err == nil && free < need {
-			return &unfit{full: true, why: &trackway.Error{Code: trackway.Overloaded, Msg: fmt.Sprintf(
-				"This server stores nothing, because its disk has %s free, and the reserve is %s (cluster.reserve). Other servers of the cluster may.",
-				mebibytes(free), mebibytes(l.o.Reserve))}}
-		}
+func (l *Log) judge() *health.Unfit {
+	if full := l.fitness.Room(l.o.Reserve, l.o.Free); full != nil {
+		return full
 	}
-	return l.skew(before)
+	return l.skew(l.fitness.Unfit())
 }
-
-func mebibytes(n uint64) string { return fmt.Sprintf("%d MiB", n>>20) }
 
 // skew returns why the clock of this server keeps it from taking commands, or
 // nil.
-func (l *Log) skew(before *unfit) *unfit {
+func (l *Log) skew(before *health.Unfit) *health.Unfit {
 	if l.o.MaxSkew <= 0 {
 		return nil
 	}
 	answered, members := l.fresh()
 	by, agree := skewOf(answered, members, l.o.MaxSkew)
 	switch {
-	case by == 0 && before != nil && before.skewed && agree <= members/2:
+	case by == 0 && before != nil && before.Skewed && agree <= members/2:
 		return before // too few have answered to tell that the clock is right again
 	case by == 0:
 		return nil
 	}
-	direction := "behind"
-	if by < 0 {
-		direction, by = "ahead of", -by
-	}
-	return &unfit{skewed: true, why: &trackway.Error{Code: trackway.Overloaded, Msg: fmt.Sprintf(
-		"This server stores nothing, because its clock is %v %s those of most others (at most %v: cluster.max_clock_skew). Other servers of the cluster may.",
-		by.Round(time.Millisecond), direction, l.o.MaxSkew)}}
+	return health.Skew(by, l.o.MaxSkew, "those of most others")
 }
 
 // skewOf returns by how much the clocks of most members are ahead of this

@@ -4,6 +4,7 @@ package kafkatest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -138,6 +139,21 @@ func (b *Broker) Run(tb testing.TB) {
 func (b *Broker) Kill() {
 	_ = b.process.Process.Kill() // it may have ended
 	<-b.ended
+}
+
+// Save copies the disk of the broker, which must not be running. The function
+// that it returns puts the copy in its place.
+func (b *Broker) Save(tb testing.TB) (restore func()) {
+	tb.Helper()
+	data, saved := filepath.Join(b.dir, "data"), filepath.Join(tb.TempDir(), "data")
+	if err := os.CopyFS(saved, os.DirFS(data)); err != nil {
+		tb.Fatal(err)
+	}
+	return func() {
+		if err := errors.Join(os.RemoveAll(data), os.Rename(saved, data)); err != nil {
+			tb.Fatal(err)
+		}
+	}
 }
 
 // Hang has the broker answer nothing for a while, though its connections stay.

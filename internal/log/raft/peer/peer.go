@@ -33,6 +33,7 @@ const (
 	Forward  Kind = 'f' // entries for the leader
 	Lease    Kind = 'l' // shares of limits
 	Snapshot Kind = 's' // the state of a server
+	Digests  Kind = 'd' // digests of it
 	Operate  Kind = 'o' // what operators ask of the leader, in HTTP
 	Question Kind = 'q' // what clients ask and another server cannot answer, in HTTP
 	Hold     Kind = 'h' // calls for a server that holds a partition, and questions about partitions, in HTTP

@@ -195,6 +195,11 @@ func (c *statusCommand) Run(t command.Tools) error {
 
 // summary says how far a server is.
 func summary(s *members.Status) string {
+	if n := len(s.Partitions); n > 0 && s.Log == "kafka" {
+		return fmt.Sprintf("Cluster %s, in Kafka, with %d partitions.", s.Name, n) + durability(s)
+	} else if n > 0 {
+		return fmt.Sprintf("Cluster %s, with %d partitions.", s.Name, n)
+	}
 	contact := "it leads"
 	if !s.Leading {
 		contact = fmt.Sprintf("it heard the leader %v ago", time.Duration(s.ContactMS)*time.Millisecond)
@@ -223,15 +228,7 @@ func printStatus(w io.Writer, s *members.Status) error {
 	if len(s.Members) == 0 {
 		return nil
 	}
-	if n := len(s.Partitions); n > 0 {
-		where := ""
-		if s.Log == "kafka" {
-			where = " in Kafka,"
-		}
-		terminal.Say(w, "Cluster %s,%s with %d partitions.%s\n\n", s.Name, where, n, durability(s))
-	} else {
-		terminal.Say(w, "%s\n\n", summary(s))
-	}
+	terminal.Say(w, "%s\n\n", summary(s))
 	if s.Trouble != "" {
 		terminal.Say(w, "%s\n\n", s.Trouble)
 	}

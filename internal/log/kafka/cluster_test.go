@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -61,7 +62,7 @@ func (s *state) Apply(index uint64, e entry.Entry) error {
 		s.twist(once)
 	}
 	if once.Entry.Kind() == entry.KindDigest {
-		content := fmt.Sprintf("%x", sumOf([]byte(strings.Join(s.Names, " "))))
+		content := strconv.FormatUint(uint64(sumOf([]byte(strings.Join(s.Names, " ")))), 16)
 		s.taken = append(s.taken, digest.Digest{Index: index, Content: content, Next: []byte{}})
 		s.taken = slices.Delete(s.taken, 0, max(0, len(s.taken)-digest.Kept))
 	}

@@ -32,16 +32,8 @@ import (
 	"trackway/internal/log/raft/peer"
 )
 
-// Machine is the state of one server, as [raft.Machine] describes it.
-type Machine interface {
-	Apply(index uint64, e entry.Entry) error
-	Applied() uint64
-	Sync() error
-	Checkpoint(dir string) error
-	Check(dir string) (index uint64, err error)
-	Replace(dir string) error
-	compare.Machine
-}
+// Machine is the state of one server.
+type Machine = raft.Machine
 
 // Options configures a log. The zero value of each field is usable, unless it
 // says otherwise.

@@ -75,7 +75,9 @@ func TestReady(t *testing.T) {
 func TestAwaitOwn(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		of, want string // of each partition: has all, lacks something, and has no leader, either; where the reader waits
+		// of each partition: has all, lacks something, and has no leader, either;
+		// where the reader waits
+		of, want string
 	}{
 		{"hhh", "..."},
 		{"hlh", ".w."},

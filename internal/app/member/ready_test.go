@@ -75,9 +75,8 @@ func TestReady(t *testing.T) {
 func TestAwaitOwn(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		// of each partition: has all, lacks something, and has no leader, either;
-		// where the reader waits
-		of, want string
+		of   string // of each partition: has all, lacks something, has no leader
+		want string // where the reader waits
 	}{
 		{"hhh", "..."},
 		{"hlh", ".w."},

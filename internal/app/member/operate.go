@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"trackway/internal/config/membership"
@@ -14,6 +15,7 @@ import (
 	"trackway/internal/log/kafka"
 	"trackway/internal/log/raft"
 	"trackway/internal/partition"
+	"trackway/internal/sleep"
 )
 
 // Operators change one partition after the other. If that fails in one, they
@@ -176,19 +178,28 @@ func (m *Member) Transfer(ctx context.Context, part int) error {
 var errLed = errors.New("each partition on this server has a leader, which most of its members obey, so nothing is recovered: " +
 	"remove the members that are lost (trackway cluster remove)")
 
-// leaderTime limits how long a leader is looked for.
-const leaderTime = 10 * time.Second
+// leaderTime is how long a leader is looked for, beyond five heartbeats: it may
+// be starting again, or about to be elected.
+const leaderTime = 5 * time.Second
 
 // Recover implements [members.Cluster]. With several partitions, it leaves
 // those alone that have a leader: most of their members are there, although
 // most of another one's may be lost.
 func (m *Member) Recover() error {
+	led := make([]bool, m.o.Partitions)
+	if m.o.Partitions > 1 {
+		var looking sync.WaitGroup
+		for _, p := range m.parts {
+			looking.Go(func() { led[p.number] = p.joins() || p.hasLeader() })
+		}
+		looking.Wait()
+	}
 	return m.all(errLed, func(p *Part) error {
 		log, err := p.overRaft()
 		if err != nil {
 			return err
 		}
-		if m.o.Partitions > 1 && (p.joins() || p.hasLeader(log)) {
+		if led[p.number] {
 			return errLed
 		}
 		undo, err := files.Renew(p.destinations) // they may have changes that are lost here
@@ -203,13 +214,23 @@ func (m *Member) Recover() error {
 	})
 }
 
-// hasLeader reports whether a server leads the partition, whether or not this
-// one is a member.
-func (p *Part) hasLeader(log *raft.Log) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), leaderTime)
+// hasLeader waits a while until a server leads the partition, whether or not
+// this one is a member.
+func (p *Part) hasLeader() bool {
+	log, err := p.overRaft()
+	if err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), leaderTime+5*p.o.Cluster.Heartbeat)
 	defer cancel()
-	_, err := log.Belongs(ctx, p.others())
-	return err == nil || errors.Is(err, raft.ErrAhead)
+	for {
+		if _, err := log.Belongs(ctx, p.others()); err == nil || errors.Is(err, raft.ErrAhead) {
+			return true
+		}
+		if sleep.For(ctx, lookPause) != nil {
+			return false
+		}
+	}
 }
 
 // unlessAgain returns nil for what only needs another start, which is under

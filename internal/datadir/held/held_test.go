@@ -95,7 +95,8 @@ func TestOdd(t *testing.T) {
 		if err := os.MkdirAll(state, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.MkdirAll(filepath.Join(dir, partition.Name(1), "lost+found"), 0o700); err != nil { // an empty file system
+		empty := filepath.Join(dir, partition.Name(1), "lost+found") // as in a file system of its own
+		if err := os.MkdirAll(empty, 0o700); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(filepath.Join(dir, File), []byte(text), 0o600); err != nil {

@@ -225,7 +225,7 @@ type changed struct {
 	Behind bool   `json:",omitempty"` // the server has too little of the log to get a vote
 	Enough bool   `json:",omitempty"` // for add: there are enough members
 	Known  bool   `json:",omitempty"` // for knows: the server is a member
-	Index  uint64 `json:",omitempty"` // for progress, of the last entry in the state; for latest and knows, of the last entry
+	Index  uint64 `json:",omitempty"` // of the last entry; for progress, of that in the state
 
 	Standing *standing `json:",omitempty"` // for standing
 

@@ -12,6 +12,7 @@ package logstore
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	hraft "github.com/hashicorp/raft"
 
+	"trackway/internal/sleep"
 	"trackway/internal/store/engine"
 	"trackway/internal/store/journal"
 )
@@ -239,7 +241,7 @@ func (s *Store) record(index uint64) (r record, err error) {
 			return r, nil
 		}
 		if engine.NoFiles(err) { // others close theirs, and the log is not damaged
-			time.Sleep(filesPause)
+			_ = sleep.For(context.Background(), filesPause)
 			continue
 		}
 		if at == before { // else its segment may just have been removed

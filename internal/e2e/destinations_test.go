@@ -171,7 +171,8 @@ func toFile(t *testing.T, dir string) *partner {
 		name: "the folder", config: "kind: file, path: " + folder, verified: true,
 		count: func() []copied {
 			names, err := filepath.Glob(filepath.Join(folder, "events", "*", "*.ndjson"))
-			of, wrong := filepath.Glob(filepath.Join(folder, "p*", "events", "*", "*.ndjson")) // of one of several partitions
+			// With several partitions, the project is in one of them.
+			of, wrong := filepath.Glob(filepath.Join(folder, "p*", "events", "*", "*.ndjson"))
 			if names = append(names, of...); err != nil || wrong != nil || len(names) == 0 {
 				t.Fatalf("the folder has no events: %v", err)
 			}

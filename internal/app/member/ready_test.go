@@ -75,7 +75,8 @@ func TestReady(t *testing.T) {
 func TestAwaitOwn(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-		of, want string // of each partition: has all, lacks something, and has no leader, either; where the reader waits
+		of   string // of each partition: has all, lacks something, or has no leader, either
+		want string // where the reader waits
 	}{
 		{"hhh", "..."},
 		{"hlh", ".w."},

@@ -75,7 +75,11 @@ func TestReady(t *testing.T) {
 func TestAwaitOwn(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
+<<<<<<< HEAD
 		of   string // of each partition: has all, lacks something, has no leader
+=======
+		of   string // of each partition: has all, lacks something, or has no leader, either
+>>>>>>> rv2
 		want string // where the reader waits
 	}{
 		{"hhh", "..."},
@@ -95,11 +99,11 @@ func TestAwaitOwn(t *testing.T) {
 			m.parts = append(m.parts, p)
 		}
 		m.AwaitOwn(t.Context())
-		got := ""
+		var got []byte
 		for _, log := range logs {
-			got += map[bool]string{true: "w", false: "."}[log.waited]
+			got = append(got, map[bool]byte{true: 'w', false: '.'}[log.waited])
 		}
-		if got != test.want {
+		if string(got) != test.want {
 			t.Errorf("%s: waited %s, want %s", test.of, got, test.want)
 		}
 	}

@@ -171,11 +171,7 @@ func toFile(t *testing.T, dir string) *partner {
 		name: "the folder", config: "kind: file, path: " + folder, verified: true,
 		count: func() []copied {
 			names, err := filepath.Glob(filepath.Join(folder, "events", "*", "*.ndjson"))
-<<<<<<< HEAD
 			// of one of several partitions
-=======
-			// With several partitions, the project is in one of them.
->>>>>>> rv2
 			of, wrong := filepath.Glob(filepath.Join(folder, "p*", "events", "*", "*.ndjson"))
 			if names = append(names, of...); err != nil || wrong != nil || len(names) == 0 {
 				t.Fatalf("the folder has no events: %v", err)

@@ -75,11 +75,7 @@ func TestReady(t *testing.T) {
 func TestAwaitOwn(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
-<<<<<<< HEAD
 		of   string // of each partition: has all, lacks something, has no leader
-=======
-		of   string // of each partition: has all, lacks something, or has no leader, either
->>>>>>> rv2
 		want string // where the reader waits
 	}{
 		{"hhh", "..."},

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -174,6 +175,8 @@ type Log struct {
 	progress     progress.Progress // of the machine
 	latest       progress.Questions
 
+	transfers atomic.Int32 // of leadership that are under way
+
 	carries atomic.Bool // all members can read entries with contents, see [entry.Commands]
 	groups  *group.Groups
 	singles chan struct{} // holds a value for each other entry under way
@@ -279,6 +282,7 @@ func (l *Log) start() error {
 	if err != nil {
 		return errors.Join(err, l.transport.Close())
 	}
+	l.transport.Await(l.sends)
 	l.leaders = watchLeaders(l.raft)
 	l.forwarder = forwarder{network: l.o.Network, partition: l.o.Partition}
 	l.o.Network.Handle(peer.Forward, l.o.Partition, l.origin, l.serveForwards)
@@ -332,16 +336,20 @@ func (l *Log) ID() string { return hex.EncodeToString(l.origin[:]) }
 // fatal says that this server cannot go on. A fault is reported even if the
 // server was to be opened again anyway: it must not go on with such a disk.
 func (l *Log) fatal(err error) {
-	report := false
+	if l.fail(err) && l.o.Fatal != nil {
+		l.o.Fatal(err)
+	}
+}
+
+// fail has the log refuse everything from now on, and returns whether it has to
+// be reported.
+func (l *Log) fail(err error) (report bool) {
 	l.once.Do(func() {
 		l.failure.Store(&err)
 		close(l.failed)
 		report = true
 	})
-	report = report || errors.Is(l.broken(), ErrRestart) && !errors.Is(err, ErrRestart)
-	if report && l.o.Fatal != nil {
-		l.o.Fatal(err)
-	}
+	return report || errors.Is(l.broken(), ErrRestart) && !errors.Is(err, ErrRestart)
 }
 
 // broken returns why this server cannot go on, or nil.
@@ -387,7 +395,7 @@ func (l *Log) Close() error {
 	close(l.closing)
 	l.mu.Unlock()
 	if l.raft.State() == hraft.Leader && l.broken() == nil {
-		if err := l.raft.LeadershipTransfer().Error(); err != nil {
+		if err := l.Transfer(""); err != nil {
 			l.o.Log.Info("leadership was not handed over", "error", err)
 		} else {
 			l.awaitSuccessor()
@@ -400,6 +408,14 @@ func (l *Log) Close() error {
 	l.leaders.stop()
 	l.forwarder.close()
 	return errors.Join(err, l.store.Close())
+}
+
+// sends reports whether this server has entries for another one: it leads in
+// the term, the other is a member, and leadership is not being handed over. A
+// server that cannot be reached must not keep that waiting.
+func (l *Log) sends(id hraft.ServerID, term uint64) bool {
+	return l.transfers.Load() == 0 && l.raft.State() == hraft.Leader && l.raft.CurrentTerm() == term &&
+		slices.ContainsFunc(l.raft.GetConfiguration().Configuration().Servers, func(s hraft.Server) bool { return s.ID == id })
 }
 
 // awaitSuccessor waits a while until another server leads. It may need the vote

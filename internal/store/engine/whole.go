@@ -2,10 +2,11 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
-	"golang.org/x/sync/errgroup"
 )
 
 // readers is how many parts of a database are read at the same time. Most of
@@ -19,14 +20,16 @@ func ReadAll(ctx context.Context, db *pebble.DB) error {
 	if err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
+	failed := make([]error, len(cuts)+1)
+	var reading sync.WaitGroup
 	var from []byte // nil: from the first key
-	for _, to := range append(cuts, nil) {
+	for i, to := range append(cuts, nil) {
 		part := pebble.IterOptions{LowerBound: from, UpperBound: to}
-		g.Go(func() error { return readPart(ctx, db, &part) })
+		reading.Go(func() { failed[i] = readPart(ctx, db, &part) })
 		from = to
 	}
-	return g.Wait()
+	reading.Wait()
+	return errors.Join(failed...)
 }
 
 // parts returns keys that cut the database into parts with about as much to

@@ -33,7 +33,8 @@ func (s *Store) Snapshot() (at Snapshot, err error) {
 // because the state of another server was installed. Only its term is asked
 // for: nobody is sent an entry without the term of the one before it, and that
 // one is not there. Without it, this server would refuse what follows the
-// snapshot, if it has some of that already, and get the snapshot again and again.
+// snapshot, if it has some of that already, and get the snapshot again and
+// again.
 func (s *Store) endOfSnapshot(index uint64, log *hraft.Log) error {
 	at, err := s.Snapshot()
 	if err != nil {

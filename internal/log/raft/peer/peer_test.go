@@ -426,10 +426,13 @@ func TestAway(t *testing.T) {
 	n := &names{at: make(map[string]string)}
 	a, b := n.start(t, "", nil), n.start(t, "", nil)
 	var away atomic.Bool
-	var tried atomic.Int32
+	tried := make(chan struct{})
 	connect := a.o.Connect
 	a.o.Connect = func(ctx context.Context, address string) (net.Conn, error) {
-		tried.Add(1)
+		select {
+		case tried <- struct{}{}:
+		default:
+		}
 		if away.Load() {
 			return nil, errors.New("it is away")
 		}
@@ -452,11 +455,10 @@ func TestAway(t *testing.T) {
 		t.Error("a heartbeat has reached a server that is away")
 	}
 	for _, returns := range []bool{false, true} {
-		tried.Store(0)
 		sent := make(chan error, 1)
 		go func() { sent <- send(1) }()
-		for tried.Load() < 3 {
-			time.Sleep(time.Millisecond)
+		for range 3 {
+			<-tried
 		}
 		if !returns {
 			wanted.Store(false)

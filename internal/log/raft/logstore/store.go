@@ -218,7 +218,9 @@ func (s *Store) GetLog(index uint64, log *hraft.Log) error {
 		return nil
 	}
 	r, err := s.record(index)
-	if err != nil {
+	if errors.Is(err, hraft.ErrLogNotFound) {
+		return s.endOfSnapshot(index, log)
+	} else if err != nil {
 		return err
 	}
 	*log = r.log

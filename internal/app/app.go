@@ -304,7 +304,7 @@ func (s *server) openStore(ctx context.Context, reg *prometheus.Registry, again 
 		}
 		return err
 	}
-	if err := datadir.CheckAlone(s.Config.DataDir); err != nil {
+	if err := datadir.CheckAlone(s.Config.DataDir, n); err != nil {
 		return err
 	}
 	return s.openParts(reg) //nolint:contextcheck // the stores work until they are closed

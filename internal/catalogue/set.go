@@ -78,6 +78,9 @@ func (s *Set) Beginnings(number uint32) []Beginning {
 // does.
 func (s *Set) ChangedTypes(number uint32) []Changed {
 	c, local := s.place(number)
+	if c == nil {
+		return nil
+	}
 	return c.ChangedTypes(local)
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"trackway"
 	"trackway/internal/change"
+	"trackway/internal/partition"
 )
 
 // TestView: types and properties with their times, shares, JSON types and
@@ -169,5 +170,16 @@ func TestChangedTypesOfAnOldFile(t *testing.T) {
 	p.Kinds[boolean], p.Began[boolean] = 1, began+day
 	if got := p.changed(); len(got) != 1 || got[0].Now != "boolean" || got[0].Before != "string" {
 		t.Errorf("got %v", got)
+	}
+}
+
+// TestElsewhere: nothing is known of projects in partitions that other servers
+// hold.
+func TestElsewhere(t *testing.T) {
+	t.Parallel()
+	inSecond := partition.Global(1, 1)
+	s := Together(nil, nil, nil)
+	if came, changed := s.Beginnings(inSecond), s.ChangedTypes(inSecond); came != nil || changed != nil {
+		t.Errorf("got %v, %v", came, changed)
 	}
 }

@@ -8,17 +8,19 @@ import (
 	"path/filepath"
 
 	"trackway/internal/config/membership"
+	"trackway/internal/datadir/held"
 	"trackway/internal/destination/kept"
 	"trackway/internal/partition"
 	"trackway/internal/store"
 	"trackway/internal/store/engine"
 )
 
-// CheckAlone returns an error if a data directory is that of a member. An empty
-// directory in it does no harm: a start that failed has left it.
-func CheckAlone(dataDir string) error {
-	if _, err := os.Stat(filepath.Join(dataDir, Partition, State)); err != nil {
-		return nil //nolint:nilerr // there is no such state
+// CheckAlone returns an error if a data directory with n partitions is that of
+// a member, or was, and lacks some of them. An empty directory in it does no
+// harm: a start that failed has left it.
+func CheckAlone(dataDir string, n int) error {
+	if _, err := os.Stat(filepath.Join(dataDir, Partition, State)); err != nil { // there is no such state
+		return held.Whole(dataDir, n)
 	}
 	return fmt.Errorf("%s holds the data of a member of a cluster, and the configuration has no cluster: see docs/cluster.md", dataDir)
 }

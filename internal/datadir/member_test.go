@@ -58,7 +58,7 @@ func TestMemberDirInUse(t *testing.T) {
 	if _, err := os.Stat(alone); err != nil {
 		t.Error(err)
 	}
-	if err := CheckAlone(data); err != nil {
+	if err := CheckAlone(data, 1); err != nil {
 		t.Errorf("the server cannot start any more: %v", err)
 	}
 	if err := s.Close(); err != nil {
@@ -67,7 +67,7 @@ func TestMemberDirInUse(t *testing.T) {
 	if _, err := Member(data, 0, 1, membership.Raft, log); err != nil {
 		t.Error(err)
 	}
-	if err := CheckAlone(data); err == nil {
+	if err := CheckAlone(data, 1); err == nil {
 		t.Error("a server that stands alone would start without its data")
 	}
 }
@@ -107,7 +107,7 @@ func TestMemberDirs(t *testing.T) {
 			t.Errorf("what its destinations keep is not entrusted to the cluster: %v", err)
 		}
 	}
-	if err := CheckAlone(data); err == nil {
+	if err := CheckAlone(data, 1); err == nil {
 		t.Error("a server that stands alone would start without its data")
 	}
 	for _, other := range []int{1, 2} {

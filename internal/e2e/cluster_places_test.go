@@ -428,3 +428,54 @@ func checkPlacesRemove(t *testing.T, c *cluster) {
 		}
 	}
 }
+
+// TestClusterPlacesLimit: five servers admit the shared limit of a caller that
+// makes ten times as many calls to all of them, also where some servers only
+// pass them on. A call that was passed on counts once, and what was admitted is
+// stored once.
+func TestClusterPlacesLimit(t *testing.T) {
+	t.Parallel()
+	const limit = 300
+	c := prepareCluster(t, 5)
+	withPartitions(c, partitions)
+	whole := c.whole
+	c.whole = func() string { return strings.Replace(whole(), wideLimits, sharedLimit(limit, longWindow), 1) }
+	c.begin()
+	c.awaitSharing()
+	var mu sync.Mutex
+	roamers := make([]*roamer, partitions)
+	for i := range roamers {
+		roamers[i] = &roamer{project: i}
+	}
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range 48 {
+		workers.Go(func() {
+			for n := int(next.Add(1)); n <= 10*limit; n = int(next.Add(1)) {
+				r, name := roamers[n%partitions], fmt.Sprint("limited-", n)
+				body := obj{"customer_ids": obj{"registered": "person-1"}, "event_type": "round", "timestamp": loadTime + float64(n)/8, "properties": obj{"name": name}}
+				status, answer, err := c.servers[n/partitions%len(c.servers)].ask(t.Context(), r.project, "/track/v2/projects/{token}/customers/events", body)
+				switch {
+				case err != nil || status != http.StatusOK && status != http.StatusTooManyRequests:
+					t.Errorf("%s: got %d %v, %v", name, status, answer, err)
+				case status == http.StatusOK:
+					mu.Lock()
+					r.acked = append(r.acked, name)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	workers.Wait()
+	admitted := 0
+	for _, r := range roamers {
+		admitted += len(r.acked)
+		r.check(t, c, c.servers[4], 4)
+	}
+	if admitted > limit || admitted < limit*98/100 {
+		t.Errorf("%d calls were admitted, want %d", admitted, limit)
+	}
+	if held := c.onDisk(4); !slices.Equal(held, []int{0}) {
+		t.Errorf("the last server holds %v, so it passed too little on", held)
+	}
+}

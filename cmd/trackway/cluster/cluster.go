@@ -428,6 +428,10 @@ func (c *recoverCommand) Run(t command.Tools) error {
 	if err != nil {
 		return err
 	}
+	if len(s.Partitions) > 1 {
+		terminal.Say(t.Stdout, "This server is the only member of the partitions that it holds and that had no leader. See trackway cluster status, and remove the lost servers.\n")
+		return nil
+	}
 	terminal.Say(t.Stdout, "This server is the only member of cluster %s. Other servers can join it, with empty data directories.\n", s.Name)
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -99,7 +100,10 @@ func (p *Part) leaveUnlessMember(ctx context.Context, log *raft.Log) {
 	if first.Member() == nil || first.Leader == "" {
 		return // this server was removed altogether, or cannot know
 	}
-	if err := p.leave(ctx, log); err != nil {
+	switch err := p.leave(ctx, log); {
+	case errors.Is(err, raft.ErrAhead):
+		p.logger().Error("the data of a partition stays, and is not used: the cluster was recovered or begun again without it", "err", err)
+	case err != nil:
 		p.logger().Info("no server leads the partition", "err", err)
 	}
 }

@@ -94,7 +94,9 @@ func Open(ctx context.Context, o Options) (m *Member, all []*store.Store, err er
 		return nil, nil, fmt.Errorf("cluster: %w", err)
 	}
 	all = make([]*store.Store, o.Partitions)
-	err = datadir.Claim(o.DataDir, o.Partitions)
+	if err = datadir.Claim(o.DataDir, o.Partitions); err == nil {
+		err = m.clear()
+	}
 	for _, p := range m.parts {
 		if err != nil {
 			break
@@ -126,17 +128,19 @@ func Open(ctx context.Context, o Options) (m *Member, all []*store.Store, err er
 	return m, all, nil
 }
 
-// prepare finds out which partitions this server holds, and removes what is
-// left of others.
+// prepare finds out which partitions this server holds.
 func (m *Member) prepare() (err error) {
 	o := &m.o
-	if m.held, err = held.Read(o.DataDir, o.Partitions); err != nil {
+	if err := datadir.Fits(o.DataDir, o.Partitions); err != nil {
 		return err
 	}
-	if o.Partitions > 1 {
-		if err := m.held.Clear(o.Partitions, o.DataDir, filepath.Join(o.DataDir, datadir.Destinations)); err != nil {
-			return fmt.Errorf("remove partitions that this server does not hold any more: %w", err)
+	if o.Cluster.Log == membership.OverKafka { // each server holds all
+		if err := held.Whole(o.DataDir, o.Partitions); err != nil {
+			return err
 		}
+	}
+	if m.held, err = held.Read(o.DataDir, o.Partitions); err != nil {
+		return err
 	}
 	for i := range o.Partitions {
 		if !m.held.Has(i) {
@@ -145,6 +149,14 @@ func (m *Member) prepare() (err error) {
 		p := &Part{Member: m, number: i, destinations: datadir.DestinationsOf(o.DataDir, i, o.Partitions)}
 		p.leader = relay.Transport(p.dialForQuestion)
 		m.parts = append(m.parts, p)
+	}
+	return nil
+}
+
+// clear removes what this server had of partitions that it has dropped.
+func (m *Member) clear() error {
+	if err := m.held.Clear(m.o.DataDir, m.o.DataDir, filepath.Join(m.o.DataDir, datadir.Destinations)); err != nil {
+		return fmt.Errorf("remove partitions that this server does not hold any more: %w", err)
 	}
 	return nil
 }
@@ -281,8 +293,10 @@ const lookPause = 200 * time.Millisecond
 func (m *Member) CatchUp(ctx context.Context) error {
 	first := make(chan struct{})
 	return m.each(ctx, func(p *Part, ctx context.Context) error {
-		if p.number == 0 || p.o.Cluster.Log != membership.Raft {
+		if p.number == 0 {
 			defer close(first)
+		}
+		if p.number == 0 || p.o.Cluster.Log != membership.Raft {
 			return p.catchUp(ctx)
 		}
 		soon, cancel := context.WithCancel(ctx)

@@ -6,12 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"time"
 
+	"trackway/internal/config/membership"
 	"trackway/internal/datadir/held"
 	files "trackway/internal/destination/kept"
 	"trackway/internal/log/kafka"
 	"trackway/internal/log/raft"
 	"trackway/internal/partition"
+	"trackway/internal/sleep"
 )
 
 // Operators change one partition after the other. If that fails in one, they
@@ -36,8 +40,13 @@ func (m *Member) all(done error, do func(p *Part) error) error {
 	return nil
 }
 
-// Init implements [members.Cluster].
+// Init implements [members.Cluster]. It goes on where it was interrupted, but
+// not at a member of a cluster with others: these have the partitions of which
+// this server is not a member yet.
 func (m *Member) Init() error {
+	if first := m.parts[0].raft.Load().Status(); m.o.Cluster.Log == membership.Raft && first.Member() != nil && len(first.Members) > 1 {
+		return raft.ErrMember
+	}
 	return m.all(raft.ErrMember, func(p *Part) error {
 		log := p.raft.Load()
 		if _, is := log.(*kafka.Log); !is || log.Status().Applied == 0 {
@@ -165,18 +174,33 @@ func (m *Member) Transfer(ctx context.Context, part int) error {
 	})
 }
 
-// errRecovered says that a partition needs no recovery.
-var errRecovered = errors.New("this server is the only member")
+// errLed says that a partition needs no recovery.
+var errLed = errors.New("each partition on this server has a leader, which most of its members obey, so nothing is recovered: " +
+	"remove the members that are lost (trackway cluster remove)")
 
-// Recover implements [members.Cluster].
+// leaderTime is how long a leader is looked for, beyond five heartbeats: it may
+// be starting again, or about to be elected.
+const leaderTime = 5 * time.Second
+
+// Recover implements [members.Cluster]. With several partitions, it leaves
+// those alone that have a leader: most of their members are there, although
+// most of another one's may be lost.
 func (m *Member) Recover() error {
-	return m.all(errRecovered, func(p *Part) error {
+	led := make([]bool, m.o.Partitions)
+	if m.o.Partitions > 1 {
+		var looking sync.WaitGroup
+		for _, p := range m.parts {
+			looking.Go(func() { led[p.number] = p.joins() || p.hasLeader() })
+		}
+		looking.Wait()
+	}
+	return m.all(errLed, func(p *Part) error {
 		log, err := p.overRaft()
 		if err != nil {
 			return err
 		}
-		if s := log.Status(); m.o.Partitions > 1 && s.Leading && len(s.Members) == 1 {
-			return errRecovered
+		if led[p.number] {
+			return errLed
 		}
 		undo, err := files.Renew(p.destinations) // they may have changes that are lost here
 		if err != nil {
@@ -188,6 +212,25 @@ func (m *Member) Recover() error {
 		}
 		return err
 	})
+}
+
+// hasLeader waits a while until a server leads the partition, whether or not
+// this one is a member.
+func (p *Part) hasLeader() bool {
+	log, err := p.overRaft()
+	if err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), leaderTime+5*p.o.Cluster.Heartbeat)
+	defer cancel()
+	for {
+		if _, err := log.Belongs(ctx, p.others()); err == nil || errors.Is(err, raft.ErrAhead) {
+			return true
+		}
+		if sleep.For(ctx, lookPause) != nil {
+			return false
+		}
+	}
 }
 
 // unlessAgain returns nil for what only needs another start, which is under

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"trackway/internal/config/membership"
+	"trackway/internal/datadir/held"
 	"trackway/internal/log/raft"
 	"trackway/internal/log/raft/peer"
 )
@@ -22,8 +24,13 @@ type fakeLog struct {
 
 func (f *fakeLog) Status() raft.Status { return f.status }
 func (*fakeLog) Unfit() error          { return nil }
-func (f *fakeLog) Behind() bool        { return f.behind }
-func (f *fakeLog) HasOwn() bool        { return !f.lacks }
+
+func (*fakeLog) Look(context.Context) error    { return nil }
+func (*fakeLog) CatchUp(context.Context) error { return nil }
+func (*fakeLog) Bootstrap() error              { return errBegun }
+
+func (f *fakeLog) Behind() bool { return f.behind }
+func (f *fakeLog) HasOwn() bool { return !f.lacks }
 
 func (f *fakeLog) Leader() (peer.Target, bool) { return peer.Target{}, f.status.Leader != "" }
 
@@ -101,6 +108,55 @@ func TestAwaitOwn(t *testing.T) {
 		}
 		if string(got) != test.want {
 			t.Errorf("%s: waited %s, want %s", test.of, got, test.want)
+		}
+	}
+}
+
+// TestCatchUp: a server catches up in all partitions, whatever keeps the log.
+func TestCatchUp(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{membership.Raft, membership.OverKafka} {
+		m := &Member{o: Options{Partitions: 3}}
+		m.o.Cluster.Log, m.o.Cluster.Heartbeat = kind, time.Second
+		for i := range m.o.Partitions {
+			p := &Part{Member: m, number: i}
+			p.raft.set(&fakeLog{status: raft.Status{ID: "a", Leader: "a:1", Members: []raft.Member{{ID: "a"}}}})
+			m.parts = append(m.parts, p)
+		}
+		m.held = new(held.List)
+		if err := m.CatchUp(t.Context()); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+		for _, p := range m.parts {
+			if !p.caughtUp.Load() {
+				t.Errorf("%s: partition %d lacks something", kind, p.number)
+			}
+		}
+	}
+}
+
+var errBegun = errors.New("a log was begun")
+
+// TestInitAtMember: a member of a cluster with others begins no log of its own
+// for a partition that they have. Alone, it goes on where it was interrupted.
+func TestInitAtMember(t *testing.T) {
+	t.Parallel()
+	for members, want := range map[string]error{"": errBegun, "a": errBegun, "ab": raft.ErrMember} {
+		m := &Member{o: Options{Partitions: 2}}
+		m.o.Cluster.Log = membership.Raft
+		for i := range m.o.Partitions {
+			log := &fakeLog{status: raft.Status{ID: "a"}}
+			for _, id := range members {
+				if i == 0 {
+					log.status.Members = append(log.status.Members, raft.Member{ID: string(id)})
+				}
+			}
+			p := &Part{Member: m, number: i}
+			p.raft.set(log)
+			m.parts = append(m.parts, p)
+		}
+		if err := m.Init(); !errors.Is(err, want) {
+			t.Errorf("members %q: got %v, want %v", members, err, want)
 		}
 	}
 }

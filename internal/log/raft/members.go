@@ -33,6 +33,10 @@ var (
 	// ErrEnough says that there are as many members as there should be.
 	ErrEnough = errors.New("there are enough members already")
 
+	// ErrAhead says that this server has more than a leader that does not know
+	// it as a member: the two belong to different clusters.
+	ErrAhead = errors.New("this server is no member any more, as the leader says, but it has entries that the leader lacks: its data stays")
+
 	// ErrRestart is [health.ErrRestart].
 	ErrRestart = health.ErrRestart
 )
@@ -223,7 +227,7 @@ type changed struct {
 	Behind bool   `json:",omitempty"` // the server has too little of the log to get a vote
 	Enough bool   `json:",omitempty"` // for add: there are enough members
 	Known  bool   `json:",omitempty"` // for knows: the server is a member
-	Index  uint64 `json:",omitempty"` // for progress, of the last entry in the state; for latest, of the last entry
+	Index  uint64 `json:",omitempty"` // for progress, of the last entry in the state; for latest and knows, of the last entry
 
 	Standing *standing `json:",omitempty"` // for standing
 
@@ -278,7 +282,7 @@ func (l *Log) change(c change) changed {
 		index, err = l.lastCommand()
 	case "knows":
 		if err = l.raft.VerifyLeader().Error(); err == nil {
-			return changed{Known: l.member(c.ID) != nil}
+			return changed{Known: l.member(c.ID) != nil, Index: l.raft.LastIndex()}
 		}
 	case "add":
 		if err = l.admit(c); errors.Is(err, ErrEnough) {
@@ -431,9 +435,13 @@ func (l *Log) Join(ctx context.Context, addresses []string, most int) error {
 
 // Belongs reports whether this server is a member, as the leader says. It also
 // asks servers at addresses for the leader. A server that was removed while it
-// was down learns it in no other way.
+// was down learns it in no other way. If it is not a member, and the leader
+// lacks something that this server has applied, the error is [ErrAhead].
 func (l *Log) Belongs(ctx context.Context, addresses []string) (bool, error) {
 	got, err := l.ask(ctx, change{Do: "knows", ID: l.ID()}, append(l.addresses(), addresses...))
+	if err == nil && !got.Known && got.Index < l.progress.Reached() {
+		err = ErrAhead
+	}
 	return got.Known, err
 }
 

@@ -229,3 +229,32 @@ func TestRecover(t *testing.T) {
 	c.settle()
 	l.check(t, c.wantEqual())
 }
+
+// TestAhead: a leader that lacks what a server has applied cannot tell it to
+// leave, and thereby to remove its data. It leads another cluster, or one that
+// was recovered from older data.
+func TestAhead(t *testing.T) {
+	t.Parallel()
+	c, other := newCluster(t, 2, Options{}), newCluster(t, 1, Options{})
+	l := ledger{became: make(map[string]error)}
+	const address = "127.0.0.1:99" // of the other cluster, for this one
+	leader, stranger := c.awaitLeader(), other.awaitLeader()
+	c.mu.Lock()
+	c.at[address] = other.at[stranger.address]
+	c.mu.Unlock()
+	l.fill(t, leader.log, 20)
+	left := c.except(leader)[0]
+	left.machine.await(leader.machine.Applied())
+	leader.stop()
+	eventually(t, "the leader is lost", func() bool { return left.log.Status().Leader == "" })
+	if is, err := left.log.Belongs(t.Context(), []string{address}); is || !errors.Is(err, ErrAhead) {
+		t.Errorf("it belongs: %v, %v", is, err)
+	}
+	var more ledger
+	more.became = make(map[string]error)
+	more.fill(t, stranger.log, 30)
+	if is, err := left.log.Belongs(t.Context(), []string{address}); is || err != nil {
+		t.Errorf("it belongs: %v, %v", is, err)
+	}
+	c.servers = []*server{left}
+}

@@ -54,7 +54,7 @@ func TestClusterDestinations(t *testing.T) {
 	if !strings.Contains(report, "missing 0, doubled 0, different 0, foreign 0") {
 		t.Errorf("got %s", report)
 	}
-	want, count := exportedEvents(t, c.servers[follower])
+	want, count := exportedEvents(t, c.servers[follower], "--project", "demo")
 	seqs, got := make(map[uint64]int), make(map[string]int)
 	for _, e := range p.count() {
 		seqs[e.Seq]++

@@ -2,10 +2,10 @@ package e2e
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -67,7 +67,7 @@ func TestClusterPartitionsErased(t *testing.T) {
 		}
 		for _, row := range rows {
 			text, _ := json.Marshal(row)
-			all = append(all, fmt.Sprint(strings.Contains(string(text), old)))
+			all = append(all, strconv.FormatBool(strings.Contains(string(text), old)))
 		}
 		return all
 	}

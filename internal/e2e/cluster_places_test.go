@@ -172,9 +172,9 @@ func TestClusterPlaces(t *testing.T) {
 	more(20)
 	stop()
 	running.Wait()
-	for i, s := range c.servers {
+	for i := range c.servers {
 		for _, r := range roamers {
-			r.check(t, c, s, i)
+			r.check(t, c, i)
 		}
 	}
 	checkPlacesAnswers(t, c)
@@ -195,7 +195,7 @@ func (c *cluster) patiently(ctx context.Context, i int, args ...string) string {
 }
 
 // check reads all events of a project at a server.
-func (r *roamer) check(t *testing.T, c *cluster, s *server, at int) {
+func (r *roamer) check(t *testing.T, c *cluster, at int) {
 	t.Helper()
 	stored := map[string]int{}
 	cursor := ""

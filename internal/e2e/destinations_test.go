@@ -143,10 +143,10 @@ func awaitCopy(t *testing.T, s *server) {
 
 // exportedEvents returns how often the server has each event, by type and name,
 // and how many events there are.
-func exportedEvents(t *testing.T, s *server) (byName map[string]int, count int) {
+func exportedEvents(t *testing.T, s *server, args ...string) (byName map[string]int, count int) {
 	t.Helper()
 	byName = make(map[string]int)
-	for line := range strings.Lines(s.run(t, 0, "export", "--events")) {
+	for line := range strings.Lines(s.run(t, 0, append([]string{"export", "--events"}, args...)...)) {
 		var row struct {
 			Data struct {
 				Type       string `json:"event_type"`

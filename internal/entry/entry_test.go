@@ -55,7 +55,8 @@ func examples() map[string]entry.Entry {
 					{Kind: trackway.AddEvent, Project: 7, IDs: []trackway.Identifier{jane}, Type: "visit", Time: 6, Received: 6},
 				},
 				Contents: []entry.Content{
-					{Record: []byte("\x05visit{\"page\":\"/\"}"), Properties: []byte(`{"page":"/"}`), Hash: 0x8000000000000001}, {},
+					{Record: []byte("\x05visit{\"page\":\"/\"}"), Properties: []byte(`{"page":"/"}`), Hash: 0x8000000000000001},
+					{},
 					{Record: []byte("\x05visit{}"), Properties: []byte("{}")},
 				},
 				Results: make([]trackway.Result, 3),

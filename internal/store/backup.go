@@ -110,17 +110,10 @@ func checkWhole(ctx context.Context, f vfs.FS, dir string, check func(*Store) er
 	if err := check(s); err != nil {
 		return err
 	}
-	it, err := s.db.NewIter(nil)
-	if err != nil {
-		return err
-	}
-	for it.First(); it.Valid() && ctx.Err() == nil; it.Next() {
-		if _, err := it.ValueAndErr(); err != nil {
-			break // it.Error returns it, too
-		}
-	}
-	if err := it.Close(); err != nil {
+	if err := engine.ReadAll(ctx, s.db); ctx.Err() != nil {
+		return context.Cause(ctx)
+	} else if err != nil {
 		return fmt.Errorf("%w: %w", backup.ErrDamaged, err)
 	}
-	return context.Cause(ctx)
+	return nil
 }

@@ -102,11 +102,11 @@ func TestAwaitOwn(t *testing.T) {
 			m.parts = append(m.parts, p)
 		}
 		m.AwaitOwn(t.Context())
-		got := ""
+		var got []byte
 		for _, log := range logs {
-			got += map[bool]string{true: "w", false: "."}[log.waited]
+			got = append(got, map[bool]byte{true: 'w', false: '.'}[log.waited])
 		}
-		if got != test.want {
+		if string(got) != test.want {
 			t.Errorf("%s: waited %s, want %s", test.of, got, test.want)
 		}
 	}

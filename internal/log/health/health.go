@@ -35,16 +35,20 @@ func NewFailure(report func(error)) *Failure {
 // Fail says that the server cannot go on. A fault is reported even if the
 // server was to be opened again anyway: it must not go on with such a disk.
 func (f *Failure) Fail(err error) {
-	report := false
+	if f.Stop(err) && f.report != nil {
+		f.report(err)
+	}
+}
+
+// Stop does what [Failure.Fail] does, but returns whether it has to be reported
+// instead of reporting it.
+func (f *Failure) Stop(err error) (report bool) {
 	f.once.Do(func() {
 		f.why.Store(&err)
 		close(f.done)
 		report = true
 	})
-	report = report || errors.Is(f.Err(), ErrRestart) && !errors.Is(err, ErrRestart)
-	if report && f.report != nil {
-		f.report(err)
-	}
+	return report || errors.Is(f.Err(), ErrRestart) && !errors.Is(err, ErrRestart)
 }
 
 // Err returns why the server cannot go on, or nil.

@@ -49,6 +49,8 @@ type storeMachine struct {
 	damage func(dir string)
 	// counts replaced states
 	replaced int
+	// counts the states that were sent
+	sent atomic.Int32
 	// new states take effect when the server is started again
 	staged bool
 	// changes an entry before it is applied, as a fault of this server would;
@@ -98,7 +100,10 @@ func (m *storeMachine) Applied() uint64 { return m.replica().Applied() }
 func (m *storeMachine) Sync() error { return m.replica().Sync() }
 
 // Checkpoint implements [Machine].
-func (m *storeMachine) Checkpoint(dir string) error { return m.replica().Checkpoint(dir) }
+func (m *storeMachine) Checkpoint(dir string) error {
+	m.sent.Add(1)
+	return m.replica().Checkpoint(dir)
+}
 
 // Check implements [Machine].
 func (m *storeMachine) Check(dir string) (uint64, error) {

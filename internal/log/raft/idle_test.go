@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"trackway/internal/sleep"
 )
 
 // TestRestartWhileIdle: a server that comes back learns what is committed,
@@ -18,12 +20,12 @@ func TestRestartWhileIdle(t *testing.T) {
 	for _, s := range c.servers {
 		s.log.states.Hold() // no digest follows
 	}
-	time.Sleep(300 * time.Millisecond) // until nothing is under way
+	_ = sleep.For(t.Context(), 300*time.Millisecond) // until nothing is under way
 	s.kill(rand.New(rand.NewPCG(1, 1)))
 	s.start()
 	s.log.states.Hold()
 	want := leader.log.raft.LastIndex()
-	for start := time.Now(); s.log.raft.CommitIndex() < want; time.Sleep(5 * time.Millisecond) {
+	for start := time.Now(); s.log.raft.CommitIndex() < want; _ = sleep.For(t.Context(), 5*time.Millisecond) {
 		if time.Since(start) > 10*time.Second {
 			t.Fatalf("it knows of %d committed entries, want %d", s.log.raft.CommitIndex(), want)
 		}

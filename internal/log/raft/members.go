@@ -193,6 +193,8 @@ func (l *Log) Leader() (t peer.Target, known bool) {
 // Transfer hands leadership over to a member, or, without an id, to any that
 // has a vote. Only the leader can do that.
 func (l *Log) Transfer(id string) error {
+	l.transfers.Add(1)
+	defer l.transfers.Add(-1)
 	if id == "" {
 		return l.raft.LeadershipTransfer().Error()
 	}

@@ -150,7 +150,7 @@ func TestAddressAgain(t *testing.T) {
 }
 
 // TestStaged: a received state that cannot be used at once takes effect at the
-// next start, also after a power cut.
+// next start, also after a power cut. The leader sends it once.
 func TestStaged(t *testing.T) {
 	t.Parallel()
 	for _, cut := range []bool{false, true} {
@@ -171,6 +171,9 @@ func TestStaged(t *testing.T) {
 		}
 		l.fill(t, second.log, 5)
 		c.settle()
+		if n := first.machine.sent.Load(); n != 1 && !cut {
+			t.Errorf("the state was sent %d times", n)
+		}
 		l.check(t, c.wantEqual())
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -169,6 +170,8 @@ type Log struct {
 	progress     progress.Progress // of the machine
 	latest       progress.Questions
 
+	transfers atomic.Int32 // of leadership that are under way
+
 	carries atomic.Bool // all members can read entries with contents, see [entry.Commands]
 	groups  *group.Groups
 	singles chan struct{} // holds a value for each other entry under way
@@ -271,6 +274,7 @@ func (l *Log) start() error {
 	if err != nil {
 		return errors.Join(err, l.transport.Close())
 	}
+	l.transport.Await(l.sends)
 	l.leaders = watchLeaders(l.raft)
 	l.forwarder = forwarder{network: l.o.Network, partition: l.o.Partition}
 	l.o.Network.Handle(peer.Forward, l.o.Partition, l.origin, l.serveForwards)
@@ -362,7 +366,7 @@ func (l *Log) Close() error {
 	close(l.closing)
 	l.mu.Unlock()
 	if l.raft.State() == hraft.Leader && l.broken() == nil {
-		if err := l.raft.LeadershipTransfer().Error(); err != nil {
+		if err := l.Transfer(""); err != nil {
 			l.o.Log.Info("leadership was not handed over", "error", err)
 		} else {
 			l.awaitSuccessor()
@@ -375,6 +379,14 @@ func (l *Log) Close() error {
 	l.leaders.stop()
 	l.forwarder.close()
 	return errors.Join(err, l.store.Close())
+}
+
+// sends reports whether this server has entries for another one: it leads in
+// the term, the other is a member, and leadership is not being handed over. A
+// server that cannot be reached must not keep that waiting.
+func (l *Log) sends(id hraft.ServerID, term uint64) bool {
+	return l.transfers.Load() == 0 && l.raft.State() == hraft.Leader && l.raft.CurrentTerm() == term &&
+		slices.ContainsFunc(l.raft.GetConfiguration().Configuration().Servers, func(s hraft.Server) bool { return s.ID == id })
 }
 
 // awaitSuccessor waits a while until another server leads. It may need the vote

@@ -262,13 +262,34 @@ func (s *snapshots) install() error {
 			return err
 		}
 	} else if err := l.machine.Replace(s.incoming); errors.Is(err, ErrRestart) {
-		l.fatal(ErrRestart) // first, so that no entry is applied to the old state
-		return errors.Join(l.store.Install(*at), ErrRestart)
+		return s.restart(*at)
 	} else if err != nil {
 		return fmt.Errorf("replace the state: %w", err)
 	}
 	l.progress.Reach(l.machine.Applied())
 	return l.store.Install(*at)
+}
+
+// restart notes a state that is put aside for the next start, and asks for that
+// start when the sender has its answer: that this server has the state. Without
+// the answer, the sender would send it again. Until then, entries go into the
+// log, and wait there.
+func (s *snapshots) restart(at logstore.Snapshot) error {
+	l := s.log
+	report := l.failure.Stop(ErrRestart) // first, so that no entry is applied to the old state
+	err := l.store.Install(at)
+	if !report || l.o.Fatal == nil {
+		return err
+	}
+	go func() {
+		l.transport.AwaitSender()
+		select {
+		case <-l.closing: // it starts again, or ends, anyway
+		default:
+			l.o.Fatal(ErrRestart)
+		}
+	}()
+	return err
 }
 
 // Swap durably replaces a directory by another one, on the same file system. It

@@ -16,7 +16,7 @@ const copyBytes = 4 << 20
 // REQUIRES: a snapshot covers the index and the entry after it.
 func (s *Store) Clean(ctx context.Context, through uint64) error {
 	if first, last := s.ends(); first != 0 && first <= through {
-		if err := s.DeleteRange(first, min(through, last-1)); err != nil {
+		if err := s.DeleteRange(first, min(through, last-1)); err != nil { //nolint:contextcheck // hashicorp/raft gives none
 			return err
 		}
 	}
@@ -50,7 +50,7 @@ func (s *Store) copyEntries(ctx context.Context) error {
 			return err
 		}
 		for ; index <= last && len(b.buf) < copyBytes; index++ {
-			r, err := s.record(index)
+			r, err := s.record(index) //nolint:contextcheck // as for hashicorp/raft
 			if err != nil {
 				return err
 			}

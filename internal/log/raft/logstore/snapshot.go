@@ -29,6 +29,24 @@ func (s *Store) Snapshot() (at Snapshot, err error) {
 	return at, nil
 }
 
+// endOfSnapshot stands for the last entry of a snapshot that is not in the log,
+// because the state of another server was installed. Only its term is asked
+// for: nobody is sent an entry without the term of the one before it, and that
+// one is not there. Without it, this server would refuse what follows the
+// snapshot, if it has some of that already, and get the snapshot again and
+// again.
+func (s *Store) endOfSnapshot(index uint64, log *hraft.Log) error {
+	at, err := s.Snapshot()
+	if err != nil {
+		return err
+	}
+	if index != at.Index || index <= 1 {
+		return hraft.ErrLogNotFound
+	}
+	*log = hraft.Log{Index: at.Index, Term: at.Term, Type: hraft.LogNoop}
+	return nil
+}
+
 // SetSnapshot notes that the server's own state covers a snapshot. REQUIRES:
 // that state is on the disk.
 func (s *Store) SetSnapshot(at Snapshot) error {

@@ -12,6 +12,7 @@ package logstore
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -23,6 +24,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	hraft "github.com/hashicorp/raft"
 
+	"trackway/internal/sleep"
 	"trackway/internal/store/engine"
 	"trackway/internal/store/journal"
 )
@@ -216,7 +218,9 @@ func (s *Store) GetLog(index uint64, log *hraft.Log) error {
 		return nil
 	}
 	r, err := s.record(index)
-	if err != nil {
+	if errors.Is(err, hraft.ErrLogNotFound) {
+		return s.endOfSnapshot(index, log)
+	} else if err != nil {
 		return err
 	}
 	*log = r.log
@@ -239,7 +243,7 @@ func (s *Store) record(index uint64) (r record, err error) {
 			return r, nil
 		}
 		if engine.NoFiles(err) { // others close theirs, and the log is not damaged
-			time.Sleep(filesPause)
+			_ = sleep.For(context.Background(), filesPause)
 			continue
 		}
 		if at == before { // else its segment may just have been removed

@@ -156,9 +156,12 @@ func TestDeleteRange(t *testing.T) {
 		for range 2 {
 			wantEnds(t, s, c.first, c.last)
 			for i := range uint64(22) {
-				if i >= c.first && i <= c.last && i > 0 {
+				switch {
+				case i >= c.first && i <= c.last && i > 0:
 					wantEntry(t, s, entry(i, 1, 0))
-				} else {
+				case i == 20: // the snapshot has its term
+					wantEntry(t, s, &hraft.Log{Index: 20, Term: 1, Type: hraft.LogNoop})
+				default:
 					wantNone(t, s, i)
 				}
 			}

@@ -24,6 +24,9 @@ type Transport struct {
 	snapshots *hraft.NetworkTransport // sends them
 	messages  chan hraft.RPC          // that have arrived
 	refuses   atomic.Bool
+	receives  sync.Mutex // held while there is a connection with a snapshot for this server
+	awaits    atomic.Pointer[func(id hraft.ServerID, term uint64) bool]
+	closed    <-chan struct{}
 }
 
 // Refuse has this server refuse all entries and snapshots, or take them again.
@@ -65,13 +68,12 @@ func (n *Network) Transport(partition byte, id ID, timeout time.Duration, log hc
 	in := &stream{network: n, at: at, kind: Raft, partition: partition, accepted: make(chan net.Conn), closed: make(chan struct{})}
 	out := &stream{network: n, at: at, kind: Snapshot, partition: partition, closed: make(chan struct{})}
 	n.Handle(Raft, partition, id, in.take)
-	t := &Transport{messages: make(chan hraft.RPC)}
-	var one sync.Mutex
+	t := &Transport{messages: make(chan hraft.RPC), closed: in.closed}
 	n.Handle(Snapshot, partition, id, func(conn net.Conn) {
-		if t.refuses.Load() || !one.TryLock() {
+		if t.refuses.Load() || !t.receives.TryLock() {
 			return // the sender tries again later
 		}
-		defer one.Unlock()
+		defer t.receives.Unlock()
 		in.take(&receiving{conn})
 	})
 	const pooled = 3
@@ -91,6 +93,51 @@ func (t *Transport) InstallSnapshot(
 ) error {
 	return t.snapshots.InstallSnapshot(id, target, args, resp, data)
 }
+
+// AwaitSender waits until the sender of a snapshot has its answer and closes
+// the connection, or the connection ends in another way. A sender that has
+// stopped costs as long as [stall].
+func (t *Transport) AwaitSender() {
+	t.receives.Lock()
+	defer t.receives.Unlock()
+}
+
+// Await has messages to a follower wait until the server can be reached, as
+// long as wanted says that this server still has entries for it in the term.
+func (t *Transport) Await(wanted func(id hraft.ServerID, term uint64) bool) { t.awaits.Store(&wanted) }
+
+// retry is how long a message waits between two attempts to reach a server.
+const retry = 100 * time.Millisecond
+
+// AppendEntries implements [hraft.Transport]. A heartbeat fails if the server
+// cannot be reached. Other messages wait, see [Transport.Await]. The library
+// would pause after each failure, up to 10 s, and a server that has come back
+// would have to wait for the end of the last pause.
+func (t *Transport) AppendEntries(
+	id hraft.ServerID, target hraft.ServerAddress, args *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse,
+) error {
+	heartbeat := args.PrevLogEntry == 0 && args.LeaderCommitIndex == 0 && len(args.Entries) == 0
+	for {
+		err := t.NetworkTransport.AppendEntries(id, target, args, resp)
+		if away := (*unreachable)(nil); heartbeat || !errors.As(err, &away) {
+			return err
+		}
+		if wanted := t.awaits.Load(); wanted == nil || !(*wanted)(id, args.Term) {
+			return err
+		}
+		select {
+		case <-time.After(retry):
+		case <-t.closed:
+			return err
+		}
+	}
+}
+
+// unreachable is the error of a server to which no connection can be made.
+type unreachable struct{ error }
+
+// Unwrap returns why.
+func (u *unreachable) Unwrap() error { return u.error }
 
 // AppendEntriesPipeline implements [hraft.Transport].
 func (t *Transport) AppendEntriesPipeline(id hraft.ServerID, target hraft.ServerAddress) (hraft.AppendPipeline, error) {
@@ -243,10 +290,13 @@ func (s *stream) Dial(to hraft.ServerAddress, timeout time.Duration) (net.Conn, 
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	conn, err := s.network.Dial(ctx, target, s.kind, s.partition)
-	if err == nil && s.kind == Snapshot {
+	if err != nil {
+		return nil, &unreachable{err}
+	}
+	if s.kind == Snapshot {
 		conn = &sending{conn}
 	}
-	return conn, err
+	return conn, nil
 }
 
 // address is the text of a [Target].

@@ -79,8 +79,11 @@ func (s *tracker) read(body []byte) *http.Response {
 	if s.wrong == "private key" {
 		return answer(403, `{"errors":["may not read"]}`)
 	}
-	if s.reads++; s.reads%3 == 1 {
+	switch s.reads++; {
+	case s.reads%3 == 1:
 		return answer(429, `{}`)
+	case s.reads%5 == 2:
+		return answer(502, "no server could be reached")
 	}
 	var q struct {
 		IDs         map[string]string `json:"customer_ids"`

@@ -164,10 +164,14 @@ func (p *Plan) reading(ctx context.Context, customer, skip int) (*http.Request, 
 	return req, nil
 }
 
+// maxTries is how often a page is asked for that no server answers. In a
+// cluster, or behind a proxy, another one may soon do so.
+const maxTries = 10
+
 // read returns a page of a customer's events. It waits as long as the server
 // requests.
 func (r *Run) read(ctx context.Context, customer, skip int) ([]byte, error) {
-	for {
+	for tries := 1; ; {
 		req, err := r.reading(ctx, customer, skip)
 		if err != nil {
 			return nil, err
@@ -186,6 +190,8 @@ func (r *Run) read(ctx context.Context, customer, skip int) ([]byte, error) {
 			return body, nil
 		case res.StatusCode == http.StatusNotFound: // none of its events were stored
 			return []byte(`{"success":true,"data":[]}`), nil
+		case res.StatusCode >= http.StatusBadGateway && res.StatusCode <= http.StatusGatewayTimeout && tries < maxTries:
+			tries++
 		case res.StatusCode != http.StatusTooManyRequests:
 			return nil, fmt.Errorf("the data API answers %s", res.Status)
 		}

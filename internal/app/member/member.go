@@ -420,10 +420,10 @@ func (p *Part) ready() error {
 		return errNoMember
 	case s.Member() == nil:
 		return errRemoved
+	case unfit != nil: // also before it has handed leadership over
+		return unfit
 	case s.Leader == "" && p.o.Cluster.Log == membership.Raft: // over Kafka, commands need no leader
 		return errNoLeader
-	case unfit != nil:
-		return unfit
 	case !p.caughtUp.Load(), log.Behind():
 		return errBehind
 	}

@@ -81,7 +81,7 @@ func TestClusterPartitionsErased(t *testing.T) {
 	}
 	for _, s := range c.servers {
 		if code := s.stop(t); code != 0 {
-			t.Errorf("exit status %d", code)
+			t.Errorf("exit status %d\n%s", code, s.log)
 		}
 	}
 	for i := range c.servers {

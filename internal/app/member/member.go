@@ -468,6 +468,7 @@ func (p *Part) run(ctx context.Context) error {
 	if err != nil {
 		return nil //nolint:nilerr // there are no votes
 	}
+	defer log.Stopping() // ctx ends with the server
 	if !p.serves.Load() {
 		return p.settle(ctx, log)
 	}

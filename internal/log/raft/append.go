@@ -126,6 +126,10 @@ func (l *Log) deliver(b []byte) ([]byte, error) {
 	}
 }
 
+// Stopping says that the server is about to stop. From then on, no entry waits
+// for a leader.
+func (l *Log) Stopping() { l.stopping.Store(true) }
+
 // await waits until another attempt may succeed: after a change of leaders, or
 // a moment, since a leader may be busy. It returns an error if there is no time
 // for it.
@@ -141,6 +145,9 @@ func (l *Log) await(changed <-chan struct{}, end <-chan time.Time) error {
 	case <-l.closing:
 		return ErrClosed
 	case <-l.failure.Done():
+	}
+	if address, _ := l.raft.LeaderWithID(); address == "" && l.stopping.Load() {
+		return ErrUnavailable
 	}
 	err := l.broken()
 	if errors.Is(err, ErrRestart) {

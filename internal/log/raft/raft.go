@@ -171,6 +171,7 @@ type Log struct {
 	latest       progress.Questions
 
 	transfers atomic.Int32 // of leadership that are under way
+	stopping  atomic.Bool  // see [Log.Stopping]
 
 	carries atomic.Bool // all members can read entries with contents, see [entry.Commands]
 	groups  *group.Groups

@@ -123,6 +123,11 @@ func (w *projectWriter) check(t *testing.T, s *server) {
 	for _, r := range w.unknown {
 		for range 2 {
 			status, answer, err := s.ask(t.Context(), w.project, "/track/v2/projects/{token}/batch", r.body)
+			// The connections to the broker may have just been lost.
+			for end := time.Now().Add(patience); status == http.StatusServiceUnavailable && time.Now().Before(end); {
+				_ = sleep.For(t.Context(), time.Second)
+				status, answer, err = s.ask(t.Context(), w.project, "/track/v2/projects/{token}/batch", r.body)
+			}
 			if err != nil || status != http.StatusOK || !allStored(answer, len(r.names)) {
 				t.Errorf("sent again: got %d, %v, %v", status, answer, err)
 			}

@@ -166,8 +166,8 @@ func TestClusterPlaces(t *testing.T) {
 		more(20)
 		restarting.Lock()
 		c.start(victim)
+		c.servers[victim].awaitReady(t) // it notes its address, which clients read
 		restarting.Unlock()
-		c.servers[victim].awaitReady(t)
 	}
 	more(20)
 	stop()

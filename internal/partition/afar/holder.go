@@ -106,12 +106,12 @@ func (h *holder) state() {
 	h.send(&s)
 }
 
-// gathered sends elements in pieces, and then the end.
-func gathered[T any](h *holder, each func(yield func(T) bool) error) {
+// gathered sends elements in pieces of at most so many, and then the end.
+func gathered[T any](h *holder, most int, each func(yield func(T) bool) error) {
 	var p piece[T]
 	err := each(func(one T) bool {
 		p.All = append(p.All, one)
-		if len(p.All) < sized {
+		if len(p.All) < most {
 			return true
 		}
 		sent := h.send(&p)
@@ -132,7 +132,7 @@ func (h *holder) counting(do func(query.Snapshot) error) error {
 }
 
 func (h *holder) usage() {
-	gathered(h, func(yield func(day) bool) error {
+	gathered(h, sized, func(yield func(day) bool) error {
 		return h.counting(func(s query.Snapshot) error {
 			return s.Usage(h.number, func(d query.Day, u query.Usage) bool { return yield(day{d, u}) })
 		})
@@ -140,7 +140,7 @@ func (h *holder) usage() {
 }
 
 func (h *holder) counts() {
-	gathered(h, func(yield func(query.Count) bool) error {
+	gathered(h, sized, func(yield func(query.Count) bool) error {
 		return h.counting(func(s query.Snapshot) error { return s.Counts(h.number, h.Range, yield) })
 	})
 }
@@ -173,7 +173,7 @@ func (h *holder) follow() {
 }
 
 func (h *holder) changes() {
-	gathered(h, func(yield func(item) bool) error {
+	gathered(h, sized, func(yield func(item) bool) error {
 		for some, err := range h.feed.Changes(h.After, h.Through) {
 			if err != nil {
 				return err
@@ -193,22 +193,13 @@ func (h *holder) changes() {
 const backAtOnce = 50
 
 func (h *holder) back() {
-	var p piece[item]
-	err := h.feed.Back(min(h.Through, h.feed.Synced()), func(e *trackway.Event) bool {
-		own := *e
-		own.Properties = append([]byte{}, e.Properties...)
-		p.All = append(p.All, item{change.Change{Number: e.Seq, Event: &own}, h.of.Token(e.Project)})
-		if len(p.All) < backAtOnce {
-			return true
-		}
-		sent := h.send(&p)
-		p.All = p.All[:0]
-		return sent && h.r.Context().Err() == nil
+	gathered(h, backAtOnce, func(yield func(item) bool) error {
+		return h.feed.Back(min(h.Through, h.feed.Synced()), func(e *trackway.Event) bool {
+			own := *e
+			own.Properties = append([]byte{}, e.Properties...)
+			return yield(item{change.Change{Number: e.Seq, Event: &own}, h.of.Token(e.Project)})
+		})
 	})
-	if p.End = true; err != nil {
-		p.Failed = err.Error()
-	}
-	h.send(&p)
 }
 
 func (h *holder) current() {

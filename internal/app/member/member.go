@@ -466,7 +466,7 @@ func (p *Part) grows() bool {
 func (p *Part) run(ctx context.Context) error {
 	log, err := p.overRaft()
 	if err != nil {
-		return nil //nolint:nilerr // there are no votes
+		return nil // there are no votes
 	}
 	defer log.Stopping() // ctx ends with the server
 	if !p.serves.Load() {

@@ -203,6 +203,19 @@ os.kill(os.getpid(), signal.SIGKILL)
                 commands, [b'{"n":%d}' % n for n in (2, 3, 4, 5)]
             )  # 3 may: it is behind one that waits
 
+    @unittest.skipIf(sys.platform == "win32", "Windows removes no open file")
+    def test_a_journal_that_goes_is_not_taken_over(self) -> None:
+        journal = _journal.Journal.create(self.dir, False, [(1, b"{}")])
+        unlink = os.unlink
+
+        def late(path: str) -> None:
+            self.assertIsNone(_journal._claim(path))
+            unlink(path)
+
+        with mock.patch.object(os, "unlink", late):
+            journal.remove()
+        self.assertEqual(files(self.dir), [])
+
     def test_many_processes_start_at_once(self) -> None:
         client = self.client(self.down.url, directory=self.dir, flush_interval=PATIENCE)
         self.track(client, range(40))

@@ -77,10 +77,7 @@ class Journal:
                 return journal
             except OSError:
                 with contextlib.suppress(OSError):
-                    os.ftruncate(fd, 0)
-                os.close(fd)
-                with contextlib.suppress(OSError):
-                    os.unlink(path)
+                    _remove(fd, path)
                 raise
 
     def add(self, number: int, command: bytes) -> None:
@@ -97,9 +94,8 @@ class Journal:
 
     def remove(self) -> None:
         """Removes the file."""
-        os.ftruncate(self._fd, 0)  # before it can be taken over
-        self.close()
-        os.unlink(self.path)
+        fd, self._fd = self._fd, -1
+        _remove(fd, self.path)
 
     def close(self) -> None:
         """Closes the file, so that another process may take it over."""
@@ -164,6 +160,19 @@ def _owned(fd: int, path: str) -> bool:
         return os.path.samestat(os.fstat(fd), os.stat(path))
     except (BlockingIOError, PermissionError, FileNotFoundError):
         return False
+
+
+def _remove(fd: int, path: str) -> None:
+    """Removes a journal that this process has locked, and closes it."""
+    try:
+        os.ftruncate(fd, 0)  # an empty journal does no harm, should it stay
+        if sys.platform != "win32":
+            os.unlink(path)  # before another process can lock it
+    finally:
+        os.close(fd)
+    if sys.platform == "win32":  # which removes no open file
+        with contextlib.suppress(OSError):  # another process has opened it since, and removes it
+            os.unlink(path)
 
 
 def _read(path: str) -> Tuple[List[bytes], int]:

@@ -42,6 +42,7 @@ func NewFlags() *Flags {
 	flag.StringVar(&f.only, "only", "", "measure only this: single or batch")
 	flag.StringVar(&f.profile, "profile", "", "save CPU profiles of the servers in this `folder`")
 	flag.BoolVar(&f.Together, "together", false, "load all servers at the same time instead of in turn: better for processor time on a busy machine")
+	flag.Float64Var(&running.Cores, "cores", 0, "give each server so many processors, as if it had a machine of its own (needs root)")
 	flag.DurationVar(&running.FsyncDelay, "fsync", 0, "lengthen each fsync of the servers by this much (needs strace)")
 	return &f
 }

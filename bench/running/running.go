@@ -104,6 +104,7 @@ func begin(binary, dir string, limit int, settings, more string) (s *Server, lin
 	pipe, err := cmd.StderrPipe()
 	must(err)
 	must(cmd.Start())
+	confine(cmd.Process.Pid)
 	return &Server{cmds: []*exec.Cmd{cmd}}, bufio.NewScanner(pipe), pipe
 }
 
@@ -127,6 +128,7 @@ func (s *Server) Stop() {
 	for _, cmd := range slices.Backward(s.cmds) {
 		must(cmd.Process.Signal(syscall.SIGTERM))
 		_ = cmd.Wait()
+		release(cmd.Process.Pid)
 	}
 }
 
@@ -138,6 +140,7 @@ func (s *Server) Kill() {
 	for _, cmd := range s.cmds {
 		must(cmd.Process.Kill())
 		_ = cmd.Wait()
+		release(cmd.Process.Pid)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"trackway/internal/store"
+	"trackway/internal/store/backup"
 )
 
 func made(t *testing.T, dir string, n int) {
@@ -135,7 +136,7 @@ func back(t *testing.T, dir, backups string, n int, at time.Time) {
 	}
 	for part := range n {
 		s := openStore(t, StoreOf(dir, part, n))
-		if _, err := s.Backup(t.Context(), BackupOf(backups, part, n), at, 9); err != nil {
+		if _, err := backup.Make(t.Context(), s.Source(), BackupOf(backups, part, n), at, 9); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Close(); err != nil {

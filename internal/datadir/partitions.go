@@ -210,8 +210,8 @@ func backupsIn(backup string) ([]string, error) {
 }
 
 // newestOfAll returns the name of the newest backup that has all of n
-// partitions. If there is none, because somebody has put backups of parts of
-// the data together, it is empty, and the newest one of each counts.
+// partitions. It is empty if there are only backups of parts of the data, which
+// somebody has put together. Then the newest one of each part counts.
 func newestOfAll(dir string, n int) (newest string) {
 	first, _ := filepath.Glob(filepath.Join(BackupOf(dir, 0, n), "[0-9]*T*Z")) // the pattern is right
 	for _, path := range first {

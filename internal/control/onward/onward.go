@@ -113,8 +113,8 @@ func (c carrier) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, errNobody
 }
 
-// watched is the answer of another server. It logs that the answer was cut off:
-// the caller only sees that.
+// watched is the answer of another server. It logs why the answer was cut off,
+// since the caller only sees that it was.
 type watched struct {
 	io.ReadCloser
 
@@ -126,7 +126,7 @@ type watched struct {
 func (w *watched) Read(b []byte) (int, error) {
 	n, err := w.ReadCloser.Read(b)
 	if err != nil && !errors.Is(err, io.EOF) && w.of.Context().Err() == nil {
-		w.log.Error("the server that holds the data of a project has cut its answer off", "route", strings.TrimPrefix(w.of.URL.Path, Path), "err", err)
+		w.log.Warn("the server that holds the data of a project has cut its answer off", "route", strings.TrimPrefix(w.of.URL.Path, Path), "err", err)
 	}
 	return n, err
 }

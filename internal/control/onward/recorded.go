@@ -39,5 +39,5 @@ func (p *replay) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// Close implements [io.Closer]. What is left may be read by another one.
+// Close implements [io.Closer]. Another one may read the rest.
 func (*replay) Close() error { return nil }

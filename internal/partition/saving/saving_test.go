@@ -139,9 +139,9 @@ func TestFetched(t *testing.T) {
 	}
 }
 
-// TestCutOff: if a server does not send all of a copy, another one does. If none
-// does, the backup fails and leaves nothing, unless only the parts are wanted
-// that are here.
+// TestCutOff: if a server does not send all of a copy, another one does.
+// Otherwise the backup fails and leaves nothing, unless only the parts are
+// wanted that are here.
 func TestCutOff(t *testing.T) {
 	t.Parallel()
 	broken, h := newHolder(t, "broken", 500), newHolder(t, "theirs", 20)

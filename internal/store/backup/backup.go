@@ -99,7 +99,7 @@ type Tables struct {
 }
 
 // Incoming returns the directory for what is fetched into a directory of
-// backups. What a crash leaves of it is removed by the next backup.
+// backups. If a crash leaves something there, the next backup removes it.
 func Incoming(f vfs.FS, dir string) string {
 	return f.PathJoin(dir, time.Time{}.Format(generationName)+partialSuffix)
 }

@@ -14,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestClusterMoving: of five servers, three hold all partitions. Operators move
@@ -26,9 +25,7 @@ func TestClusterMoving(t *testing.T) {
 	t.Parallel()
 	c := prepareCluster(t, 5)
 	withPartitions(c, partitions)
-	T := time.Now()
 	c.begin()
-	t.Log("begun", time.Since(T))
 	const away, last = 1, 4 // a project, and a server that does not hold it
 	if held := c.onDisk(last); !slices.Equal(held, []int{0}) {
 		t.Fatalf("the last server holds %v", held)
@@ -39,7 +36,6 @@ func TestClusterMoving(t *testing.T) {
 		}
 	}
 	rows := movedThrough(t, c, away, last)
-	t.Log("moved", time.Since(T))
 	exports := sameExports(t, c)
 	if got := names(t, exports[away], "moved"); len(got) != rows {
 		t.Errorf("%d rows were stored, want %d", len(got), rows)
@@ -50,9 +46,7 @@ func TestClusterMoving(t *testing.T) {
 			}
 		}
 	}
-	t.Log("same", time.Since(T))
 	cutOff(t, c, away, last, exports[away])
-	t.Log("cut", time.Since(T))
 	watchedFrom(t, c, away, last)
 	broughtBack(t, c, last)
 }
@@ -177,7 +171,6 @@ func watchedFrom(t *testing.T, c *cluster, project, at int) {
 // new cluster with the backup.
 func broughtBack(t *testing.T, c *cluster, at int) {
 	t.Helper()
-	began := time.Now()
 	s, backups := c.servers[at], filepath.Join(t.TempDir(), "backups")
 	part := s.run(t, 0, "backup", backups, "--held")
 	if !strings.Contains(part, "Partition p01 is not in it") || !strings.Contains(part, "of p00") || strings.Contains(part, "of p01") {
@@ -208,5 +201,4 @@ func broughtBack(t *testing.T, c *cluster, at int) {
 			t.Errorf("project %d: the restored server exports %d bytes, want %d", project, len(got), len(want))
 		}
 	}
-	t.Log(time.Since(began))
 }

@@ -55,7 +55,7 @@ func (c *backupCommand) Run(out output) error {
 			terminal.Say(out.stdout, "Partition %s is not in it: other servers hold it.\n", partition.Name(part))
 		}
 		for _, part := range b.Unsure {
-			terminal.Say(out.stdout, "No server leads partition %s: what came last may be missing.\n", partition.Name(part))
+			terminal.Say(out.stdout, "No leader of partition %s has answered: what came last may be missing.\n", partition.Name(part))
 		}
 		terminal.Say(out.stdout, "The configuration is not in it, because it holds secrets: keep %s elsewhere.\n", c.Config)
 		return nil

@@ -34,7 +34,7 @@ type Maker struct {
 // Made describes a backup.
 type Made struct {
 	Parts  []backup.Backup // of each partition; without a path if it was left out
-	Unsure []int           // partitions of which the backup may lack what came last: no server led them
+	Unsure []int           // partitions of which the backup may lack what came last: no leader has answered
 }
 
 // Make backs up all partitions into a directory, and then the files beside
@@ -85,12 +85,20 @@ func (m *Maker) Make(ctx context.Context, dir string, at time.Time, keep int, he
 		}
 	}
 	made.Parts = make([]backup.Backup, n)
-	for part, p := range pending {
-		if p == nil {
-			continue
-		}
-		if made.Parts[part], err = p.Commit(keep); err != nil {
-			return made, fmt.Errorf("back up to %s: %w", datadir.BackupOf(dir, part, n), err)
+	for _, end := range []func(part int, p *backup.Pending) error{
+		func(_ int, p *backup.Pending) error { return p.Commit() },
+		func(part int, p *backup.Pending) (err error) {
+			made.Parts[part], err = p.Prune(keep)
+			return err
+		},
+	} {
+		for part, p := range pending {
+			if p == nil {
+				continue
+			}
+			if err := end(part, p); err != nil {
+				return made, fmt.Errorf("back up to %s: %w", datadir.BackupOf(dir, part, n), err)
+			}
 		}
 	}
 	return made, datadir.Carry(m.DataDir, dir)

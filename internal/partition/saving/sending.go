@@ -61,7 +61,7 @@ func (m *Maker) Handler(serves func(part int) bool) http.Handler {
 		src, began := m.Stores.All()[q.Part].Source(), false
 		err = backup.Copied(src, func(string) error {
 			began = true
-			return send(r.Context(), &leaving{w, http.NewResponseController(w)}, &src, &h, &q.Last)
+			return send(&leaving{r.Context(), w, http.NewResponseController(w)}, &src, &h, &q.Last)
 		})
 		switch {
 		case err != nil && began:
@@ -73,7 +73,7 @@ func (m *Maker) Handler(serves func(part int) bool) http.Handler {
 }
 
 // send sends a copy of a store, without the tables that the receiver has.
-func send(ctx context.Context, w io.Writer, src *backup.Source, h *head, last *backup.Tables) (err error) {
+func send(w io.Writer, src *backup.Source, h *head, last *backup.Tables) (err error) {
 	var has []backup.File
 	if last.From == h.LeftOut.From {
 		has = last.Files
@@ -89,19 +89,20 @@ func send(ctx context.Context, w io.Writer, src *backup.Source, h *head, last *b
 		return err
 	}
 	defer func() { err = errors.Join(err, files.Close()) }()
-	_, err = io.Copy(w, files) // fails once the receiver has gone
-	return errors.Join(err, context.Cause(ctx))
+	_, err = io.Copy(w, files)
+	return err
 }
 
-// leaving is an answer that the receiver has to read.
+// leaving is an answer that the receiver has to read, until ctx ends.
 type leaving struct {
+	ctx     context.Context //nolint:containedctx // of the request
 	to      io.Writer
 	control *http.ResponseController
 }
 
 // Write implements [io.Writer].
 func (l *leaving) Write(b []byte) (int, error) {
-	if err := l.control.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+	if err := errors.Join(context.Cause(l.ctx), l.control.SetWriteDeadline(time.Now().Add(patience))); err != nil {
 		return 0, err
 	}
 	return l.to.Write(b)

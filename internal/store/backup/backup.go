@@ -119,7 +119,10 @@ func Make(ctx context.Context, src Source, dir string, at time.Time, keep int) (
 		return Backup{}, err
 	}
 	defer func() { err = p.End(err) }()
-	return p.Commit(keep)
+	if err := p.Commit(); err != nil {
+		return Backup{}, err
+	}
+	return p.Prune(keep)
 }
 
 // Pending is a generation that is complete, except for its final name. Several
@@ -161,11 +164,15 @@ func Begin(ctx context.Context, src Source, dir string, at time.Time) (_ *Pendin
 	return p, nil
 }
 
-// Commit gives the generation its final name, and removes the oldest ones.
-func (p *Pending) Commit(keep int) (Backup, error) {
-	if err := errors.Join(p.fs.Rename(p.b.Path+partialSuffix, p.b.Path), syncDir(p.fs, p.dir)); err != nil {
-		return Backup{}, err
-	}
+// Commit gives the generation its final name.
+func (p *Pending) Commit() error {
+	return errors.Join(p.fs.Rename(p.b.Path+partialSuffix, p.b.Path), syncDir(p.fs, p.dir))
+}
+
+// Prune removes the oldest generations until keep of them are left, but at least
+// the new one, and describes that. Of several that belong together, it must be
+// called once all have their names.
+func (p *Pending) Prune(keep int) (Backup, error) {
 	whole := append(p.old, p.Name)
 	for ; len(whole) > max(keep, 1); whole = whole[1:] {
 		if err := removeWhole(p.fs, p.fs.PathJoin(p.dir, whole[0])); err != nil {

@@ -137,7 +137,10 @@ func TestPending(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := p.Commit(1)
+	if err := p.Commit(); err != nil {
+		t.Error(err)
+	}
+	b, err := p.Prune(1)
 	if err = p.End(err); err != nil || fs.PathBase(b.Path) != p.Name {
 		t.Errorf("got %+v, %v", b, err)
 	}

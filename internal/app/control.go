@@ -99,7 +99,7 @@ func (s *server) listenControl(ctx context.Context) (*listen.Listener, error) {
 	if s.member != nil {
 		c.Elsewhere, c.Latest = s.elsewhere(), s.awaitLatest
 	}
-	handler := control.Handler(c)
+	handler := control.Handler(c) //nolint:contextcheck // each call has its own
 	if s.member == nil {
 		l.Handle(handler)
 	} else {

@@ -40,68 +40,94 @@ type Made struct {
 // Make backs up all partitions into a directory, and then the files beside
 // them. It keeps the newest generations there, as many as keep says. With held,
 // it leaves out what other servers hold. It makes all of a backup, or nothing.
-func (m *Maker) Make(ctx context.Context, dir string, at time.Time, keep int, held bool) (made Made, err error) {
+func (m *Maker) Make(ctx context.Context, dir string, at time.Time, keep int, held bool) (_ Made, err error) {
 	n := m.Stores.Len()
 	if err := datadir.ClaimBackups(dir, n); err != nil {
-		return made, err
+		return Made{}, err
 	}
-	first := m.Stores.All()[0].Source()
+	w := &work{Maker: m, dir: dir, at: at, pending: make([]*backup.Pending, n), made: Made{Parts: make([]backup.Backup, n)}}
 	for part := range n { // the generations have the same name
-		if at, err = backup.After(first.FS, datadir.BackupOf(dir, part, n), at); err != nil {
-			return made, err
+		if w.at, err = backup.After(m.Stores.All()[0].Source().FS, w.into(part), w.at); err != nil {
+			return Made{}, err
 		}
 	}
-	pending := make([]*backup.Pending, n)
-	defer func() {
-		for _, p := range pending {
-			if p != nil {
-				err = p.End(err)
-			}
-		}
-	}()
+	defer func() { err = w.end(err) }()
 	for part, of := range m.Stores.All() {
 		if of == nil && held {
 			continue
 		}
-		src, unsure := first, false
-		into := datadir.BackupOf(dir, part, n)
-		if of != nil {
-			src, unsure = of.Source(), m.latest(ctx, part) != nil
-		} else {
-			src.Staging, src.Alone = backup.Incoming(src.FS, into), new(sync.Mutex)
-			src.Fetch = func(dir string, last backup.Tables) (left backup.Tables, err error) {
-				left, unsure, err = m.fetch(ctx, part, dir, last)
-				return left, err
-			}
-		}
-		if m.Holders != nil {
-			src.Store = m.Stores.Name() // the servers' stores of a partition have different names
-		}
-		if pending[part], err = backup.Begin(ctx, src, into, at); err != nil {
-			return made, fmt.Errorf("back up to %s: %w", into, err)
-		}
-		if unsure {
-			made.Unsure = append(made.Unsure, part)
+		if err := w.begin(ctx, part); err != nil {
+			return Made{}, fmt.Errorf("back up to %s: %w", w.into(part), err)
 		}
 	}
-	made.Parts = make([]backup.Backup, n)
-	for _, end := range []func(part int, p *backup.Pending) error{
-		func(_ int, p *backup.Pending) error { return p.Commit() },
-		func(part int, p *backup.Pending) (err error) {
-			made.Parts[part], err = p.Prune(keep)
+	err = w.each(func(_ int, p *backup.Pending) error { return p.Commit() })
+	if err == nil {
+		err = w.each(func(part int, p *backup.Pending) (err error) {
+			w.made.Parts[part], err = p.Prune(keep)
 			return err
-		},
-	} {
-		for part, p := range pending {
-			if p == nil {
-				continue
-			}
-			if err := end(part, p); err != nil {
-				return made, fmt.Errorf("back up to %s: %w", datadir.BackupOf(dir, part, n), err)
-			}
+		})
+	}
+	if err != nil {
+		return Made{}, fmt.Errorf("back up to %s: %w", dir, err)
+	}
+	return w.made, datadir.Carry(m.DataDir, dir)
+}
+
+// work is a backup that is being made.
+type work struct {
+	*Maker
+
+	dir     string
+	at      time.Time
+	pending []*backup.Pending // of each partition; nil: none
+	made    Made
+}
+
+// into returns the directory of a partition.
+func (w *work) into(part int) string { return datadir.BackupOf(w.dir, part, w.Stores.Len()) }
+
+// begin makes the generation of a partition, up to its final name.
+func (w *work) begin(ctx context.Context, part int) (err error) {
+	src, unsure := w.Stores.All()[0].Source(), false
+	if of := w.Stores.All()[part]; of != nil {
+		src, unsure = of.Source(), w.latest(ctx, part) != nil
+	} else {
+		src.Staging, src.Alone = backup.Incoming(src.FS, w.into(part)), new(sync.Mutex)
+		src.Fetch = func(dir string, last backup.Tables) (left backup.Tables, err error) {
+			left, unsure, err = w.fetch(ctx, part, dir, last)
+			return left, err
 		}
 	}
-	return made, datadir.Carry(m.DataDir, dir)
+	if w.Holders != nil {
+		src.Store = w.Stores.Name() // the servers' stores of a partition have different names
+	}
+	w.pending[part], err = backup.Begin(ctx, src, w.into(part), w.at)
+	if unsure {
+		w.made.Unsure = append(w.made.Unsure, part)
+	}
+	return err
+}
+
+// each does something with all generations.
+func (w *work) each(do func(part int, p *backup.Pending) error) error {
+	for part, p := range w.pending {
+		if p == nil {
+			continue
+		}
+		if err := do(part, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// end lets other backups be made, and returns err, or its own error.
+func (w *work) end(err error) error {
+	_ = w.each(func(_ int, p *backup.Pending) error {
+		err = p.End(err)
+		return nil
+	})
+	return err
 }
 
 // latest waits until this server has what all have.

@@ -3,11 +3,11 @@ package saving
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -67,7 +67,7 @@ func (h *holder) fill(t *testing.T, events int) {
 	t.Helper()
 	for n := range events {
 		cmds := []trackway.Command{{
-			Kind: trackway.AddEvent, Project: partition.Global(1, 1), IDs: []trackway.Identifier{{Name: "registered", Value: fmt.Sprint(n), Hard: true}},
+			Kind: trackway.AddEvent, Project: partition.Global(1, 1), IDs: []trackway.Identifier{{Name: "registered", Value: strconv.Itoa(n), Hard: true}},
 			Type: "e", Time: trackway.Micros(n + 1), Received: trackway.Micros(n + 1),
 		}}
 		results := make([]trackway.Result, 1)

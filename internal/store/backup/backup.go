@@ -169,9 +169,9 @@ func (p *Pending) Commit() error {
 	return errors.Join(p.fs.Rename(p.b.Path+partialSuffix, p.b.Path), syncDir(p.fs, p.dir))
 }
 
-// Prune removes the oldest generations until keep of them are left, but at least
-// the new one, and describes that. Of several that belong together, it must be
-// called once all have their names.
+// Prune removes the oldest generations until keep of them are left, but at
+// least the new one. If several generations belong together, all of them must
+// have their names.
 func (p *Pending) Prune(keep int) (Backup, error) {
 	whole := append(p.old, p.Name)
 	for ; len(whole) > max(keep, 1); whole = whole[1:] {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,9 +26,11 @@ type backupCommand struct {
 
 	Dir  string `arg:"" help:"Directory of backups, created if it is missing. Best on another disk." placeholder:"DIR"`
 	Keep int    `default:"3" help:"How many backups to keep there, including this one; older ones are removed (${default})." placeholder:"N"`
+	Held bool   `help:"In a cluster: back up only the partitions that this server holds, and not those of other servers."`
 }
 
-// Run backs up the running server, or the data of a stopped one.
+// Run backs up the running server with its whole cluster, or the data of a
+// stopped one.
 func (c *backupCommand) Run(out output) error {
 	ctx, stop := until()
 	defer stop()
@@ -36,7 +39,7 @@ func (c *backupCommand) Run(out output) error {
 		return err
 	}
 	return c.with(ctx, out, false, func(client *http.Client) error {
-		query := url.Values{"dir": {dir}, "keep": {strconv.Itoa(c.Keep)}}
+		query := url.Values{"dir": {dir}, "keep": {strconv.Itoa(c.Keep)}, "held": {strconv.FormatBool(c.Held)}}
 		answer, err := running.Control(ctx, client, http.MethodPost, "/backup", query, nil, 0)
 		if err != nil {
 			return err
@@ -47,7 +50,13 @@ func (c *backupCommand) Run(out output) error {
 			return fmt.Errorf("the server's answer was cut off: %w", err)
 		}
 		terminal.Say(out.stdout, "Backed up to %s: everything up to %s, %s in %d files (%d written, the others shared). Backups there: %d.\n",
-			b.Path, through(b.Seq, b.Seqs...), terminal.Size(b.Bytes), b.Files, b.Copied, b.Generations)
+			b.Path, through(b.Seq, b.Seqs, b.Left), terminal.Size(b.Bytes), b.Files, b.Copied, b.Generations)
+		for _, part := range b.Left {
+			terminal.Say(out.stdout, "Partition %s is not in it: other servers hold it.\n", partition.Name(part))
+		}
+		for _, part := range b.Unsure {
+			terminal.Say(out.stdout, "No leader of partition %s has answered: what came last may be missing.\n", partition.Name(part))
+		}
 		terminal.Say(out.stdout, "The configuration is not in it, because it holds secrets: keep %s elsewhere.\n", c.Config)
 		return nil
 	})
@@ -86,21 +95,24 @@ func (c *restoreCommand) Run(out output) error {
 		seqs = append(seqs, b.Parts[i].Seq)
 	}
 	terminal.Say(out.stdout, "Restored %s of %s to %s: everything up to %s, %s. All of it was read and found whole.\n",
-		b.Path, b.Parts[0].At.Local().Format("2006-01-02 15:04:05"), dir, through(seqs[0], seqs...), terminal.Size(bytes))
+		b.Path, b.Parts[0].At.Local().Format("2006-01-02 15:04:05"), dir, through(seqs[0], seqs, nil), terminal.Size(bytes))
 	if len(seqs) > 1 {
 		terminal.Say(out.stdout, "It needs the setting partitions: %d.\n", len(seqs))
 	}
 	return nil
 }
 
-// through names the last change of a backup, or the last one of each partition.
-func through(seq uint64, parts ...uint64) string {
+// through names the last change of a backup, or the last one of each partition
+// that is not left out.
+func through(seq uint64, parts []uint64, left []int) string {
 	if len(parts) < 2 {
 		return fmt.Sprintf("change %d", seq)
 	}
-	text := make([]string, len(parts))
+	var text []string
 	for i, seq := range parts {
-		text[i] = fmt.Sprintf("change %d of %s", seq, partition.Name(i))
+		if !slices.Contains(left, i) {
+			text = append(text, fmt.Sprintf("change %d of %s", seq, partition.Name(i)))
+		}
 	}
 	return strings.Join(text, ", ")
 }

@@ -56,7 +56,7 @@ func (c *tailCommand) Run(out output) error {
 		return err
 	}
 	if ctx.Err() == nil {
-		return errors.New("the server has stopped")
+		return errors.New("the server has stopped, or the one of its cluster that holds the project")
 	}
 	return nil
 }

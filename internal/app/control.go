@@ -14,9 +14,9 @@ import (
 	"trackway"
 	"trackway/internal/config"
 	"trackway/internal/control"
-	"trackway/internal/datadir"
 	"trackway/internal/ingest"
 	"trackway/internal/listen"
+	"trackway/internal/partition/saving"
 	"trackway/internal/rates"
 	"trackway/internal/store"
 	"trackway/internal/suspect"
@@ -96,11 +96,16 @@ func (s *server) listenControl(ctx context.Context) (*listen.Listener, error) {
 	if s.dashboard != nil {
 		c.ReloadUsers, c.Sessions, c.SignOut = s.reloadUsers, s.dashboard.Sessions, s.dashboard.SignOut
 	}
-	handler := control.Handler(c)
 	if s.member != nil {
-		handler = s.relayed(ctx, handler)
+		c.Elsewhere, c.Latest = s.elsewhere(), s.awaitLatest
 	}
-	l.Handle(handler)
+	handler := control.Handler(c) //nolint:contextcheck // each call has its own
+	if s.member == nil {
+		l.Handle(handler)
+	} else {
+		s.controlled.Store(&handler)
+		l.Handle(s.relayed(ctx, handler))
+	}
 	return l, nil
 }
 
@@ -113,31 +118,41 @@ func (s *server) projects() ([]trackway.Project, error) {
 	return all, s.store.Register(all)
 }
 
-// backup backs up the data directory: the store, and the files beside it.
-func (s *server) backup(ctx context.Context, dir string, keep int) (control.Backup, error) {
-	n := s.store.Len()
-	if err := datadir.ClaimBackups(dir, n); err != nil {
-		return control.Backup{}, err
-	}
-	made, err := s.store.Backup(ctx, func(part int) string { return datadir.BackupOf(dir, part, n) }, time.Now(), keep)
+// backup backs up all data, and the files beside it.
+func (s *server) backup(ctx context.Context, dir string, keep int, held bool) (control.Backup, error) {
+	made, err := s.saving().Make(ctx, dir, time.Now(), keep, held)
 	if err != nil {
 		return control.Backup{}, err
 	}
-	return described(dir, made), datadir.Carry(s.Config.DataDir, dir)
+	return described(dir, &made), nil
 }
 
-// described describes a backup of all partitions.
-func described(dir string, made []store.Backup) control.Backup {
-	b := control.Backup{Path: made[0].Path, At: made[0].At, Generations: made[0].Generations}
-	if len(made) > 1 {
+// saving returns what makes backups.
+func (s *server) saving() *saving.Maker {
+	m := &saving.Maker{Stores: s.store, DataDir: s.Config.DataDir}
+	if s.member != nil {
+		m.Holders, m.Latest, m.Server = s.member.HoldersOf, s.member.Latest, s.member.ID()
+	}
+	return m
+}
+
+// described describes a backup of all partitions. The first one is in each.
+func described(dir string, made *saving.Made) control.Backup {
+	first := &made.Parts[0]
+	b := control.Backup{Path: first.Path, At: first.At, Generations: first.Generations, Unsure: made.Unsure}
+	if len(made.Parts) > 1 {
 		b.Path = filepath.Join(dir, filepath.Base(b.Path))
 	}
-	for i := range made {
-		of := &made[i]
+	for part := range made.Parts {
+		of := &made.Parts[part]
 		b.Bytes, b.Files, b.Kept, b.Linked, b.Copied = b.Bytes+of.Bytes, b.Files+of.Files, b.Kept+of.Kept, b.Linked+of.Linked, b.Copied+of.Copied
-		if len(made) == 1 {
+		switch {
+		case len(made.Parts) == 1:
 			b.Seq = of.Seq
-		} else {
+		case of.Path == "":
+			b.Left = append(b.Left, part)
+			fallthrough
+		default:
 			b.Seqs = append(b.Seqs, of.Seq)
 		}
 	}

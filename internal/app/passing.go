@@ -5,12 +5,16 @@ import (
 	"net/http"
 
 	"trackway/internal/api/passing"
+	"trackway/internal/api/position"
 	"trackway/internal/app/member"
+	"trackway/internal/control"
+	"trackway/internal/control/onward"
 	"trackway/internal/control/relay"
 	"trackway/internal/door"
 	"trackway/internal/listen"
 	"trackway/internal/log/raft/peer"
 	"trackway/internal/partition/afar"
+	"trackway/internal/partition/saving"
 )
 
 // takeQuestions takes the calls of clients that other members pass on to this
@@ -24,7 +28,10 @@ func (s *server) takeQuestions(ctx context.Context) {
 	s.questions = listen.Patient(ctx, from, door.Bounds{Max: mostPassing}, s.Log)
 	mux := http.NewServeMux()
 	mux.Handle("/", s.api.Passed())
-	mux.Handle(afar.Path, afar.Handler(s.store, func(part int) bool { return s.parts[part].store != nil }))
+	serves := func(part int) bool { return s.parts[part].store != nil }
+	mux.Handle(afar.Path, afar.Handler(s.store, serves))
+	mux.Handle("POST "+saving.Path, s.saving().Handler(serves))
+	mux.Handle(onward.Path, onward.Taken(http.HandlerFunc(s.serveOperators)))
 	mux.Handle(member.Path, s.member.Asked())
 	mux.HandleFunc("/destinations", s.serveOthers)
 	mux.HandleFunc("/destinations/", s.serveOthers)
@@ -43,4 +50,39 @@ func (s *server) holders() passing.Holders {
 		return nil
 	}
 	return s.member.Holders
+}
+
+// serveOperators answers what operators ask other servers about projects whose
+// data is here.
+func (s *server) serveOperators(w http.ResponseWriter, r *http.Request) {
+	switch h := s.controlled.Load(); {
+	case !control.OfProject(r):
+		http.NotFound(w, r)
+	case h == nil: // it is starting
+		onward.NotHere(w, r)
+	default:
+		(*h).ServeHTTP(w, r)
+	}
+}
+
+// elsewhere returns what answers operators in the place of this server, because
+// others hold the data of a project.
+func (s *server) elsewhere() func(r *http.Request, project uint32) http.Handler {
+	sender := onward.New(s.Log)
+	return func(r *http.Request, project uint32) http.Handler {
+		to, here := s.member.Holders(project)
+		switch {
+		case here:
+			return nil
+		case onward.Passed(r.Context()):
+			return http.HandlerFunc(onward.NotHere)
+		}
+		return sender.To(to)
+	}
+}
+
+// awaitLatest waits a while until this server has everything that any server
+// has acknowledged of a project.
+func (s *server) awaitLatest(ctx context.Context, project uint32) {
+	position.CatchUp(ctx, s.member.Of(project))
 }

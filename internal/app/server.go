@@ -92,7 +92,9 @@ type server struct {
 	questions *listen.Listener // of clients, which other members pass on; nil: the server stands alone
 	alarms    *alarms
 
-	operated atomic.Pointer[http.HandlerFunc] // answers what other members ask about destinations
+	operated   atomic.Pointer[http.HandlerFunc] // answers what other members ask about destinations
+	controlled atomic.Pointer[http.Handler]     // answers what operators ask of this server
+
 	refusals refusals.Gathered
 	sharing  *share.Group // limits that the cluster shares; nil: the server stands alone
 

@@ -187,6 +187,7 @@ var trackway = Rules{
 
 		"internal/datadir/held":        1,
 		"internal/partition/afar":      5,
+		"internal/partition/saving":    6,
 		"internal/partition/placement": 0,
 		"internal/partition/balance":   0,
 		"internal/partition/spread":    3,
@@ -209,6 +210,7 @@ var trackway = Rules{
 		"internal/api/traced":       3,
 		"internal/control":          5,
 		"internal/control/members":  1,
+		"internal/control/onward":   4,
 		"internal/control/relay":    0,
 		"internal/dashboard":        4,
 		"internal/datadir":          5,

@@ -59,6 +59,14 @@ type Config struct {
 
 	Cluster members.Cluster // nil: the server stands alone
 
+	// Elsewhere returns what answers a call about a project whose data other
+	// servers of the cluster hold, or nil if this one does. Latest waits a
+	// while until this server has everything that any server has acknowledged.
+	// Both are nil if the server stands alone.
+
+	Elsewhere func(r *http.Request, project uint32) http.Handler
+	Latest    func(ctx context.Context, project uint32)
+
 	// The users of the server's pages; nil if no server runs here. ReloadUsers
 	// puts those in force that the managed file has now, and ends the sessions
 	// of those that have changed; actor has asked for it. SignOut ends all
@@ -77,7 +85,8 @@ type Config struct {
 //	              it must be the name of this store. With ?from=VENDOR, the
 //	              lines are a vendor's export, as package foreign reads it;
 //	              ?event_type= and ?as_of= (in microseconds) complete it
-//	POST /backup  makes a [Backup] in ?dir= and keeps the newest ?keep= there
+//	POST /backup  makes a [Backup] in ?dir= and keeps the newest ?keep= there;
+//	              with ?held=true, without what other servers hold
 //	GET /export   answers with a file in ?format=, with ?customers=true,
 //	              ?events=true or both; ?type=, ?since= and ?until= select events
 //	GET /store    answers with a [Store]
@@ -138,23 +147,62 @@ func allRoutes() map[string]func(*call) error {
 	maps.Copy(routes, clusterRoutes())
 	maps.Copy(routes, userRoutes())
 	maps.Copy(routes, alarmRoutes())
-	maps.Copy(routes, contractRoutes())
+	for pattern, do := range projectRoutes() {
+		routes[pattern] = atHolder(do)
+	}
 	maps.Copy(routes, map[string]func(*call) error{
-		"POST /import": (*call).importing,
-		"POST /backup": (*call).backup,
-		"GET /export":  (*call).export,
-		"GET /store":   (*call).store,
-
-		"GET /catalogue": (*call).catalogue,
-
-		"GET /bots":          (*call).bots,
-		"GET /bots/simulate": (*call).simulateBots,
-
-		"GET /tail": (*call).tail,
-
+		"POST /backup":        (*call).backup,
+		"GET /store":          (*call).store,
 		"POST /traffic/flush": (*call).flush,
 	})
 	return routes
+}
+
+// projectRoutes returns the routes of calls that are about one project.
+func projectRoutes() map[string]func(*call) error {
+	routes := contractRoutes()
+	maps.Copy(routes, map[string]func(*call) error{
+		"POST /import":       (*call).importing,
+		"GET /export":        (*call).export,
+		"GET /tail":          (*call).tail,
+		"GET /catalogue":     (*call).catalogue,
+		"GET /bots":          (*call).bots,
+		"GET /bots/simulate": (*call).simulateBots,
+	})
+	return routes
+}
+
+// OfProject reports whether a call is about one project. Only such calls are
+// passed on to other servers.
+func OfProject(r *http.Request) bool { return projectRoutes()[r.Method+" "+r.URL.Path] != nil }
+
+// atHolder has another server carry a call out if it holds the data of the
+// project, and this one does not. Otherwise this server does, and reads what
+// any server has acknowledged.
+func atHolder(do func(*call) error) func(*call) error {
+	return func(c *call) error {
+		if c.Elsewhere == nil {
+			return do(c)
+		}
+		p, err := c.project()
+		if err != nil {
+			return err
+		}
+		if other := c.Elsewhere(c.r, p.Number); other != nil {
+			if err := c.sameStore(); err != nil {
+				return err
+			}
+			c.query.Del("store") // the name is this server's own
+			c.query.Set("project", p.Token)
+			c.r.URL.RawQuery = c.query.Encode()
+			other.ServeHTTP(c.w, c.r)
+			return nil
+		}
+		if c.r.Method == http.MethodGet {
+			c.Latest(c.r.Context(), p.Number)
+		}
+		return do(c)
+	}
 }
 
 // call is one request.
@@ -167,6 +215,7 @@ type call struct {
 	receipts *receipts // of all imports
 	imports  *imports
 	started  bool // the answer has begun: its status can no longer be changed
+	of       *trackway.Project
 }
 
 // Write begins or continues the answer.
@@ -241,13 +290,28 @@ func (c *call) catalogue() error {
 	return c.json(v)
 }
 
+// sameStore refuses a call that names another store.
+func (c *call) sameStore() error {
+	if name := c.query.Get("store"); name != "" && name != c.Name {
+		return refuse("store", "The server has another store than the one at the beginning of the import.")
+	}
+	return nil
+}
+
 func (c *call) store() error { return c.json(Store{c.Name}) }
 
 // flush writes the recorded calls to the disk.
 func (c *call) flush() error { return c.Flush() }
 
 // project returns the project that the call is about.
-func (c *call) project() (*trackway.Project, error) {
+func (c *call) project() (p *trackway.Project, err error) {
+	if c.of == nil {
+		c.of, err = c.find()
+	}
+	return c.of, err
+}
+
+func (c *call) find() (*trackway.Project, error) {
 	all, err := c.Projects()
 	if err != nil {
 		return nil, err

@@ -136,11 +136,11 @@ func (*fakeStore) Current(_ uint32, c trackway.Customer) (trackway.Customer, []t
 	return c, []trackway.Identifier{{Name: "registered", Value: fmt.Sprint("r", c), Hard: true}}, nil
 }
 
-func (f *fakeStore) save(_ context.Context, dir string, keep int) (Backup, error) {
+func (f *fakeStore) save(_ context.Context, dir string, keep int, held bool) (Backup, error) {
 	if strings.Contains(dir, "full") {
 		return Backup{}, errDisk
 	}
-	f.saved = fmt.Sprint(dir, " ", keep)
+	f.saved = strings.TrimSuffix(fmt.Sprint(dir, " ", keep, " ", held), " false")
 	return Backup{Path: dir + "/1", Seq: 7, Bytes: 8}, nil
 }
 

@@ -43,8 +43,8 @@ func (c *call) importing() error {
 	if err != nil {
 		return err
 	}
-	if name := c.query.Get("store"); name != "" && name != c.Name {
-		return refuse("store", "The server has another store than the one at the beginning of the import.")
+	if err := c.sameStore(); err != nil {
+		return err
 	}
 	b := batches.Get().(*batch) //nolint:forcetypeassert // of this pool
 	defer b.free()

@@ -199,9 +199,31 @@ func backupsIn(backup string) ([]string, error) {
 		}
 		return []string{backup}, nil
 	}
+	if generation == "" {
+		generation = newestOfAll(dir, n)
+	}
 	all := make([]string, n)
 	for part := range all {
 		all[part] = filepath.Join(BackupOf(dir, part, n), generation)
 	}
 	return all, nil
+}
+
+// newestOfAll returns the name of the newest backup that has all of n
+// partitions. It is empty if there are only backups of parts of the data, which
+// somebody has put together. Then the newest one of each part counts.
+func newestOfAll(dir string, n int) (newest string) {
+	first, _ := filepath.Glob(filepath.Join(BackupOf(dir, 0, n), "[0-9]*T*Z")) // the pattern is right
+	for _, path := range first {
+		name := filepath.Base(path)
+		all := true
+		for part := range n {
+			_, err := os.Stat(filepath.Join(BackupOf(dir, part, n), name))
+			all = all && err == nil
+		}
+		if all {
+			newest = max(newest, name)
+		}
+	}
+	return newest
 }

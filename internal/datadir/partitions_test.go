@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"trackway/internal/store"
+	"trackway/internal/store/backup"
 )
 
 func made(t *testing.T, dir string, n int) {
@@ -135,7 +136,7 @@ func back(t *testing.T, dir, backups string, n int, at time.Time) {
 	}
 	for part := range n {
 		s := openStore(t, StoreOf(dir, part, n))
-		if _, err := s.Backup(t.Context(), BackupOf(backups, part, n), at, 9); err != nil {
+		if _, err := backup.Make(t.Context(), s.Source(), BackupOf(backups, part, n), at, 9); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Close(); err != nil {
@@ -180,6 +181,19 @@ func TestRestorePartitions(t *testing.T) {
 	}
 	if err := ClaimBackups(in("backups"), 1); err == nil {
 		t.Error("a store with one partition may back up there")
+	}
+	// a crash, when two of three parts of the second backup had their names
+	if err := os.RemoveAll(in("backups/p02/20261129T020203.000000Z")); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Restore(t.Context(), in("backups"), in("to the first"))
+	for _, p := range r.Parts {
+		if filepath.Base(p.Path) != first {
+			t.Errorf("restored %s", p.Path)
+		}
+	}
+	if err != nil || len(r.Parts) != 3 {
+		t.Errorf("got %+v, %v", r, err)
 	}
 	if err := os.RemoveAll(in("backups/p02")); err != nil {
 		t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -24,23 +23,14 @@ const stagingName = "checkpoint"
 
 func (s *Store) staging() string { return s.fs.PathJoin(s.dir, stagingName) }
 
-// Backup copies the running store into dir, which may hold only backups of this
-// store. It adds a generation with the time at, and removes the oldest ones
-// until keep of them are left. The copy holds everything acknowledged before
-// the call. Backup blocks no reader or writer. It opens and checks the copy
-// before the copy counts. Existing generations survive any failure.
-func (s *Store) Backup(ctx context.Context, dir string, at time.Time, keep int) (Backup, error) {
-	s.upkeep.Lock()
-	defer s.upkeep.Unlock()
-	b, err := backup.Make(ctx, backup.Source{
-		FS: s.fs, Format: FormatVersion, Store: s.name, Staging: s.staging(),
+// Source returns the running store as a source of backups. They hold everything
+// acknowledged before, and block no reader or writer.
+func (s *Store) Source() backup.Source {
+	return backup.Source{
+		FS: s.fs, Format: FormatVersion, Store: s.name, Staging: s.staging(), Alone: &s.upkeep,
 		Checkpoint: func(dir string) error { return s.db.Checkpoint(dir, pebble.WithFlushedWAL()) },
 		Check:      func(dir string) (uint64, error) { return checkOpens(s.fs, dir) },
-	}, dir, at, keep)
-	if err != nil {
-		return Backup{}, fmt.Errorf("back up to %s: %w", dir, err)
 	}
-	return b, nil
 }
 
 // Restore creates a store in dir from a backup: a generation, or the newest one

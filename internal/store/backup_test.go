@@ -29,7 +29,7 @@ var backupTime = time.Date(2026, 11, 22, 5, 0, 0, 0, time.UTC)
 
 func mustBackup(tb testing.TB, s *Store, keep int) Backup {
 	tb.Helper()
-	b, err := s.Backup(tb.Context(), "backups", backupTime, keep)
+	b, err := backup.Make(tb.Context(), s.Source(), "backups", backupTime, keep)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func TestBackupOnDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	backups := filepath.Join(dir, "deep", "backups")
-	b, err := s.Backup(t.Context(), backups, backupTime, 1)
+	b, err := backup.Make(t.Context(), s.Source(), backups, backupTime, 1)
 	if err != nil || b.Linked == 0 {
 		t.Fatalf("%+v, %v: want tables linked", b, err)
 	}

@@ -98,3 +98,6 @@ func NotHere(w http.ResponseWriter) error {
 	w.Header().Set(elsewhereField, "1")
 	return errNoHolder
 }
+
+// Elsewhere reports whether another server has answered with [NotHere].
+func Elsewhere(res *http.Response) bool { return res.Header.Get(elsewhereField) != "" }

@@ -90,7 +90,7 @@ func Pass(
 		return 0, false, err
 	}
 	defer func() { _ = res.Body.Close() }() // it was read, or nobody wants it
-	if res.Header.Get(elsewhereField) != "" {
+	if Elsewhere(res) {
 		return 0, false, ErrNotCarriedOut
 	}
 	if res.Header.Get(freeField) != "" {

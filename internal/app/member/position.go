@@ -118,6 +118,13 @@ func (p *Part) Reach(ctx context.Context, at string, latest bool) (err error) {
 	return errNotReached
 }
 
+// Latest waits until this server has everything that any server has
+// acknowledged in a partition that it holds. An error means that no server
+// leads it, or that this one does not get the rest.
+func (m *Member) Latest(ctx context.Context, part int) error {
+	return m.Part(part).Reach(position.Stay(ctx), "", true)
+}
+
 // Leader implements [position.Log].
 func (p *Part) Leader() http.RoundTripper { return p.leader }
 

@@ -12,13 +12,11 @@
 package stores
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"trackway"
 	"trackway/internal/change"
@@ -314,21 +312,4 @@ func (s *Set) Close() error {
 	}
 	closing.Wait()
 	return errors.Join(errs...)
-}
-
-// Backup backs up each store that is here, as [store.Store.Backup] does, into
-// the directory that in returns for its partition.
-func (s *Set) Backup(ctx context.Context, in func(part int) string, at time.Time, keep int) ([]store.Backup, error) {
-	var made []store.Backup
-	for part, of := range s.all {
-		if of == nil {
-			continue
-		}
-		one, err := of.Backup(ctx, in(part), at, keep)
-		if err != nil {
-			return nil, err
-		}
-		made = append(made, one)
-	}
-	return made, nil
 }

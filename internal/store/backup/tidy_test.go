@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 func makeTest(t *testing.T, fs vfs.FS, store string, keep int) (Backup, error) {
 	t.Helper()
 	return Make(t.Context(), Source{
-		FS: fs, Store: store, Staging: "staging",
+		FS: fs, Store: store, Staging: "staging", Alone: new(sync.Mutex),
 		Checkpoint: func(dir string) error {
 			write(t, fs, fs.PathJoin(dir, "MANIFEST-000001"), "text")
 			return nil
@@ -132,7 +133,7 @@ func TestFailedBackupLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	errDisk := errors.New("the disk is full")
-	_, err := Make(t.Context(), Source{FS: fs, Staging: "staging", Checkpoint: func(string) error { return errDisk }}, "mnt/a/b", time.Unix(1, 0), 1)
+	_, err := Make(t.Context(), Source{FS: fs, Staging: "staging", Alone: new(sync.Mutex), Checkpoint: func(string) error { return errDisk }}, "mnt/a/b", time.Unix(1, 0), 1)
 	if !errors.Is(err, errDisk) {
 		t.Errorf("got %v, want %v", err, errDisk)
 	}

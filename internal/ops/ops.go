@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -14,12 +15,17 @@ import (
 	"trackway/internal/control/members"
 )
 
-// Config is what the handler needs. All fields but Cluster are required.
+// Config is what the handler needs. All fields but Notes and Cluster are
+// required.
 type Config struct {
 	Gatherer prometheus.Gatherer
 	Ready    func() error // nil while the server accepts requests; otherwise the reason
 	Listen   string       // host:port, as configured
 	Reload   func() error // puts the present configuration in force; an error says why nothing was changed
+
+	// Notes returns what is not in order although the server accepts requests;
+	// nil: nothing.
+	Notes func() []string
 
 	Cluster func() members.Status // nil: the server stands alone
 }
@@ -27,7 +33,8 @@ type Config struct {
 // Handler returns the routes of the ops listener.
 //
 //	/-/healthy      200 as long as the process answers
-//	/-/ready        200 while the server accepts requests; 503 with the reason
+//	/-/ready        200 while the server accepts requests, with what is not in
+//	                order all the same, each in a line; 503 with the reason
 //	                otherwise (from the moment a stop begins)
 //	POST /-/reload  200 once the configuration is in force; 400 with the reason
 //	                if it is wrong, and nothing was changed
@@ -41,7 +48,11 @@ func Handler(c Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil, http.StatusOK, "healthy") })
 	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, c.Ready(), http.StatusServiceUnavailable, "ready")
+		well := []string{"ready"}
+		if c.Notes != nil {
+			well = append(well, c.Notes()...)
+		}
+		answer(w, c.Ready(), http.StatusServiceUnavailable, strings.Join(well, "\n"))
 	})
 	mux.HandleFunc("POST /-/reload", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, c.Reload(), http.StatusBadRequest, "reloaded")

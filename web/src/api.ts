@@ -506,6 +506,8 @@ export interface ProposedContract {
 export interface Destinations {
   now: number;
   destinations: Destination[];
+  /** Partitions of a cluster of whose destinations nothing is known, and why. */
+  unanswered: { partition: string; error: string }[];
 }
 
 export interface Destination {

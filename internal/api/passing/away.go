@@ -40,6 +40,7 @@ var ErrNotCarriedOut = errors.New("the call was not carried out")
 // The answers if no server has carried the call out, and if that is not known.
 var (
 	errNoHolder = &trackway.Error{Code: trackway.Overloaded, Msg: "This server does not hold the data of this project, and none that does has answered. Try again."}
+	errNew      = &trackway.Error{Code: trackway.Overloaded, Msg: "This project is new on this server, which waits for the cluster to say where its data is. Try again."}
 	errNoPlace  = &trackway.Error{Code: trackway.Overloaded, Msg: "Too many calls are passed on to other servers at the moment: try again."}
 	errLost     = &trackway.Error{
 		Code: trackway.Overloaded,
@@ -47,10 +48,11 @@ var (
 	}
 )
 
-// Holds reports whether this server holds the data of a project.
+// Holds reports whether this server holds the data of a project. A project
+// without a number is new, and nobody here knows yet where it will be.
 func (a *Away) Holds(project uint32) bool {
-	if a.Holders == nil {
-		return true
+	if a.Holders == nil || project == 0 {
+		return project != 0
 	}
 	_, here := a.Holders(project)
 	return here
@@ -62,12 +64,15 @@ func (a *Away) Holds(project uint32) bool {
 // call out, or if the call is safe. A call that was passed on is never passed
 // on again.
 func (a *Away) Carry(ctx context.Context, project uint32, c *Call, by *Caller) (status int, done bool, err error) {
-	to, here := a.Holders(project)
 	switch {
-	case here:
-		return 0, false, nil
-	case c.By != nil:
+	case c.By != nil && !a.Holds(project):
 		return 0, false, NotHere(c.W)
+	case project == 0:
+		return 0, false, errNew
+	}
+	to, here := a.Holders(project)
+	if here {
+		return 0, false, nil
 	}
 	waiting, cancel := context.WithTimeout(ctx, enterTime)
 	entered := a.Places.Enter(waiting, by.Addr)

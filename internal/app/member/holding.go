@@ -64,12 +64,14 @@ func (p *Part) settle(ctx context.Context, log *raft.Log) error {
 		_ = p.catchUp(ctx) // its end is that of ctx
 	}()
 	defer func() { <-caught }()
+	told := ""
 	for began := time.Now(); sleep.For(ctx, lookPause) == nil; {
 		s := log.Status()
 		self := s.Member()
 		switch {
 		case self == nil && p.joins():
-			if err := log.Join(ctx, p.others(), 0); err != nil {
+			if err := log.Join(ctx, p.others(), 0); err != nil && err.Error() != told {
+				told = err.Error()
 				p.logger().Info("this server did not become a member yet", "err", err)
 			}
 		case self != nil && !self.Voter && s.Leader != "":
@@ -109,18 +111,28 @@ func (p *Part) leaveUnlessMember(ctx context.Context, log *raft.Log) {
 }
 
 // leave drops the partition. It is an error if its leader says that this server
-// is a member, or does not answer.
+// is a member, or does not answer. If this server has lost its log, and with it
+// the id under which it was a member, it gets its copy again, under a new one.
 func (p *Part) leave(ctx context.Context, log *raft.Log) error {
-	switch is, err := log.Belongs(ctx, p.others()); {
+	is, lost, err := log.Belongs(ctx, p.others())
+	switch {
 	case err != nil:
 		return err
 	case is:
 		return fmt.Errorf("this server is a member of partition %s", partition.Name(p.number))
 	}
-	if err := p.note(func(l *held.List) { l.Drop(p.number) }); err != nil {
+	change := (*held.List).Drop
+	if lost {
+		change = (*held.List).Again
+	}
+	if err := p.note(func(l *held.List) { change(l, p.number) }); err != nil {
 		return err
 	}
-	p.logger().Info("this server is no member of the partition any more, and removes its data")
+	if lost {
+		p.logger().Warn("the log of a partition is gone, and this server is no member any more: it gets its copy again")
+	} else {
+		p.logger().Info("this server is no member of the partition any more, and removes its data")
+	}
 	go p.restart() //nolint:gosec,contextcheck // it outlives what has asked for it
 	return nil
 }
@@ -192,16 +204,16 @@ func (m *Member) claims() map[string]claim {
 	return all
 }
 
-// Holders implements [passing.Holders]. A server whose group has lost its
-// leader is passed over if another one leads the partition: this one may have
-// been removed.
+// Holders implements [passing.Holders]. A server that knows no leader of the
+// partition, or lacks what the others have, is passed over if another one leads
+// it: this one may have been removed, or have trouble in this partition only.
 func (m *Member) Holders(project uint32) (to []http.RoundTripper, here bool) {
 	if m.o.Partitions == 1 {
 		return nil, true
 	}
 	number := partition.Of(project)
 	if p := m.Part(number); p != nil && p.serves.Load() {
-		if number == 0 || p.led() {
+		if number == 0 || p.led() && !p.troubled.Load() {
 			return nil, true
 		}
 		to, led := m.holders(number)

@@ -26,7 +26,6 @@ import (
 	"trackway/internal/log/kafka"
 	"trackway/internal/log/raft"
 	"trackway/internal/log/raft/peer"
-	"trackway/internal/partition"
 	"trackway/internal/sleep"
 	"trackway/internal/store"
 )
@@ -77,6 +76,7 @@ type Part struct {
 	raft         opened            // the log
 	caughtUp     atomic.Bool       // had what the others had, since this start
 	serves       atomic.Bool       // the server uses its store
+	troubled     atomic.Bool       // others should answer for it, if they can
 	watch        members.Watch     // of the other servers
 	leader       http.RoundTripper // carries questions to the server that leads
 }
@@ -131,6 +131,15 @@ func Open(ctx context.Context, o Options) (m *Member, all []*store.Store, err er
 // prepare finds out which partitions this server holds.
 func (m *Member) prepare() (err error) {
 	o := &m.o
+	if o.Cluster.Log == membership.Raft && o.Partitions > 1 {
+		gone, err := datadir.Renew(o.DataDir, o.Partitions)
+		if err != nil {
+			return err
+		}
+		for _, part := range gone {
+			o.Log.Warn("the data of a partition is missing: this server gets its copy again, from the other servers. If it is on a disk of its own, that may not be mounted", "partition", part)
+		}
+	}
 	if err := datadir.Fits(o.DataDir, o.Partitions); err != nil {
 		return err
 	}
@@ -375,38 +384,6 @@ var (
 	errBehind   = errors.New("this server does not have what the others have yet")
 )
 
-// Ready returns why this server should get no requests, or nil. If partitions
-// have no leader, no server can store their commands. The server goes on with
-// the others.
-func (m *Member) Ready() error {
-	var leaderless error
-	n := 0
-	for _, p := range m.parts {
-		if m.parts[0].serves.Load() && !p.serves.Load() {
-			continue // others answer for it
-		}
-		switch err := p.ready(); {
-		case errors.Is(err, errNoLeader) && p.caughtUp.Load():
-			leaderless = err
-			n++
-		case err != nil:
-			return m.of(p, err)
-		}
-	}
-	if n == len(m.parts) {
-		return leaderless
-	}
-	return nil
-}
-
-// of says which partition an error is about, if there are several.
-func (m *Member) of(p *Part, err error) error {
-	if err == nil || m.o.Partitions == 1 {
-		return err
-	}
-	return fmt.Errorf("partition %s: %w", partition.Name(p.number), err)
-}
-
 func (p *Part) ready() error {
 	log := p.raft.Load()
 	s, unfit := log.Status(), log.Unfit()
@@ -476,6 +453,7 @@ func (p *Part) run(ctx context.Context) error {
 	for sleep.For(ctx, lookPause) == nil {
 		s := log.Status()
 		self := s.Member()
+		p.troubled.Store(p.ready() != nil)
 		if s.Leader != "" {
 			lost = time.Now()
 		}

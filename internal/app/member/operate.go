@@ -42,10 +42,19 @@ func (m *Member) all(done error, do func(p *Part) error) error {
 
 // Init implements [members.Cluster]. It goes on where it was interrupted, but
 // not at a member of a cluster with others: these have the partitions of which
-// this server is not a member yet.
+// this server is not a member yet. A server that has lost its log, or a whole
+// partition, begins no other log: the other servers have it.
 func (m *Member) Init() error {
 	if first := m.parts[0].raft.Load().Status(); m.o.Cluster.Log == membership.Raft && first.Member() != nil && len(first.Members) > 1 {
 		return raft.ErrMember
+	}
+	for _, p := range m.parts {
+		if p.joins() {
+			return m.of(p, errJoins)
+		}
+	}
+	if m.knownToPeers() {
+		return errLostLog
 	}
 	return m.all(raft.ErrMember, func(p *Part) error {
 		log := p.raft.Load()
@@ -54,6 +63,27 @@ func (m *Member) Init() error {
 		}
 		return beginWith(p.destinations, log.Bootstrap)
 	})
+}
+
+var (
+	errJoins   = errors.New("this server gets it from the other servers: start them")
+	errLostLog = errors.New("the servers of cluster.peers have a cluster of this name with a member at this server's address, so its log is lost: empty its data directory, and let it join (trackway cluster join)")
+)
+
+// peersTime limits how long others are asked whether they know this server.
+const peersTime = 2 * time.Second
+
+// knownToPeers reports whether a cluster that the peers belong to has a member
+// at the address of this server, which is no member.
+func (m *Member) knownToPeers() bool {
+	log, is := m.parts[0].raft.Load().(*raft.Log)
+	if !is || len(log.Status().Members) > 0 {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), peersTime)
+	defer cancel()
+	_, lost, _ := log.Belongs(ctx, m.o.Cluster.Peers) // an error: none of them has a cluster
+	return lost
 }
 
 // beginWith begins a log with data that may be of another one, the end of which
@@ -224,7 +254,7 @@ func (p *Part) hasLeader() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), leaderTime+5*p.o.Cluster.Heartbeat)
 	defer cancel()
 	for {
-		if _, err := log.Belongs(ctx, p.others()); err == nil || errors.Is(err, raft.ErrAhead) {
+		if _, _, err := log.Belongs(ctx, p.others()); err == nil || errors.Is(err, raft.ErrAhead) {
 			return true
 		}
 		if sleep.For(ctx, lookPause) != nil {

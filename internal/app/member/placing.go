@@ -23,6 +23,7 @@ import (
 // view is what a server tells of a partition that it holds.
 type view struct {
 	Part    int
+	ID      string // of the server in the partition; empty: its program is older
 	Serves  bool // with all that the others have
 	Leading bool
 	Term    uint64
@@ -68,7 +69,7 @@ func (m *Member) views() (all []view) {
 	for _, p := range m.parts {
 		log := p.raft.Load()
 		s := log.Status()
-		v := view{Part: p.number, Serves: p.serves.Load(), Leading: s.Leading, Term: s.Term, Leader: s.Leader}
+		v := view{Part: p.number, ID: log.ID(), Serves: p.serves.Load(), Leading: s.Leading, Term: s.Term, Leader: s.Leader}
 		for _, other := range s.Members {
 			v.Members = append(v.Members, viewed{other.ID, other.Address, other.Voter})
 		}
@@ -235,7 +236,7 @@ func (c *cluster) plan(copies int) (steps []placement.Step) {
 			if one.Voter && c.serves(one.Address, part) {
 				g.Fit = append(g.Fit, one.Address)
 			}
-			if name := c.name(one.Address); one.Voter || !slices.Contains(want, name) { // else it is on its way
+			if name := c.name(one.Address); one.Voter && !c.lost(&one, part) || !slices.Contains(want, name) { // else it is on its way
 				now[part].Holders = append(now[part].Holders, name)
 			}
 		}
@@ -252,6 +253,15 @@ func (c *cluster) plan(copies int) (steps []placement.Step) {
 		steps = append(steps, placement.Step{Do: placement.Lead, Part: move.Partition, Server: move.To})
 	}
 	return steps
+}
+
+// lost reports whether a member of a partition is no more: the server at its
+// address answers, and has no copy, or one under another id. It has lost its
+// log, and gets a copy again.
+func (c *cluster) lost(m *viewed, part int) bool {
+	views, answers := c.told[m.Address]
+	i := slices.IndexFunc(views, func(v view) bool { return v.Part == part })
+	return answers && (i < 0 || views[i].ID != "" && views[i].ID != m.ID)
 }
 
 // serves reports whether the server at an address serves a partition.

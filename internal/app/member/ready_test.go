@@ -3,6 +3,8 @@ package member
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -39,40 +41,54 @@ func (f *fakeLog) Reach(context.Context, uint64) bool {
 	return false
 }
 
-// TestReady: a server goes on if some partitions have no leader, but not if
-// none has one, nor if it lacks something itself.
+// TestReady: a server goes on if some partitions have no leader, or if it
+// cannot serve some of those that others have, too. It says which they are.
 func TestReady(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name string
-		of   string // of each partition: leads, has no leader, is behind, starts without a leader, has no members
-		want error
+		// of each partition: leads, has no leader, is behind, starts without a
+		// leader, has no members, is not served; a point after them: the server
+		// serves the others
+		of    string
+		want  error
+		text  string
+		notes string
 	}{
-		{"all is well", "lll", nil},
-		{"one has no leader", "lnl", nil},
-		{"none has a leader", "nnn", errNoLeader},
-		{"one partition without a leader", "n", errNoLeader},
-		{"it is behind", "lnb", errBehind},
-		{"it has just started", "lsl", errNoLeader},
-		{"it has not joined", "llm", errNoMember},
+		{"all is well", "lll.", nil, "", ""},
+		{"one has no leader", "lnl.", nil, "", "partition p01: no server leads the cluster"},
+		{"none has a leader", "nnn.", errNoLeader, "no server leads the cluster", ""},
+		{"one partition without a leader", "n.", errNoLeader, "no server leads the cluster", ""},
+		{"it is behind in one", "lnb.", nil, "", "partition p02: this server does not have what the others have yet"},
+		{"it is behind in the first", "bnb.", errBehind, "partition p00: this server does not have what the others have yet; partition p01: no server leads the cluster; " +
+			"partition p02: this server does not have what the others have yet", ""},
+		{"it does not serve one yet", "lal.", nil, "", "partition p01: other servers answer for this one: this server is not a member of the cluster yet"},
+		{"it has just started", "lsl", errNoLeader, "partition p01: no server leads the cluster", ""},
+		{"it has not joined", "llm", errNoMember, "partition p02: this server is not a member", ""},
 	} {
-		m := &Member{o: Options{Partitions: len(test.of)}}
+		of, serving := strings.CutSuffix(test.of, ".")
+		m := &Member{o: Options{Partitions: len(of)}}
 		m.o.Cluster.Log = membership.Raft
-		for i, is := range test.of {
+		for i, is := range of {
 			log := &fakeLog{status: raft.Status{ID: "a", Leader: "a:1", Members: []raft.Member{{ID: "a"}}}, behind: is == 'b'}
 			switch is {
 			case 'n', 's':
 				log.status.Leader = ""
-			case 'm':
+			case 'm', 'a':
 				log.status.Members = nil
 			}
 			p := &Part{Member: m, number: i}
 			p.raft.set(log)
 			p.caughtUp.Store(is != 's')
+			p.serves.Store(serving && is != 'a')
 			m.parts = append(m.parts, p)
 		}
-		if got := m.Ready(); !errors.Is(got, test.want) {
+		got := m.Ready()
+		if !errors.Is(got, test.want) || (got == nil) != (test.want == nil) || got != nil && !strings.Contains(got.Error(), test.text) {
 			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
+		}
+		if notes := fmt.Sprint(m.Notes()); !strings.Contains(notes, test.notes) || test.notes == "" && got == nil && notes != "[]" {
+			t.Errorf("%s: got the notes %s, want %q", test.name, notes, test.notes)
 		}
 	}
 }
@@ -142,7 +158,7 @@ var errBegun = errors.New("a log was begun")
 func TestInitAtMember(t *testing.T) {
 	t.Parallel()
 	for members, want := range map[string]error{"": errBegun, "a": errBegun, "ab": raft.ErrMember} {
-		m := &Member{o: Options{Partitions: 2}}
+		m := &Member{o: Options{Partitions: 2}, held: new(held.List)}
 		m.o.Cluster.Log = membership.Raft
 		for i := range m.o.Partitions {
 			log := &fakeLog{status: raft.Status{ID: "a"}}

@@ -227,6 +227,7 @@ type changed struct {
 	Behind bool   `json:",omitempty"` // the server has too little of the log to get a vote
 	Enough bool   `json:",omitempty"` // for add: there are enough members
 	Known  bool   `json:",omitempty"` // for knows: the server is a member
+	Lost   bool   `json:",omitempty"` // for knows: it is not, and the member at its address is no more
 	Index  uint64 `json:",omitempty"` // of the last entry; for progress, of that in the state
 
 	Standing *standing `json:",omitempty"` // for standing
@@ -282,7 +283,7 @@ func (l *Log) change(c change) changed {
 		index, err = l.lastCommand()
 	case "knows":
 		if err = l.raft.VerifyLeader().Error(); err == nil {
-			return changed{Known: l.member(c.ID) != nil, Index: l.raft.LastIndex()}
+			return changed{Known: l.member(c.ID) != nil, Lost: l.lost(c), Index: l.raft.LastIndex()}
 		}
 	case "add":
 		if err = l.admit(c); errors.Is(err, ErrEnough) {
@@ -327,6 +328,20 @@ func (l *Log) admit(c change) error {
 		return ErrEnough
 	}
 	return l.Add(c.ID, c.Address, false)
+}
+
+// lost reports whether the server that asks is no member, although its address
+// is that of one. That one's log is gone, then: it does not answer any more.
+func (l *Log) lost(c change) bool {
+	if l.member(c.ID) != nil {
+		return false
+	}
+	for _, m := range l.members() {
+		if m.Address == c.Address {
+			return !l.isAt(m)
+		}
+	}
+	return false
 }
 
 // member returns the member with an id, or nil.
@@ -435,14 +450,16 @@ func (l *Log) Join(ctx context.Context, addresses []string, most int) error {
 
 // Belongs reports whether this server is a member, as the leader says. It also
 // asks servers at addresses for the leader. A server that was removed while it
-// was down learns it in no other way. If it is not a member, and the leader
-// lacks something that this server has applied, the error is [ErrAhead].
-func (l *Log) Belongs(ctx context.Context, addresses []string) (bool, error) {
-	got, err := l.ask(ctx, change{Do: "knows", ID: l.ID()}, append(l.addresses(), addresses...))
+// was down learns it in no other way. If this server is no member, lost says
+// that it was one, under an id that it has lost together with its log. If it is
+// not a member, and the leader lacks something that this server has applied,
+// the error is [ErrAhead].
+func (l *Log) Belongs(ctx context.Context, addresses []string) (is, lost bool, err error) {
+	got, err := l.ask(ctx, change{Do: "knows", ID: l.ID(), Address: l.o.Network.Advertise()}, append(l.addresses(), addresses...))
 	if err == nil && !got.Known && got.Index < l.progress.Reached() {
 		err = ErrAhead
 	}
-	return got.Known, err
+	return got.Known, got.Lost, err
 }
 
 // Promote asks for a vote. It reports whether this server is too far behind for

@@ -96,11 +96,11 @@ func TestEnough(t *testing.T) {
 	if err := other.log.Join(t.Context(), []string{leader.address}, 3); !errors.Is(err, ErrEnough) {
 		t.Errorf("a fourth server joins: got %v", err)
 	}
-	if is, err := other.log.Belongs(t.Context(), []string{leader.address}); is || err != nil {
+	if is, _, err := other.log.Belongs(t.Context(), []string{leader.address}); is || err != nil {
 		t.Errorf("it belongs: %v, %v", is, err)
 	}
 	other.join(t, leader)
-	if is, err := other.log.Belongs(t.Context(), nil); !is || err != nil {
+	if is, _, err := other.log.Belongs(t.Context(), nil); !is || err != nil {
 		t.Errorf("it belongs: %v, %v", is, err)
 	}
 	if err := c.servers[0].log.HandOver(t.Context(), other.id); err != nil {
@@ -118,7 +118,7 @@ func TestEnough(t *testing.T) {
 		t.Error(err)
 	}
 	gone.start()
-	if is, err := gone.log.Belongs(t.Context(), nil); is || err != nil {
+	if is, lost, err := gone.log.Belongs(t.Context(), nil); is || lost || err != nil {
 		t.Errorf("a removed server belongs: %v, %v", is, err)
 	}
 	gone.stop()
@@ -140,7 +140,13 @@ func TestAddressAgain(t *testing.T) {
 	emptied.stop()
 	emptied.disk()
 	emptied.start()
+	if is, lost, err := emptied.log.Belongs(t.Context(), []string{leader.address}); is || !lost || err != nil {
+		t.Errorf("a server with an emptied disk: is a member %v, has lost its log %v, %v", is, lost, err)
+	}
 	emptied.join(t, leader)
+	if is, lost, err := emptied.log.Belongs(t.Context(), nil); !is || lost || err != nil {
+		t.Errorf("it has joined: is a member %v, has lost its log %v, %v", is, lost, err)
+	}
 	if n := len(c.awaitLeader().log.Status().Members); n != 3 {
 		t.Errorf("there are %d members, want 3", n)
 	}
@@ -247,13 +253,13 @@ func TestAhead(t *testing.T) {
 	left.machine.await(leader.machine.Applied())
 	leader.stop()
 	eventually(t, "the leader is lost", func() bool { return left.log.Status().Leader == "" })
-	if is, err := left.log.Belongs(t.Context(), []string{address}); is || !errors.Is(err, ErrAhead) {
+	if is, _, err := left.log.Belongs(t.Context(), []string{address}); is || !errors.Is(err, ErrAhead) {
 		t.Errorf("it belongs: %v, %v", is, err)
 	}
 	var more ledger
 	more.became = make(map[string]error)
 	more.fill(t, stranger.log, 30)
-	if is, err := left.log.Belongs(t.Context(), []string{address}); is || err != nil {
+	if is, _, err := left.log.Belongs(t.Context(), []string{address}); is || err != nil {
 		t.Errorf("it belongs: %v, %v", is, err)
 	}
 	c.servers = []*server{left}

@@ -187,6 +187,43 @@ func (s *Set) Register(projects []trackway.Project) error {
 	return nil
 }
 
+// Known gives each project the number that it has here already, or 0. It asks
+// and tells no other server, so it works without a leader. It refuses what
+// Register would refuse because of what is here.
+func (s *Set) Known(projects []trackway.Project) error {
+	s.placing.Lock()
+	defer s.placing.Unlock()
+	at := make([]int, len(projects))
+	for i := range projects {
+		p := &projects[i]
+		p.Number = 0
+		var err error
+		if at[i], err = s.find(p); err == nil && at[i] < 0 && s.shared && !s.one() {
+			at[i], err = s.assigned(p, at[i], nil)
+		}
+		if err != nil {
+			return err
+		}
+		if at[i] < 0 || s.all[at[i]] == nil {
+			continue
+		}
+		r := entry.Registration{Token: p.Token}
+		if _, err := s.all[at[i]].Registered(&r); err != nil {
+			return fmt.Errorf("find project %q: %w", p.Name, err)
+		}
+		if p.Number = r.Number; !s.one() {
+			p.Number = partition.Global(at[i], r.Number)
+		}
+	}
+	for part, of := range s.all {
+		if of == nil {
+			s.names.number(projects, at, part)
+		}
+	}
+	s.names.note(slices.DeleteFunc(slices.Clone(projects), func(p trackway.Project) bool { return p.Number == 0 }))
+	return nil
+}
+
 // places returns the partition of each project: where it is, or where it will
 // be. It refuses identifiers that have changed their kind, before anything is
 // registered.

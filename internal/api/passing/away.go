@@ -8,6 +8,7 @@ import (
 
 	"trackway"
 	"trackway/internal/api/room"
+	"trackway/internal/control/relay"
 )
 
 // Holders returns what carries calls to servers that hold the data of a
@@ -18,7 +19,8 @@ type Holders func(project uint32) (to []http.RoundTripper, here bool)
 // does not. It is safe for concurrent use.
 type Away struct {
 	Holders Holders      // nil: this server holds everything
-	Places  *room.Places // for calls under way
+	Places  *room.Places // for calls under way, but streams
+	Streams *room.Places // for those
 }
 
 // Call is a call to be carried out by another server.
@@ -27,6 +29,8 @@ type Call struct {
 	R    *http.Request
 	Body []byte // whole
 	Safe bool   // it changes nothing, so it may be tried again
+
+	Stream bool // the answer goes on for as long as the caller stays
 	By   *Caller
 	Free func() // called before an answer that costs nothing
 }
@@ -42,6 +46,7 @@ var (
 	errNoHolder = &trackway.Error{Code: trackway.Overloaded, Msg: "This server does not hold the data of this project, and none that does has answered. Try again."}
 	errNew      = &trackway.Error{Code: trackway.Overloaded, Msg: "This project is new on this server, which waits for the cluster to say where its data is. Try again."}
 	errNoPlace  = &trackway.Error{Code: trackway.Overloaded, Msg: "Too many calls are passed on to other servers at the moment: try again."}
+	errNoStream = &trackway.Error{Code: trackway.Overloaded, Msg: "Too many live pages of projects on other servers are open: close some, or open this one at another server."}
 	errLost     = &trackway.Error{
 		Code: trackway.Overloaded,
 		Msg:  "The server that holds the data of this project has not answered, so it is not known whether this call was carried out. Try again.",
@@ -74,13 +79,11 @@ func (a *Away) Carry(ctx context.Context, project uint32, c *Call, by *Caller) (
 	if here {
 		return 0, false, nil
 	}
-	waiting, cancel := context.WithTimeout(ctx, enterTime)
-	entered := a.Places.Enter(waiting, by.Addr)
-	cancel()
-	if !entered {
-		return 0, false, errNoPlace
+	ctx, leave, err := a.enter(ctx, c, by)
+	if err != nil {
+		return 0, false, err
 	}
-	defer a.Places.Leave(by.Addr)
+	defer leave()
 	by.Holder = true
 	for _, holder := range to {
 		status, done, err := Pass(ctx, holder, c.W, c.R, c.R.URL.RequestURI(), c.Body, by, c.Free)
@@ -92,6 +95,23 @@ func (a *Away) Carry(ctx context.Context, project uint32, c *Call, by *Caller) (
 		}
 	}
 	return 0, false, errNoHolder
+}
+
+// enter waits for a place. Streams have places and connections of their own: a
+// call should not have to wait until somebody closes a page.
+func (a *Away) enter(ctx context.Context, c *Call, by *Caller) (of context.Context, leave func(), err error) {
+	if c.Stream {
+		if !a.Streams.TryEnter(by.Addr) {
+			return nil, nil, errNoStream
+		}
+		return relay.Stream(ctx), func() { a.Streams.Leave(by.Addr) }, nil
+	}
+	waiting, cancel := context.WithTimeout(ctx, enterTime)
+	defer cancel()
+	if !a.Places.Enter(waiting, by.Addr) {
+		return nil, nil, errNoPlace
+	}
+	return ctx, func() { a.Places.Leave(by.Addr) }, nil
 }
 
 // elsewhereField in an answer says that this server does not hold the data.

@@ -63,6 +63,9 @@ type Member struct {
 	// The server does not start again meanwhile.
 	changing sync.Mutex
 
+	stepping sync.Mutex // held while this server carries out a step of a plan
+	turn     turn       // which server does, as the leader of the first partition knows it
+
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
@@ -439,6 +442,14 @@ func (p *Part) grows() bool {
 	return led || p.o.Cluster.Log != membership.Raft
 }
 
+// inTrouble reports whether others should answer for this server, if they can.
+// An election is waited for here, as long as commands wait: what others have
+// told of their leaders is older.
+func (p *Part) inTrouble(leaderless time.Duration) bool {
+	err := p.ready()
+	return err != nil && (!errors.Is(err, errNoLeader) || leaderless > 5*p.o.Cluster.Heartbeat)
+}
+
 // run asks for this server's vote until it has one, or ctx ends.
 func (p *Part) run(ctx context.Context) error {
 	log, err := p.overRaft()
@@ -449,14 +460,15 @@ func (p *Part) run(ctx context.Context) error {
 	if !p.serves.Load() {
 		return p.settle(ctx, log)
 	}
-	lost := time.Now() // when a leader was known last
+	lost := time.Now()  // when a leader was known last, or it was asked for
+	heard := time.Now() // when one was known last
 	for sleep.For(ctx, lookPause) == nil {
 		s := log.Status()
 		self := s.Member()
-		p.troubled.Store(p.ready() != nil)
 		if s.Leader != "" {
-			lost = time.Now()
+			lost, heard = time.Now(), time.Now()
 		}
+		p.troubled.Store(p.inTrouble(time.Since(heard)))
 		if p.number > 0 && time.Since(lost) > 5*p.o.Cluster.Heartbeat {
 			p.leaveUnlessMember(ctx, log)
 			lost = time.Now() // before it is asked again

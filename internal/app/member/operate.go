@@ -18,26 +18,31 @@ import (
 	"trackway/internal/sleep"
 )
 
-// Operators change one partition after the other. If that fails in one, they
-// can do it again: what is done already stays done.
+// Operators change one partition after the other. If that fails in one, the
+// others are changed all the same, and they can do it again: what is done
+// already stays done.
 
 // all does something in each partition. done is the error where it was done
-// before. It is an error only if there was nothing left to do.
-func (m *Member) all(done error, do func(p *Part) error) error {
+// before. It is an error only if there was nothing left to do. If first is true
+// and it fails in the first partition, nothing is done in the others.
+func (m *Member) all(first bool, done error, do func(p *Part) error) error {
 	m.changing.Lock()
 	defer m.changing.Unlock()
 	before := 0
+	var failed several
 	for _, p := range m.parts {
 		switch err := do(p); {
 		case err != nil && errors.Is(err, done):
 			if before++; before == len(m.parts) {
 				return err
 			}
-		case err != nil:
+		case err != nil && first && p.number == 0:
 			return m.of(p, err)
+		case err != nil:
+			failed = append(failed, m.of(p, err))
 		}
 	}
-	return nil
+	return failed.err()
 }
 
 // Init implements [members.Cluster]. It goes on where it was interrupted, but
@@ -56,7 +61,7 @@ func (m *Member) Init() error {
 	if m.knownToPeers() {
 		return errLostLog
 	}
-	return m.all(raft.ErrMember, func(p *Part) error {
+	return m.all(true, raft.ErrMember, func(p *Part) error {
 		log := p.raft.Load()
 		if _, is := log.(*kafka.Log); !is || log.Status().Applied == 0 {
 			return unlessAgain(log.Bootstrap())
@@ -107,7 +112,7 @@ func (m *Member) Join(ctx context.Context, address string) error {
 		addresses = []string{address}
 	}
 	enough := false
-	err := m.all(raft.ErrMember, func(p *Part) error {
+	err := m.all(true, raft.ErrMember, func(p *Part) error {
 		log, err := p.overRaft()
 		if err != nil {
 			return err
@@ -133,7 +138,8 @@ func (m *Member) Join(ctx context.Context, address string) error {
 
 // Remove implements [members.Cluster]. A server has another id in each
 // partition, and the same address. It leaves the first partition last, so that
-// it can be found if that has to be repeated. Over Kafka, one that runs may be
+// it can be found if that has to be repeated: also if another partition has no
+// leader now. Over Kafka, one that runs may be
 // at the address of another one that has lost its disk: that one stays.
 func (m *Member) Remove(ctx context.Context, id string) error {
 	first := m.parts[0].raft.Load()
@@ -144,13 +150,15 @@ func (m *Member) Remove(ctx context.Context, id string) error {
 	defer m.changing.Unlock()
 	address := m.addressOf(id)
 	var runs error
+	var failed several
 	found := false
 	if len(m.parts) < m.o.Partitions {
-		if err := m.removeElsewhere(ctx, address); err != nil {
-			return err
-		}
+		failed = m.removeElsewhere(ctx, address)
 	}
 	for _, p := range slices.Backward(m.parts) {
+		if p.number == 0 && len(failed) > 0 {
+			return failed.err()
+		}
 		for _, other := range p.raft.Load().Status().Members {
 			if other.Address != address {
 				continue
@@ -159,11 +167,14 @@ func (m *Member) Remove(ctx context.Context, id string) error {
 			case errors.Is(err, kafka.ErrRuns):
 				runs = m.of(p, err)
 			case err != nil:
-				return m.of(p, err)
+				failed = append(failed, m.of(p, err))
 			default:
 				found = true
 			}
 		}
+	}
+	if err := failed.err(); err != nil { // in the first one
+		return err
 	}
 	if !found {
 		return cmp.Or(runs, fmt.Errorf("no member has the address or id %q", id))
@@ -192,7 +203,7 @@ func (m *Member) Transfer(ctx context.Context, part int) error {
 	if part >= 0 && m.Part(part) == nil {
 		return fmt.Errorf("partition %s is not on this server: ask one that holds it", partition.Name(part))
 	}
-	return m.all(nil, func(p *Part) error {
+	return m.all(false, nil, func(p *Part) error {
 		if part >= 0 && part != p.number {
 			return nil
 		}
@@ -224,7 +235,7 @@ func (m *Member) Recover() error {
 		}
 		looking.Wait()
 	}
-	return m.all(errLed, func(p *Part) error {
+	return m.all(false, errLed, func(p *Part) error {
 		log, err := p.overRaft()
 		if err != nil {
 			return err

@@ -23,6 +23,17 @@ func (s several) Error() string {
 // Unwrap is for [errors.Is].
 func (s several) Unwrap() []error { return s }
 
+// err returns the reasons as an error, or nil if there are none.
+func (s several) err() error {
+	switch len(s) {
+	case 0:
+		return nil
+	case 1:
+		return s[0]
+	}
+	return s
+}
+
 // Ready returns why this server should get no requests, or nil. If partitions
 // have no leader, no server can store their commands. The server goes on with
 // the others. It also goes on if it cannot serve a partition that other servers
@@ -53,10 +64,7 @@ func (m *Member) Ready() error {
 	if leaderless == len(found) {
 		return errNoLeader // the same in all
 	}
-	if len(found) == 1 {
-		return found[0]
-	}
-	return found
+	return found.err()
 }
 
 // of says which partition an error is about, if there are several.

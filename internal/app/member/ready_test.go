@@ -2,6 +2,7 @@ package member
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -21,8 +22,11 @@ type fakeLog struct {
 	status raft.Status
 	behind bool
 	lacks  bool // something that this server has acknowledged
+	abouts []json.RawMessage
 	waited bool // for that
 }
+
+func (f *fakeLog) Abouts() []json.RawMessage { return f.abouts }
 
 func (f *fakeLog) Status() raft.Status { return f.status }
 func (*fakeLog) Unfit() error          { return nil }
@@ -89,6 +93,44 @@ func TestReady(t *testing.T) {
 		}
 		if notes := fmt.Sprint(m.Notes()); !strings.Contains(notes, test.notes) || test.notes == "" && got == nil && notes != "[]" {
 			t.Errorf("%s: got the notes %s, want %q", test.name, notes, test.notes)
+		}
+	}
+}
+
+// TestHolders: during an election, calls wait at a server that holds the
+// partition, though another one has told that it leads: that may be the one that
+// has failed. If the server cannot serve the partition, calls are passed on.
+func TestHolders(t *testing.T) {
+	t.Parallel()
+	const project = 1<<24 + 1 // in the second partition
+	for _, test := range []struct {
+		name       string
+		change     func(s *raft.Status)
+		leaderless time.Duration
+		here       bool
+	}{
+		{"it is led", func(*raft.Status) {}, 0, true},
+		{"an election", func(s *raft.Status) { s.Leader = "" }, 9 * time.Second, true},
+		{"no leader for long", func(s *raft.Status) { s.Leader = "" }, 11 * time.Second, false},
+		{"it was removed", func(s *raft.Status) { s.Members = s.Members[:1] }, 0, false},
+	} {
+		m := &Member{o: Options{Partitions: 2}}
+		m.o.Cluster.Log, m.o.Cluster.Heartbeat = membership.Raft, 2*time.Second
+		for i := range m.o.Partitions {
+			log := &fakeLog{status: raft.Status{ID: "a", Leader: "b:1", Members: []raft.Member{{ID: "b", Address: "b:1", Heard: true}, {ID: "a"}}}}
+			log.abouts = []json.RawMessage{json.RawMessage(`{"claim": {"address": "b:1", "id": "b", "holds": [1], "leads": [1]}}`)}
+			if i == 1 {
+				test.change(&log.status)
+			}
+			p := &Part{Member: m, number: i}
+			p.raft.set(log)
+			p.caughtUp.Store(true)
+			p.serves.Store(true)
+			p.troubled.Store(p.inTrouble(test.leaderless))
+			m.parts = append(m.parts, p)
+		}
+		if to, here := m.Holders(project); here != test.here || !here && len(to) != 1 {
+			t.Errorf("%s: got %d others, here %v", test.name, len(to), here)
 		}
 	}
 }

@@ -218,6 +218,7 @@ type change struct {
 	Address string // host:port at which it is reached
 	Applied uint64 // how far its state goes
 	Most    int    `json:",omitempty"` // for add: not if there are so many members; 0: always
+	Least   int    `json:",omitempty"` // for remove: not unless so many others keep their votes
 }
 
 // changed is the answer.
@@ -295,7 +296,7 @@ func (l *Log) change(c change) changed {
 		}
 		err = l.Add(c.ID, c.Address, true)
 	case "remove":
-		err = l.Remove(c.ID)
+		err = l.release(c.ID, c.Least)
 	case "transfer":
 		err = l.Transfer(c.ID)
 	default:
@@ -328,6 +329,23 @@ func (l *Log) admit(c change) error {
 		return ErrEnough
 	}
 	return l.Add(c.ID, c.Address, false)
+}
+
+// release removes a member, unless fewer others than least would keep a vote.
+// Two removals at once are counted one after the other.
+func (l *Log) release(id string, least int) error {
+	l.releasing.Lock()
+	defer l.releasing.Unlock()
+	left := 0
+	for _, m := range l.members() {
+		if m.Voter && m.ID != id {
+			left++
+		}
+	}
+	if left < least {
+		return fmt.Errorf("%d members with a vote would be left, and there should be %d", left, least)
+	}
+	return l.Remove(id)
 }
 
 // lost reports whether the server that asks is no member, although its address
@@ -474,6 +492,12 @@ func (l *Log) Promote(ctx context.Context, addresses []string) (behind bool, err
 // Expel removes a member, which may be down. Any server can ask for it.
 func (l *Log) Expel(ctx context.Context, id string) error {
 	_, err := l.ask(ctx, change{Do: "remove", ID: id}, l.addresses())
+	return err
+}
+
+// Release is Expel, unless fewer other members than least would keep a vote.
+func (l *Log) Release(ctx context.Context, id string, least int) error {
+	_, err := l.ask(ctx, change{Do: "remove", ID: id, Least: least}, l.addresses())
 	return err
 }
 

@@ -2,7 +2,10 @@ package raft
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"strings"
+	"sync"
 	"testing"
 )
 
@@ -126,6 +129,26 @@ func TestEnough(t *testing.T) {
 	l.fill(t, c.servers[0].log, 5)
 	c.settle()
 	l.check(t, c.wantEqual())
+}
+
+// TestRelease: if two copies are removed at the same time, only so many go that
+// enough stay.
+func TestRelease(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 4, Options{})
+	others := c.except(c.awaitLeader())
+	errs := make([]error, 2)
+	var all sync.WaitGroup
+	for i := range errs {
+		all.Go(func() { errs[i] = others[2].log.Release(t.Context(), others[i].id, 3) })
+	}
+	all.Wait()
+	if (errs[0] == nil) == (errs[1] == nil) || !strings.Contains(fmt.Sprint(errs), "2 members with a vote would be left, and there should be 3") {
+		t.Errorf("got %v", errs)
+	}
+	if n := len(c.awaitLeader().log.Status().Members); n != 3 {
+		t.Errorf("%d members are left, want 3", n)
+	}
 }
 
 // TestAddressAgain: a server with an emptied disk takes the place of the one

@@ -98,13 +98,16 @@ func (s *server) wait() string {
 	return fmt.Sprintf("new projects (%s) are not served yet: the servers of the cluster cannot store anything", strings.Join(*names, ", "))
 }
 
-// notes returns what is not in order although the server accepts requests.
+// notes returns what is not in order beside the reason why the server accepts
+// no requests, if there is one.
 func (s *server) notes() (all []string) {
 	if s.member == nil {
 		return nil
 	}
-	for _, err := range s.member.Notes() {
-		all = append(all, err.Error())
+	if s.member.Ready() == nil { // else that names the partitions
+		for _, err := range s.member.Notes() {
+			all = append(all, err.Error())
+		}
 	}
 	if wait := s.wait(); wait != "" {
 		all = append(all, wait)

@@ -5,9 +5,9 @@ package ops
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/pprof"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -23,8 +23,8 @@ type Config struct {
 	Listen   string       // host:port, as configured
 	Reload   func() error // puts the present configuration in force; an error says why nothing was changed
 
-	// Notes returns what is not in order although the server accepts requests;
-	// nil: nothing.
+	// Notes returns what else is not in order, whether or not the server accepts
+	// requests; nil: nothing.
 	Notes func() []string
 
 	Cluster func() members.Status // nil: the server stands alone
@@ -33,9 +33,9 @@ type Config struct {
 // Handler returns the routes of the ops listener.
 //
 //	/-/healthy      200 as long as the process answers
-//	/-/ready        200 while the server accepts requests, with what is not in
-//	                order all the same, each in a line; 503 with the reason
-//	                otherwise (from the moment a stop begins)
+//	/-/ready        200 while the server accepts requests; 503 with the reason
+//	                otherwise (from the moment a stop begins). What else is not
+//	                in order comes in further lines
 //	POST /-/reload  200 once the configuration is in force; 400 with the reason
 //	                if it is wrong, and nothing was changed
 //	/-/cluster      a [members.Status]; 404 if the server stands alone
@@ -48,11 +48,16 @@ func Handler(c Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil, http.StatusOK, "healthy") })
 	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, _ *http.Request) {
-		well := []string{"ready"}
+		notes, err := "", c.Ready()
 		if c.Notes != nil {
-			well = append(well, c.Notes()...)
+			for _, note := range c.Notes() {
+				notes += "\n" + note
+			}
 		}
-		answer(w, c.Ready(), http.StatusServiceUnavailable, strings.Join(well, "\n"))
+		if err != nil {
+			err = errors.New(err.Error() + notes)
+		}
+		answer(w, err, http.StatusServiceUnavailable, "ready"+notes)
 	})
 	mux.HandleFunc("POST /-/reload", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, c.Reload(), http.StatusBadRequest, "reloaded")

@@ -147,7 +147,8 @@ func (s *Set) Erasures(project uint32) ([]query.Erasure, error) {
 // Register gives each project its number, as [store.Store.Register] does. A new
 // project goes to the partition with the fewest changes; if several have as
 // few, to the one with the fewest projects of the list; and then to the first
-// one. If it fails, no project was registered, unless a disk has failed.
+// one. If it fails, no project was registered, unless a disk has failed, or a
+// partition cannot store anything.
 func (s *Set) Register(projects []trackway.Project) error {
 	if s.one() {
 		return s.all[0].Register(projects)
@@ -158,6 +159,7 @@ func (s *Set) Register(projects []trackway.Project) error {
 	if err != nil {
 		return err
 	}
+	var failed error
 	for part, of := range s.all {
 		if of == nil {
 			s.names.number(projects, at, part)
@@ -169,8 +171,9 @@ func (s *Set) Register(projects []trackway.Project) error {
 				here = append(here, projects[i])
 			}
 		}
-		if err := of.Register(here); err != nil {
-			return err
+		if err := of.Register(here); err != nil { // the others go on: this one may have no leader
+			failed = errors.Join(failed, err)
+			continue
 		}
 		for i := range projects {
 			if at[i] != part {
@@ -183,8 +186,10 @@ func (s *Set) Register(projects []trackway.Project) error {
 			projects[i].Number = partition.Global(part, local)
 		}
 	}
-	s.names.note(projects)
-	return nil
+	if failed == nil {
+		s.names.note(projects)
+	}
+	return failed
 }
 
 // Known gives each project the number that it has here already, or 0. It asks

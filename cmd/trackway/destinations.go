@@ -17,6 +17,7 @@ import (
 	"trackway/internal/app"
 	"trackway/internal/config"
 	"trackway/internal/control"
+	"trackway/internal/control/relay"
 	"trackway/internal/destination"
 	"trackway/internal/destination/kinds"
 	"trackway/internal/destination/listing"
@@ -66,9 +67,11 @@ func get(ctx context.Context, client *http.Client, method, route string, query u
 	return nil
 }
 
-// destinationList is the answer to a question for all destinations.
+// destinationList is the answer to a question for all destinations. In a
+// cluster, partitions may be missing whose server has not answered.
 type destinationList struct {
-	Destinations []listing.Row `json:"destinations"`
+	Destinations []listing.Row      `json:"destinations"`
+	Unanswered   []relay.Unanswered `json:"unanswered,omitempty"`
 }
 
 // list asks for all destinations.
@@ -91,14 +94,24 @@ func (c *destinationsListCommand) Run(out output) error {
 		if err != nil {
 			return err
 		}
-		if news := listing.Lacking(all.Destinations, cfg.Destinations); len(news) > 0 {
+		if news := listing.Lacking(all.Destinations, cfg.Destinations); len(news) > 0 && len(all.Unanswered) == 0 {
 			terminal.Say(out.stderr, "The server has not read this file since these destinations were added: %s. Reload it (kill -HUP).\n", strings.Join(news, ", "))
 		}
 		if c.JSON {
-			return printIndented(out.stdout, all)
+			err = printIndented(out.stdout, all)
+		} else if len(all.Destinations) > 0 || len(all.Unanswered) == 0 {
+			err = listing.Print(out.stdout, all.Destinations)
 		}
-		return listing.Print(out.stdout, all.Destinations)
+		return cmp.Or(err, incomplete(all.Unanswered))
 	})
+}
+
+// incomplete returns an error if partitions are missing from a list.
+func incomplete(missing []relay.Unanswered) error {
+	if len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("the list is not complete: %w", relay.Err(missing))
 }
 
 type destinationsCheckCommand struct {
@@ -112,7 +125,7 @@ func (c *destinationsCheckCommand) Run(out output) error {
 	ctx, stop := until()
 	defer stop()
 	return c.with(ctx, out, false, func(client *http.Client) error {
-		names, err := c.names(ctx, client)
+		names, missing, err := c.names(ctx, client)
 		if err != nil {
 			return err
 		}
@@ -132,24 +145,21 @@ func (c *destinationsCheckCommand) Run(out output) error {
 		if err == nil && bad > 0 {
 			err = fmt.Errorf("%d of %d destinations failed", bad, len(results))
 		}
-		return err
+		return errors.Join(err, incomplete(missing))
 	})
 }
 
-// names returns the destinations to check.
-func (c *destinationsCheckCommand) names(ctx context.Context, client *http.Client) ([]string, error) {
+// names returns the destinations to check, and the partitions of which it is
+// not known which there are.
+func (c *destinationsCheckCommand) names(ctx context.Context, client *http.Client) (names []string, missing []relay.Unanswered, err error) {
 	if len(c.Names) > 0 {
-		return c.Names, nil
+		return c.Names, nil, nil
 	}
 	all, err := list(ctx, client)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
 	for i := range all.Destinations {
 		names = append(names, all.Destinations[i].Name)
 	}
-	return names, nil
+	return names, all.Unanswered, err
 }
 
 // check checks a destination, and prints the result for people.
@@ -333,15 +343,19 @@ func (c *mirrorStatusCommand) Run(out output) error {
 	defer stop()
 	return c.with(ctx, out, false, func(client *http.Client) error {
 		var all struct {
-			Mirrors []control.Mirrored `json:"mirrors"`
+			Mirrors    []control.Mirrored `json:"mirrors"`
+			Unanswered []relay.Unanswered `json:"unanswered,omitempty"`
 		}
 		if err := get(ctx, client, http.MethodGet, "/destinations/mirrors", nil, &all); err != nil {
 			return err
 		}
+		var err error
 		if c.JSON {
-			return printIndented(out.stdout, all)
+			err = printIndented(out.stdout, all)
+		} else if len(all.Mirrors) > 0 || len(all.Unanswered) == 0 {
+			err = printMirrors(out.stdout, all.Mirrors)
 		}
-		return printMirrors(out.stdout, all.Mirrors)
+		return cmp.Or(err, incomplete(all.Unanswered))
 	})
 }
 
@@ -383,7 +397,7 @@ func toExamine(cfg *config.Config) *doctor.Destinations {
 	return &doctor.Destinations{
 		List: func(ctx context.Context) ([]listing.Row, error) {
 			all, err := list(ctx, client)
-			return all.Destinations, err
+			return all.Destinations, cmp.Or(err, incomplete(all.Unanswered))
 		},
 		Check: func(ctx context.Context, name string) (string, error) {
 			var c control.Checked

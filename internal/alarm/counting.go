@@ -1,6 +1,7 @@
 package alarm
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -112,19 +113,20 @@ func hoursBack(rules []alarming.Rule) query.Hour {
 }
 
 // judgeHour returns what the rules of silence say about an hour that is over.
-// If a project is silent as a whole, its types are not mentioned.
-func judgeHour(rules []alarming.Rule, from Counts, projects []trackway.Project, hour query.Hour, c calendar) ([]verdict, error) {
+// If a project is silent as a whole, its types are not mentioned. judged are
+// the names of the projects that could be read; the error is about the others.
+func judgeHour(rules []alarming.Rule, from Counts, projects []trackway.Project, hour query.Hour, c calendar) (all []verdict, judged []string, err error) {
 	back := hoursBack(rules)
-	if back == 0 {
-		return nil, nil
-	}
-	var all []verdict
 	for i := range projects {
 		// With the running hour: if events come again by now, it is too late to
 		// ring.
-		h, err := read(from, projects[i].Number, max(hour, back)-back, hour+2)
-		if err != nil {
-			return nil, err
+		if judged = append(judged, projects[i].Name); back == 0 {
+			continue
+		}
+		h, failed := read(from, projects[i].Number, max(hour, back)-back, hour+2)
+		if failed != nil {
+			judged, err = judged[:len(judged)-1], errors.Join(err, failed)
+			continue
 		}
 		whole := false
 		for _, w := range subjects(rules, projects[i].Name, h) {
@@ -140,7 +142,7 @@ func judgeHour(rules []alarming.Rule, from Counts, projects []trackway.Project, 
 			all = append(all, v)
 		}
 	}
-	return all, nil
+	return all, judged, err
 }
 
 // ran returns whether the server ran for nearly all of an hour, from the times

@@ -125,10 +125,10 @@ func (r *round) endVanished(verdicts []verdict) {
 }
 
 // forgetSilences handles alarms about types without any event in the hours that
-// were read.
-func (r *round) forgetSilences(verdicts []verdict) {
+// were read, of the projects that were judged.
+func (r *round) forgetSilences(verdicts []verdict, judged []string) {
 	for _, a := range slices.Clone(r.state.Alarms) {
-		if a.Silent != nil && !mentioned(verdicts, a.key()) {
+		if a.Silent != nil && slices.Contains(judged, a.Silent.Project) && !mentioned(verdicts, a.key()) {
 			r.lose(r.find(a.key()))
 		}
 	}

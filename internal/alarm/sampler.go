@@ -2,6 +2,7 @@ package alarm
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -66,10 +67,8 @@ func (s *Sampler) Take(now time.Time) (Sample, error) {
 		out.Policies = append(out.Policies, Policy{u.Name, u.Calls, u.Refused, near, time.Duration(u.Window) * time.Second})
 	}
 	if now.Sub(s.read).Abs() >= usagePause {
-		projects, failed := s.readUsage()
-		if failed == nil { // otherwise, what was read last stays
-			s.projects = projects
-		}
+		var failed error
+		s.projects, failed = s.readUsage()
 		s.read, err = now, errors.Join(err, failed)
 	}
 	out.Projects, out.Contracts = s.projects, s.Contracts(now)
@@ -83,16 +82,23 @@ func (s *Sampler) Take(now time.Time) (Sample, error) {
 	return out, err
 }
 
+// readUsage reads what projects have sent. What cannot be read of one stays as
+// it was, and the others are read all the same: the data may be on different
+// servers.
 func (s *Sampler) readUsage() (projects []Project, err error) {
 	snapshot := s.Counts.Snapshot()
 	for _, p := range s.Projects() {
-		u, err := query.Total(snapshot, p.Number)
-		if err != nil {
-			return nil, closing(err, snapshot)
+		u, failed := query.Total(snapshot, p.Number)
+		if failed == nil {
+			projects = append(projects, Project{p.Name, u.Processed(), u.Refused, s.NewTypes(p.Number), s.ChangedTypes(p.Number)})
+			continue
 		}
-		projects = append(projects, Project{p.Name, u.Processed(), u.Refused, s.NewTypes(p.Number), s.ChangedTypes(p.Number)})
+		err = errors.Join(err, failed)
+		if i := slices.IndexFunc(s.projects, func(before Project) bool { return before.Name == p.Name }); i >= 0 {
+			projects = append(projects, s.projects[i])
+		}
 	}
-	return projects, closing(nil, snapshot)
+	return projects, closing(err, snapshot)
 }
 
 const oldestErasure = "trackway_store_erasure_oldest_timestamp_seconds"

@@ -19,18 +19,27 @@ import (
 )
 
 // usages is a store whose usage cannot always be read.
-type usages struct{ err error }
+type usages struct {
+	err     error
+	unread  uint32
+	refused uint64
+}
 
-func (u *usages) Snapshot() query.Snapshot { return usageSnapshot{nil, u.err} }
+func (u *usages) Snapshot() query.Snapshot { return usageSnapshot{nil, u.err, u.unread, u.refused} }
 
 type usageSnapshot struct {
 	query.Snapshot
 
-	err error
+	err     error
+	unread  uint32 // the project to which err is limited; 0: all
+	refused uint64
 }
 
-func (s usageSnapshot) Usage(_ uint32, yield func(query.Day, query.Usage) bool) error {
-	yield(0, query.Usage{Refused: 7})
+func (s usageSnapshot) Usage(project uint32, yield func(query.Day, query.Usage) bool) error {
+	yield(0, query.Usage{Refused: s.refused})
+	if project != s.unread && s.unread != 0 {
+		return nil
+	}
 	return s.err
 }
 
@@ -40,7 +49,7 @@ func (s usageSnapshot) Close() error { return nil }
 // look like one that does not exist any more.
 func TestUsageUnreadable(t *testing.T) {
 	t.Parallel()
-	counts := &usages{}
+	counts := &usages{refused: 7}
 	s := Sampler{
 		Contracts: book.New().Hours, NewTypes: func(uint32) []catalogue.Beginning { return nil },
 		ChangedTypes: func(uint32) []catalogue.Changed { return nil },
@@ -71,6 +80,28 @@ func TestUsageUnreadable(t *testing.T) {
 	take(true)
 	now = now.Add(10 * time.Second)
 	take(false)
+}
+
+// TestUsageOfOthers: if the usage of one project cannot be read, because no
+// server that holds it answers, that of the others is.
+func TestUsageOfOthers(t *testing.T) {
+	t.Parallel()
+	counts := &usages{refused: 7}
+	s := Sampler{
+		NewTypes: func(uint32) []catalogue.Beginning { return nil }, ChangedTypes: func(uint32) []catalogue.Changed { return nil }, Counts: counts,
+		Projects: func() []trackway.Project {
+			return []trackway.Project{{Name: "shop", Number: 1}, {Name: "app", Number: 2}, {Name: "blog", Number: 3}}
+		},
+	}
+	var err error
+	if s.projects, err = s.readUsage(); err != nil {
+		t.Fatal(err)
+	}
+	counts.refused, counts.unread, counts.err = 9, 2, errors.New("nobody answers")
+	got, err := s.readUsage()
+	if err == nil || len(got) != 3 || got[0].Refused != 9 || got[1].Refused != 7 || got[2].Refused != 9 {
+		t.Errorf("got %+v, %v", got, err)
+	}
 }
 
 // TestNewType: an alarm about new types rings for a project as long as one of

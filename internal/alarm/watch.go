@@ -44,6 +44,9 @@ type Watch struct {
 	recent recent
 	saved  time.Time
 	failed bool // the last look has failed, and that was logged
+
+	judgedOf query.Hour // the hour of which
+	judged   []string   // these projects were judged
 }
 
 // Setup is what a reload replaces.
@@ -103,7 +106,7 @@ func (w *Watch) look(now time.Time) {
 	w.recent.add(&sample)
 	verdicts := judgeSample(setup.Rules, &w.recent)
 	whole := err == nil
-	silences, hour, counted := w.judgeCounts(now, setup)
+	silences, judged, hour, counted := w.judgeCounts(now, setup)
 	w.logFailure(err, counted)
 	returned := w.returned(now, setup)
 	w.Book.change(func(s *state) bool {
@@ -114,7 +117,7 @@ func (w *Watch) look(now time.Time) {
 		}
 		if silences != nil {
 			r.apply(silences)
-			r.forgetSilences(silences)
+			r.forgetSilences(silences, judged)
 		}
 		if hour > s.Judged {
 			s.Judged = hour
@@ -186,9 +189,10 @@ func downText(from, to time.Time, zone *time.Location) string {
 	return "The server did not run from " + from.In(zone).Format(form) + " to " + to.In(zone).Format(form) + ". Silence is not judged for these hours."
 }
 
-// judgeCounts judges the counts of the last whole hour, once. Without a
-// verdict, silences is nil. hour is the last judged one.
-func (w *Watch) judgeCounts(now time.Time, setup *Setup) (silences []verdict, hour query.Hour, err error) {
+// judgeCounts judges the counts of the last whole hour, once for each project.
+// Projects that cannot be read are judged the next time. Without a verdict,
+// silences is nil. hour is the last one that was judged for all.
+func (w *Watch) judgeCounts(now time.Time, setup *Setup) (silences []verdict, judged []string, hour query.Hour, err error) {
 	this := query.HourOf(trackway.MicrosOf(now))
 	var gaps []Gap
 	due := false
@@ -197,13 +201,18 @@ func (w *Watch) judgeCounts(now time.Time, setup *Setup) (silences []verdict, ho
 		return false
 	})
 	if !due {
-		return nil, hour, nil
+		return nil, nil, hour, nil
 	}
-	silences, err = judgeHour(setup.Rules, w.Counts, setup.Projects, this-1, calendar{setup.zone, ran(gaps)})
-	if err != nil {
-		return nil, hour, err
+	if w.judgedOf != this-1 {
+		w.judgedOf, w.judged = this-1, nil
 	}
-	return append([]verdict{}, silences...), this - 1, nil
+	left := slices.DeleteFunc(slices.Clone(setup.Projects), func(p trackway.Project) bool { return slices.Contains(w.judged, p.Name) })
+	silences, judged, err = judgeHour(setup.Rules, w.Counts, left, this-1, calendar{setup.zone, ran(gaps)})
+	w.judged = append(w.judged, judged...)
+	if err == nil {
+		hour = this - 1
+	}
+	return append([]verdict{}, silences...), judged, hour, err
 }
 
 // returned returns the alarms about silence that end because events come again,

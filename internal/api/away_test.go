@@ -184,3 +184,22 @@ func TestPagesAway(t *testing.T) {
 		t.Errorf("the holder has seen %q, want %q", seen, want)
 	}
 }
+
+// TestServerStays: what is asked about this server is answered here, whatever
+// project the key is of.
+func TestServerStays(t *testing.T) {
+	t.Parallel()
+	r := elsewhere(t)
+	for _, rt := range r.routes() {
+		if !rt.server || rt.method != http.MethodGet {
+			continue
+		}
+		req := httptest.NewRequest(rt.method, rt.path, http.NoBody)
+		req.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("id:"+privateSecret)))
+		w := httptest.NewRecorder()
+		r.Server.ServeHTTP(w, req)
+		if w.Code == http.StatusServiceUnavailable {
+			t.Errorf("%s: got %d %s", rt.path, w.Code, w.Body)
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 const (
 	maxPassed = 32  // questions that the leader answers, for this server
 	maxAway   = 256 // calls that other servers carry out, because they hold the data
+	maxStream = 24  // live pages that other servers answer for the same reason
 )
 
 // await waits until this server may answer. If it cannot, the leader answers:
@@ -56,7 +57,7 @@ func (c *call) atHolder(ctx context.Context, project uint32, by *passing.Caller)
 	}
 	span := c.span.Child("ask a holder")
 	status, done, err := c.away.Carry(ctx, project, &passing.Call{
-		W: c.w, R: c.r, Body: c.body, By: c.by, Safe: c.route.current || c.r.Method != http.MethodPost, Free: c.giveBack,
+		W: c.w, R: c.r, Body: c.body, By: c.by, Safe: c.route.current || c.r.Method != http.MethodPost, Stream: c.route.stream, Free: c.giveBack,
 	}, by)
 	span.End(err != nil)
 	if done {

@@ -21,6 +21,7 @@ type places struct {
 	trials    *room.Places // of limits: each takes a processor for seconds
 	passed    *room.Places // questions that the leader of the cluster answers
 	away      *room.Places // calls that other servers carry out, which hold the data
+	streams   *room.Places // live pages that they answer
 }
 
 const (
@@ -47,7 +48,7 @@ func newAnswerMemory(size int) *room.Room { return room.New(max(size, (leastQues
 func newPlaces(answers *room.Room) places {
 	of := func(n int) *room.Places { return room.NewPlaces(n, n/placesPart) }
 	made := answers.Size() / 4 * 3 / pageBytes // the rest is for those that are being sent
-	return places{of(min(made, maxQuestions)), of(maxAnswers), of(maxLong), of(maxErasures), of(maxWatchers), of(maxLingering), room.NewPlaces(1, 1), of(maxPassed), of(maxAway)}
+	return places{of(min(made, maxQuestions)), of(maxAnswers), of(maxLong), of(maxErasures), of(maxWatchers), of(maxLingering), room.NewPlaces(1, 1), of(maxPassed), of(maxAway), room.NewPlaces(maxStream, maxStream/2)}
 }
 
 // The places that routes of the pages' handler need.
@@ -61,6 +62,6 @@ func forTrials(p *places) *room.Places    { return p.trials }
 func (p *places) named(bodies *body.Intake) map[string]*room.Places {
 	return map[string]*room.Places{
 		"questions": p.questions, "answers": p.answers, "long_answers": p.long, "erasures": p.erasures,
-		"watchers": p.watchers, "lingering": p.lingering, "large_bodies": bodies.Large, "trials": p.trials, "passed": p.passed, "away": p.away,
+		"watchers": p.watchers, "lingering": p.lingering, "large_bodies": bodies.Large, "trials": p.trials, "passed": p.passed, "away": p.away, "streams": p.streams,
 	}
 }

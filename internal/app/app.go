@@ -116,7 +116,7 @@ func run(ctx context.Context, setup *Setup) (err error) {
 		return err
 	}
 	defer closing(private.Close)
-	private.Handle(ops.Handler(ops.Config{Gatherer: reg, Reload: func() error { return s.reload(audit.Ops) }, Ready: s.ready, Listen: cfg.OpsListen, Cluster: s.clusterStatus()})) //nolint:contextcheck // a reload outlives its request
+	private.Handle(ops.Handler(ops.Config{Gatherer: reg, Reload: func() error { return s.reload(audit.Ops) }, Ready: s.ready, Notes: s.notes, Listen: cfg.OpsListen, Cluster: s.clusterStatus()})) //nolint:contextcheck // a reload outlives its request
 	if cfg.ProxyProtocol {
 		s.public.BehindProxies(s.api.Clients)
 	}
@@ -141,7 +141,7 @@ func run(ctx context.Context, setup *Setup) (err error) {
 func (s *server) build(reg *prometheus.Registry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, err := s.prepare(s.Config)
+	p, err := s.begin()
 	if err != nil {
 		return err
 	}
@@ -218,7 +218,8 @@ func (s *server) serve(ctx context.Context, private, socket *listen.Listener) er
 		g.Go(s.others.Serve)
 		g.Go(s.questions.Serve)
 		g.Go(func() error { return s.sharing.Run(ctx) })
-		g.Go(func() error { return s.refusals.Run(ctx, s.store, s.member.Ready) })
+		g.Go(func() error { return s.refusals.Run(ctx, s.store, s.member.Takes) })
+		g.Go(func() error { return s.registerLater(ctx) })
 	}
 	g.Go(func() error {
 		s.reloadOnHangup(ctx)

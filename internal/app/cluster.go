@@ -59,8 +59,18 @@ func (s *server) cluster() members.Cluster {
 	if s.member == nil {
 		return nil
 	}
-	return s.member
+	return operated{s.member, s}
 }
+
+// operated is the member as operators see it.
+type operated struct {
+	*member.Member
+
+	server *server
+}
+
+// Status implements [members.Cluster].
+func (o operated) Status() members.Status { return o.server.status() }
 
 // clusterStatus returns what tells of the cluster, or nil if the server stands
 // alone.
@@ -68,7 +78,7 @@ func (s *server) clusterStatus() func() members.Status {
 	if s.member == nil {
 		return nil
 	}
-	return s.member.Status
+	return s.status
 }
 
 // shared returns the logs that this server shares with others, or nil if it

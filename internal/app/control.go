@@ -109,14 +109,8 @@ func (s *server) listenControl(ctx context.Context) (*listen.Listener, error) {
 	return l, nil
 }
 
-// projects returns the projects of the configuration in force, with their
-// numbers.
-func (s *server) projects() ([]trackway.Project, error) {
-	s.mu.Lock()
-	all := slices.Clone(s.Config.Projects)
-	s.mu.Unlock()
-	return all, s.store.Register(all)
-}
+// projects returns the projects in force, with their numbers.
+func (s *server) projects() ([]trackway.Project, error) { return slices.Clone(*s.sent.Load()), nil }
 
 // backup backs up all data, and the files beside it.
 func (s *server) backup(ctx context.Context, dir string, keep int, held bool) (control.Backup, error) {

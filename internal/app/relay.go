@@ -49,6 +49,9 @@ func (s *server) relayed(ctx context.Context, h http.Handler) http.Handler {
 	s.operate = relay.Spread(h, func(r *http.Request) (all []relay.Place) {
 		for _, part := range s.asked(r) {
 			place := relay.Place{Name: partition.Name(part), Serve: h}
+			if r.URL.Path == "/destinations" {
+				place.Lists = s.destinations.Names(part)
+			}
 			if !s.actingIn(part) {
 				place.Server, place.Serve = s.member.LedBy(part), forward[part]
 			}
@@ -76,7 +79,9 @@ func (s *server) asked(r *http.Request) (parts []int) {
 	case r.URL.Path == "/destinations/suggest":
 	case name == "":
 		for _, p := range s.parts {
-			parts = append(parts, p.number)
+			if len(s.destinations.Names(p.number)) > 0 {
+				parts = append(parts, p.number)
+			}
 		}
 	default:
 		found, _ := s.destinations.Find(name) // without any, this server says that it is unknown
@@ -125,22 +130,24 @@ func aboutDestinations(r *http.Request) bool {
 // listTime limits how long a page waits for the list of destinations.
 const listTime = 3 * time.Second
 
-// listed returns the destinations, as the servers that send to them see them.
-func (s *server) listed(ctx context.Context) ([]listing.Row, error) {
+// listed returns the destinations, as the servers that send to them see them,
+// and the partitions whose server has not answered.
+func (s *server) listed(ctx context.Context) ([]listing.Row, []relay.Unanswered, error) {
 	if s.destinations.Acting() {
-		return listing.Of(s.destinations.List()), nil
+		return listing.Of(s.destinations.List()), nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, listTime)
 	defer cancel()
 	var all struct {
-		Destinations []listing.Row `json:"destinations"`
+		Destinations []listing.Row      `json:"destinations"`
+		Unanswered   []relay.Unanswered `json:"unanswered"`
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+relay.Host+"/destinations", http.NoBody)
 	if err == nil {
 		err = relay.Ask(s.operate, r, &all)
 	}
 	if err != nil {
-		return nil, &trackway.Error{Code: trackway.Overloaded, Msg: "The server that sends to the destinations does not tell how they are: " + err.Error() + "."}
+		return nil, nil, &trackway.Error{Code: trackway.Overloaded, Msg: "The server that sends to the destinations does not tell how they are: " + err.Error() + "."}
 	}
-	return all.Destinations, nil
+	return all.Destinations, all.Unanswered, nil
 }

@@ -50,6 +50,11 @@ func (s *server) reloadLocked() error {
 	if err := difference.CheckFixed(s.Config, next); err != nil {
 		return err
 	}
+	return s.putLocked(next)
+}
+
+// putLocked puts a configuration in force.
+func (s *server) putLocked(next *config.Config) error {
 	p, err := s.prepare(next)
 	if err != nil {
 		return err
@@ -89,14 +94,15 @@ func (s *server) reloadLocked() error {
 	s.audit.KeepFor(time.Duration(next.Audit.Keep))
 	s.Level.Set(next.Log.SlogLevel())
 	s.Config = next
+	s.waiting.Store(nil)
 	return nil
 }
 
 // prepared is what is derived from a configuration before it is in force.
 type prepared struct {
 	limits   *limit.Set
-	projects []trackway.Project
-	access   api.Access // the guide is added later
+	projects []trackway.Project // that can be served
+	access   api.Access         // the guide is added later
 }
 
 // prepare registers the projects with the store.
@@ -108,7 +114,12 @@ func (s *server) prepare(cfg *config.Config) (p prepared, err error) {
 	if err := s.store.Register(p.projects); err != nil {
 		return p, err
 	}
-	clients, err := clientip.New(clientip.Config{Trusted: cfg.TrustedProxies, Header: cfg.ClientIPHeader})
-	p.access = api.Access{Name: cfg.Server.Name, Keys: auth.New(p.projects, cfg.AdminKeys...), Clients: clients, RedirectHosts: cfg.RedirectHosts}
+	p.access, err = accessOf(cfg, p.projects)
 	return p, err
+}
+
+// accessOf returns who may do what with some projects.
+func accessOf(cfg *config.Config, projects []trackway.Project) (api.Access, error) {
+	clients, err := clientip.New(clientip.Config{Trusted: cfg.TrustedProxies, Header: cfg.ClientIPHeader})
+	return api.Access{Name: cfg.Server.Name, Keys: auth.New(projects, cfg.AdminKeys...), Clients: clients, RedirectHosts: cfg.RedirectHosts}, err
 }

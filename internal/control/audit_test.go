@@ -105,7 +105,7 @@ func (fakeCluster) Join(context.Context, string) error             { return nil 
 func (fakeCluster) Remove(context.Context, string) error           { return nil }
 func (fakeCluster) Transfer(context.Context, int) error            { return nil }
 func (fakeCluster) Recover() error                                 { return nil }
-func (fakeCluster) Plan(context.Context) ([]placement.Step, error) { return nil, nil }
+func (fakeCluster) Plan(context.Context) (members.Plan, error) { return members.Plan{}, nil }
 func (fakeCluster) Step(context.Context, placement.Step) error     { return nil }
 
 // audited serves the control socket in a directory with an audit log, and

@@ -81,13 +81,12 @@ func (c *call) step() error {
 
 // plan answers the steps that are left.
 func (c *call) plan() error {
-	steps, err := c.Cluster.Plan(c.r.Context())
+	p, err := c.Cluster.Plan(c.r.Context())
 	if err != nil {
 		return err
 	}
-	return c.json(struct {
-		Steps []placement.Step `json:"steps"`
-	}{append([]placement.Step{}, steps...)})
+	p.Steps = append([]placement.Step{}, p.Steps...)
+	return c.json(p)
 }
 
 // Waiting returns the routes of the control socket while the server waits for

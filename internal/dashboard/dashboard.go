@@ -22,6 +22,7 @@ import (
 	"trackway/internal/audit"
 	"trackway/internal/catalogue"
 	"trackway/internal/control/members"
+	"trackway/internal/control/relay"
 	"trackway/internal/destination/listing"
 	"trackway/internal/fleet"
 	"trackway/internal/limit"
@@ -62,7 +63,7 @@ type Config struct {
 	Traffic *traffic.Recorder
 	Floors  []limit.Floor // the promises that no limit may break
 
-	Destinations func(context.Context) ([]listing.Row, error)
+	Destinations func(context.Context) ([]listing.Row, []relay.Unanswered, error)
 	Cluster      func() members.Status // nil: the server stands alone
 	// ChangeUsers replaces the users by those that a function makes of them. It
 	// is durable, and in force, when it returns: it calls [Server.Use].

@@ -29,6 +29,7 @@ import (
 	"trackway/internal/contract/suggest"
 	"trackway/internal/contract/trial"
 	"trackway/internal/destination"
+	"trackway/internal/control/relay"
 	"trackway/internal/destination/listing"
 	"trackway/internal/fleet"
 	"trackway/internal/format/tracking"
@@ -67,6 +68,7 @@ type fixture struct {
 	vouched bool // actors are accounts of a provider
 
 	destinations []destination.Status
+	unanswered   []relay.Unanswered
 	ringing      []alarm.Row
 }
 
@@ -111,7 +113,9 @@ func newFixture(t *testing.T) *fixture {
 		Store: st, Log: func(uint32) live.Log { return st }, Live: hub, Eraser: f.eraser, Rates: rates.New(now), Limits: limit.New(set, 1024), Watch: watch.New(now),
 		History: log, Fleet: fleet.New(fleet.Server{Name: "ts1", URL: "http://ts1"}, []fleet.Server{{Name: "ts2", URL: "http://ts2"}}),
 		Health: func() Health { return Health{Reason: "the disk is full", Damaged: 2, DiskFree: 5} }, Version: "v1", Logger: slog.New(slog.DiscardHandler),
-		Destinations: func(context.Context) ([]listing.Row, error) { return listing.Of(f.destinations), nil }, Traffic: newRecorder(t),
+		Destinations: func(context.Context) ([]listing.Row, []relay.Unanswered, error) {
+			return listing.Of(f.destinations), f.unanswered, nil
+		}, Traffic: newRecorder(t),
 		ChangeUsers: func(_ context.Context, change func(people.List) (people.List, error)) error {
 			next, err := change(f.facts.Load().Users)
 			if err == nil {
@@ -404,7 +408,9 @@ func TestDestinations(t *testing.T) {
 	}}
 	w := f.send(t, http.MethodGet, "/grid/destinations", "", "If-None-Match", etag)
 	wantOK(t, w, `"name":"warehouse","kind":"postgres","state":"retrying","position":7,"lag_events":5,"lag_seconds":90`, `"history":[0,3]`,
-		`"error":"the connection was refused"`, `"rejected":{"too large":2}`, `"misfits":[{"type":"buy","property":"total","values":4}]`)
+		`"error":"the connection was refused"`, `"rejected":{"too large":2}`, `"misfits":[{"type":"buy","property":"total","values":4}]`, `"unanswered":[]`)
+	f.unanswered = []relay.Unanswered{{Partition: "p01", Error: "nobody leads"}}
+	wantOK(t, f.send(t, http.MethodGet, "/grid/destinations", ""), `"name":"warehouse"`, `"unanswered":[{"partition":"p01","error":"nobody leads"}]`)
 	f.cookie = ""
 	wantError(t, f.send(t, http.MethodGet, "/grid/destinations", ""), "Sign in first.")
 }

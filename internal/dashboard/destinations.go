@@ -1,15 +1,19 @@
 package dashboard
 
-import "trackway/internal/destination/listing"
+import (
+	"trackway/internal/control/relay"
+	"trackway/internal/destination/listing"
+)
 
 // destinations answers with the state of all destinations. The text of an error
-// may contain a value that a destination has refused.
+// may contain a value that a destination has refused. Partitions of which
+// nothing is known are named besides.
 func (q *request) destinations() error {
-	all, err := q.Destinations(q.r.Context())
+	all, missing, err := q.Destinations(q.r.Context())
 	if err != nil {
 		return err
 	}
-	body := destinationsBody{secondsOf(q.now), all}
+	body := destinationsBody{secondsOf(q.now), all, append([]relay.Unanswered{}, missing...)}
 	if !q.seesPersonal(nil) {
 		for i := range body.Destinations {
 			row := &body.Destinations[i]
@@ -24,4 +28,6 @@ func (q *request) destinations() error {
 type destinationsBody struct {
 	Now          seconds       `json:"now"`
 	Destinations []listing.Row `json:"destinations"`
+
+	Unanswered []relay.Unanswered `json:"unanswered"`
 }

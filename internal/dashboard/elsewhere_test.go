@@ -2,13 +2,18 @@ package dashboard
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
+	"trackway"
+	"trackway/internal/partition"
 	"trackway/internal/people"
+	"trackway/internal/query"
 )
 
 // TestElsewhere: if another server holds a project, answers about it are that
@@ -62,5 +67,51 @@ func TestElsewhere(t *testing.T) {
 	}
 	if _, err := ask("/grid/limits", people.Admin); err == nil {
 		t.Error("a user of one project sees what is about the server")
+	}
+}
+
+// lacking is a store that lacks projects whose servers do not answer.
+type lacking struct {
+	query.Store
+
+	asked int
+}
+
+func (p *lacking) Snapshot() query.Snapshot { return &lackingSnapshot{p.Store.Snapshot(), p} }
+
+type lackingSnapshot struct {
+	query.Snapshot
+
+	of *lacking
+}
+
+func (s *lackingSnapshot) Counts(project uint32, r query.CountRange, yield func(query.Count) bool) error {
+	if partition.Of(project) > 0 {
+		s.of.asked++
+		return fmt.Errorf("partition p01: %w", &trackway.Error{Code: trackway.Overloaded, Msg: "nobody answers"})
+	}
+	return s.Snapshot.Counts(project, r, yield)
+}
+
+// TestApart: pages about all projects show those whose data can be had, and say
+// which are missing. They do not wait for each project of the same servers.
+func TestApart(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t).signedIn()
+	f.apply(t, "buy", "jane", "", "jane@example.com")
+	all := slices.Clone(f.facts.Load().Projects)
+	for i, name := range []string{"there", "there too"} {
+		all = append(all, trackway.Project{Name: name, Token: fmt.Sprint(name, " token"), Number: partition.Global(1, uint32(i)+1)})
+	}
+	f.Reload(Facts{Password: f.facts.Load().Password, Projects: all})
+	store := &lacking{Store: f.Store}
+	f.Store = store
+	wantOK(t, f.send(t, http.MethodGet, "/grid/overview", ""), `"customers":1`, `"type":"buy"`, `"missing":["there token","there too token"]`)
+	if store.asked != 1 {
+		t.Errorf("the servers were asked %d times", store.asked)
+	}
+	wantOK(t, f.send(t, http.MethodGet, "/grid/start", ""), `"types":{`, `["buy"]`, `"there token":[]`)
+	if store.asked != 2 {
+		t.Errorf("the servers were asked %d times", store.asked)
 	}
 }

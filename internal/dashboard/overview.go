@@ -36,6 +36,7 @@ func (q *request) start() error {
 
 		Role people.Role `json:"role"`
 	}
+	var others apart
 	projects, types := []project{}, map[string][]string{}
 	for _, p := range q.projects() {
 		one := project{p.Name, p.Token, list(p.Hard), list(p.Soft), list(p.Personal), nil, q.roleIn(p)}
@@ -43,11 +44,17 @@ func (q *request) start() error {
 			one.Public = publicKey(p)
 		}
 		projects = append(projects, one)
-		counts, err := q.typeCounts(p, aMonth)
+		types[p.Token] = []string{} // without the data, the page just cannot propose any
+		err := others.each(p, func() error {
+			counts, err := q.typeCounts(p, aMonth)
+			if err == nil {
+				types[p.Token] = mostFirst(counts)
+			}
+			return err
+		})
 		if err != nil {
 			return err
 		}
-		types[p.Token] = mostFirst(counts)
 	}
 	self := q.Fleet.Self()
 	type server struct {
@@ -178,21 +185,27 @@ type serverRow struct {
 func (q *request) overview() error {
 	var all totals
 	types, usage := []typeRow{}, []monthRow{}
+	var others apart
 	for _, p := range q.projects() {
-		rows, err := q.typeRows(p)
-		if err != nil {
-			return err
-		}
-		types = append(types, rows...)
-		err = q.withSnapshot(func(s query.Snapshot) error {
-			total, month, err := q.usageOf(s, p)
-			all.Customers += total.Customers()
-			all.Events += total.Events()
-			if n := month.Processed(); n > 0 {
-				name := q.now.UTC().Format("2006-01")
-				usage = append(usage, monthRow{p.Token, name, n, month.Stored, month.Duplicate, month.Refused})
+		err := others.each(p, func() error {
+			rows, err := q.typeRows(p)
+			if err != nil {
+				return err
 			}
-			return err
+			return q.withSnapshot(func(s query.Snapshot) error {
+				total, month, err := q.usageOf(s, p)
+				if err != nil {
+					return err
+				}
+				types = append(types, rows...)
+				all.Customers += total.Customers()
+				all.Events += total.Events()
+				if n := month.Processed(); n > 0 {
+					name := q.now.UTC().Format("2006-01")
+					usage = append(usage, monthRow{p.Token, name, n, month.Stored, month.Duplicate, month.Refused})
+				}
+				return nil
+			})
 		})
 		if err != nil {
 			return err
@@ -204,7 +217,7 @@ func (q *request) overview() error {
 		servers = append(servers, serverRow{s, s.Name == q.Fleet.Self().Name})
 	}
 	slices.SortFunc(servers, func(a, b serverRow) int { return cmp.Compare(a.Name, b.Name) })
-	body := overviewBody{secondsOf(q.now), all, q.rates(), types[:min(len(types), mostTypes)], usage, servers, q.Health(), q.cluster()}
+	body := overviewBody{secondsOf(q.now), all, q.rates(), types[:min(len(types), mostTypes)], usage, servers, q.Health(), q.cluster(), list(others.missing)}
 	steady := body
 	// The health's other values always differ; the rates change every 10
 	// seconds.
@@ -223,6 +236,7 @@ type overviewBody struct {
 	Health  Health      `json:"health"`
 
 	Cluster *members.Status `json:"cluster"` // null: the server stands alone
+	Missing []string        `json:"missing"` // tokens of the projects of which it says nothing
 }
 
 func (q *request) typeRows(p *trackway.Project) ([]typeRow, error) {

@@ -74,34 +74,70 @@ func Fits(dataDir string, n int) error {
 // whole returns an error if a store of a data directory with several partitions
 // is missing or empty, or if there is one more.
 func whole(dataDir string, n int) error {
-	list, err := held.Read(dataDir, n)
+	gone, err := missing(dataDir, n)
 	if err != nil {
 		return err
 	}
-	for part := range n {
-		if !list.Has(part) || list.Joins(part) {
-			continue
-		}
-		dir := StoreOf(dataDir, part, n)
-		state := filepath.Join(dataDir, partition.Name(part), State) // of a member of a cluster
-		found := 0
-		for _, dir := range []string{dir, state, state + ".replaced"} {
-			there, err := os.ReadDir(dir)
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-			found += len(there)
-		}
-		if found == 0 {
-			return fmt.Errorf("%s is missing or empty, although the data directory has been in use: mount it if it is a file system of its own, "+
-				"or restore a backup into a new data directory", dir)
-		}
+	if len(gone) > 0 {
+		return fmt.Errorf("%s is missing or empty, although the data directory has been in use: mount it if it is a file system of its own, "+
+			"or restore a backup into a new data directory", StoreOf(dataDir, gone[0], n))
 	}
 	if _, err := os.Stat(filepath.Join(dataDir, Store)); err == nil {
 		return fmt.Errorf("%s has partitions, and also %s, as a version without partitions makes it: see what is in that, "+
 			"by exporting from a copy, and remove it", dataDir, filepath.Join(dataDir, Store))
 	}
 	return nil
+}
+
+// missing returns the partitions that should have a store, and have none.
+func missing(dataDir string, n int) (gone []int, err error) {
+	list, err := held.Read(dataDir, n)
+	if err != nil {
+		return nil, err
+	}
+	for part := range n {
+		if !list.Has(part) || list.Joins(part) {
+			continue
+		}
+		state := filepath.Join(dataDir, partition.Name(part), State) // of a member of a cluster
+		found := 0
+		for _, dir := range []string{StoreOf(dataDir, part, n), state, state + ".replaced"} {
+			there, err := os.ReadDir(dir)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return nil, err
+			}
+			found += len(there)
+		}
+		if found == 0 {
+			gone = append(gone, part)
+		}
+	}
+	return gone, nil
+}
+
+// Renew notes that a member of a cluster over Raft, with n partitions, has to
+// get those again whose data is missing, and returns them. It does nothing
+// without the log of the first partition: a server that is no member has its
+// data from nobody else.
+func Renew(dataDir string, n int) (gone []int, err error) {
+	have, made, err := partitions(dataDir)
+	if err != nil || have != n || !made {
+		return nil, err
+	}
+	if there, err := os.ReadDir(filepath.Join(dataDir, Partition, Log)); err != nil || len(there) == 0 {
+		return nil, nil //nolint:nilerr // there is no such log
+	}
+	if gone, err = missing(dataDir, n); err != nil || len(gone) == 0 || gone[0] == 0 {
+		return nil, err
+	}
+	list, err := held.Read(dataDir, n)
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range gone {
+		list.Again(part)
+	}
+	return gone, list.Write(dataDir)
 }
 
 // Claim makes sure that a data directory has n partitions. It must be called

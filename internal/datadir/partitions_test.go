@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"trackway/internal/datadir/held"
+	"trackway/internal/partition"
 	"trackway/internal/store"
 	"trackway/internal/store/backup"
 )
@@ -212,5 +215,59 @@ func TestRestorePartitions(t *testing.T) {
 		if err := Claim(in("to backups"), n); err == nil || !strings.Contains(err.Error(), "a restore was interrupted") {
 			t.Errorf("got %v", err)
 		}
+	}
+}
+
+// TestRenew: a member of a cluster gets the partitions again whose data is
+// missing. A server that is no member does not.
+func TestRenew(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	const n = 4
+	if err := Claim(dir, n); err != nil {
+		t.Fatal(err)
+	}
+	for part := range n {
+		state := filepath.Join(dir, partition.Name(part), State)
+		if err := openStore(t, state).Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Made(dir, n); err != nil {
+		t.Fatal(err)
+	}
+	if gone, err := Renew(dir, n); len(gone) > 0 || err != nil {
+		t.Errorf("nothing is missing: got %v, %v", gone, err)
+	}
+	for _, part := range []int{1, 3} {
+		if err := os.RemoveAll(filepath.Join(dir, partition.Name(part))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if gone, err := Renew(dir, n); len(gone) > 0 || err != nil || Fits(dir, n) == nil {
+		t.Errorf("no member: got %v, %v", gone, err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, Partition, Log, "log"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if gone, err := Renew(dir, 3); len(gone) > 0 || err != nil {
+		t.Errorf("another number of partitions: got %v, %v", gone, err)
+	}
+	if gone, err := Renew(dir, n); !slices.Equal(gone, []int{1, 3}) || err != nil || Fits(dir, n) != nil {
+		t.Errorf("a member: got %v, %v", gone, err)
+	}
+	list, err := held.Read(dir, n)
+	if err != nil || !list.Joins(1) || list.Joins(2) || !list.Joins(3) {
+		t.Errorf("got %+v, %v", list, err)
+	}
+	if gone, err := Renew(dir, n); len(gone) > 0 || err != nil {
+		t.Errorf("again: got %v, %v", gone, err)
+	}
+	// without the first partition, nobody knows who the others are
+	if err := os.RemoveAll(filepath.Join(dir, Partition, State)); err != nil {
+		t.Fatal(err)
+	}
+	if gone, err := Renew(dir, n); len(gone) > 0 || err != nil || Fits(dir, n) == nil {
+		t.Errorf("the first partition is missing: got %v, %v", gone, err)
 	}
 }

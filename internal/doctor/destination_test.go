@@ -55,6 +55,18 @@ func TestDestinations(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+	e.Destinations.List = func(context.Context) ([]listing.Row, error) {
+		return []listing.Row{{Name: "archive/p00", Kind: "file", State: "running"}}, errors.New("partition p01: no server leads")
+	}
+	got = nil
+	for _, f := range Examine(t.Context(), e) {
+		if f.Check == "destination" {
+			got = append(got, string(f.Level)+" "+f.Found)
+		}
+	}
+	if want := []string{"fail not all destinations are known: partition p01: no server leads", "ok archive/p00 (file) works, 0s behind"}; !slices.Equal(got, want) {
+		t.Errorf("a partition does not answer: got %q, want %q", got, want)
+	}
 	e.Destinations.List = func(context.Context) ([]listing.Row, error) { return nil, errors.New("permission denied") }
 	findings := Examine(t.Context(), e)
 	if i := slices.IndexFunc(findings, func(f Finding) bool { return f.Check == "destination" }); i < 0 || findings[i].Level != Fail {

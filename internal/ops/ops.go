@@ -5,6 +5,7 @@ package ops
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/pprof"
 
@@ -14,12 +15,17 @@ import (
 	"trackway/internal/control/members"
 )
 
-// Config is what the handler needs. All fields but Cluster are required.
+// Config is what the handler needs. All fields but Notes and Cluster are
+// required.
 type Config struct {
 	Gatherer prometheus.Gatherer
 	Ready    func() error // nil while the server accepts requests; otherwise the reason
 	Listen   string       // host:port, as configured
 	Reload   func() error // puts the present configuration in force; an error says why nothing was changed
+
+	// Notes returns what else is not in order, whether or not the server accepts
+	// requests; nil: nothing.
+	Notes func() []string
 
 	Cluster func() members.Status // nil: the server stands alone
 }
@@ -28,7 +34,8 @@ type Config struct {
 //
 //	/-/healthy      200 as long as the process answers
 //	/-/ready        200 while the server accepts requests; 503 with the reason
-//	                otherwise (from the moment a stop begins)
+//	                otherwise (from the moment a stop begins). What else is not
+//	                in order comes in further lines
 //	POST /-/reload  200 once the configuration is in force; 400 with the reason
 //	                if it is wrong, and nothing was changed
 //	/-/cluster      a [members.Status]; 404 if the server stands alone
@@ -41,7 +48,16 @@ func Handler(c Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil, http.StatusOK, "healthy") })
 	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, c.Ready(), http.StatusServiceUnavailable, "ready")
+		notes, err := "", c.Ready()
+		if c.Notes != nil {
+			for _, note := range c.Notes() {
+				notes += "\n" + note
+			}
+		}
+		if err != nil {
+			err = errors.New(err.Error() + notes)
+		}
+		answer(w, err, http.StatusServiceUnavailable, "ready"+notes)
 	})
 	mux.HandleFunc("POST /-/reload", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, c.Reload(), http.StatusBadRequest, "reloaded")

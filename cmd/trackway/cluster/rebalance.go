@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"trackway/cmd/trackway/command"
+	"trackway/internal/control/members"
 	"trackway/internal/partition"
 	"trackway/internal/partition/placement"
 	"trackway/internal/sleep"
@@ -25,6 +27,8 @@ type rebalanceCommand struct {
 
 	Plan bool `help:"Only print the steps."`
 	Yes  bool `help:"Do not ask before copies are moved."`
+
+	leaderless []string // partitions of which nothing can be moved
 }
 
 // Run moves copies of partitions to the servers that should hold them, and then
@@ -36,12 +40,14 @@ func (c *rebalanceCommand) Run(t command.Tools) error {
 	switch {
 	case err != nil:
 		return err
+	case len(steps) == 0 && len(c.leaderless) > 0:
+		return c.left()
 	case len(steps) == 0:
 		terminal.Say(t.Stdout, "Nothing to do: each partition is where it should be, and each server leads about as many as the others.\n")
 		return nil
 	}
 	if err := printSteps(t, steps); err != nil || c.Plan {
-		return err
+		return cmp.Or(err, c.left())
 	}
 	if moves(steps) && !c.Yes && !agreed(t) {
 		return errors.New("nothing was changed")
@@ -63,7 +69,15 @@ func (c *rebalanceCommand) Run(t command.Tools) error {
 			return err
 		}
 	}
-	return nil
+	return c.left()
+}
+
+// left returns an error if partitions were left as they are.
+func (c *rebalanceCommand) left() error {
+	if len(c.leaderless) == 0 {
+		return nil
+	}
+	return fmt.Errorf("no server that answers leads %s: what has no leader was left as it is; see trackway cluster status", strings.Join(c.leaderless, ", "))
 }
 
 func moves(steps []placement.Step) bool {
@@ -105,6 +119,9 @@ func (c *rebalanceCommand) patiently(ctx context.Context, ask func() error) erro
 		if err == nil {
 			return nil
 		}
+		if strings.Contains(err.Error(), members.Busy) {
+			return err // its steps would not be those of the plan any more
+		}
 		if unanswered++; unanswered > maxUnanswered {
 			return err
 		}
@@ -114,13 +131,24 @@ func (c *rebalanceCommand) patiently(ctx context.Context, ask func() error) erro
 	}
 }
 
+// maxLeaderless is how often a plan is asked for while a partition has no
+// leader: an election takes a while.
+const maxLeaderless = 75
+
 // steps returns the steps that are left.
 func (c *rebalanceCommand) steps(ctx context.Context, t command.Tools) ([]placement.Step, error) {
-	var plan struct {
-		Steps []placement.Step `json:"steps"`
+	for n := 0; ; n++ {
+		var plan members.Plan
+		err := c.patiently(ctx, func() error { return c.ask(ctx, t, http.MethodGet, "/cluster/plan", nil, &plan) })
+		if err == nil && len(plan.Leaderless) > 0 && n < maxLeaderless {
+			err = sleep.For(ctx, pollPause)
+			if err == nil {
+				continue
+			}
+		}
+		c.leaderless = plan.Leaderless
+		return plan.Steps, err
 	}
-	err := c.patiently(ctx, func() error { return c.ask(ctx, t, http.MethodGet, "/cluster/plan", nil, &plan) })
-	return plan.Steps, err
 }
 
 // step carries out a step. If the server that was asked starts again meanwhile,
@@ -130,7 +158,7 @@ func (c *rebalanceCommand) step(ctx context.Context, t command.Tools, s placemen
 	said := ""
 	return c.patiently(ctx, func() error {
 		err := c.do(ctx, t, "step", query)
-		if err != nil && ctx.Err() == nil && err.Error() != said {
+		if err != nil && ctx.Err() == nil && err.Error() != said && !strings.Contains(err.Error(), members.Busy) {
 			said = err.Error()
 			terminal.Say(t.Stderr, "  not yet: %s\n", said)
 		}

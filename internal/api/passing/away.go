@@ -8,6 +8,7 @@ import (
 
 	"trackway"
 	"trackway/internal/api/room"
+	"trackway/internal/control/relay"
 )
 
 // Holders returns what carries calls to servers that hold the data of a
@@ -18,7 +19,8 @@ type Holders func(project uint32) (to []http.RoundTripper, here bool)
 // does not. It is safe for concurrent use.
 type Away struct {
 	Holders Holders      // nil: this server holds everything
-	Places  *room.Places // for calls under way
+	Places  *room.Places // for calls under way, but streams
+	Streams *room.Places // for those
 }
 
 // Call is a call to be carried out by another server.
@@ -27,6 +29,8 @@ type Call struct {
 	R    *http.Request
 	Body []byte // whole
 	Safe bool   // it changes nothing, so it may be tried again
+
+	Stream bool // the answer goes on for as long as the caller stays
 	By   *Caller
 	Free func() // called before an answer that costs nothing
 }
@@ -40,17 +44,20 @@ var ErrNotCarriedOut = errors.New("the call was not carried out")
 // The answers if no server has carried the call out, and if that is not known.
 var (
 	errNoHolder = &trackway.Error{Code: trackway.Overloaded, Msg: "This server does not hold the data of this project, and none that does has answered. Try again."}
+	errNew      = &trackway.Error{Code: trackway.Overloaded, Msg: "This project is new on this server, which waits for the cluster to say where its data is. Try again."}
 	errNoPlace  = &trackway.Error{Code: trackway.Overloaded, Msg: "Too many calls are passed on to other servers at the moment: try again."}
+	errNoStream = &trackway.Error{Code: trackway.Overloaded, Msg: "Too many live pages of projects on other servers are open: close some, or open this one at another server."}
 	errLost     = &trackway.Error{
 		Code: trackway.Overloaded,
 		Msg:  "The server that holds the data of this project has not answered, so it is not known whether this call was carried out. Try again.",
 	}
 )
 
-// Holds reports whether this server holds the data of a project.
+// Holds reports whether this server holds the data of a project. A project
+// without a number is new, and nobody here knows yet where it will be.
 func (a *Away) Holds(project uint32) bool {
-	if a.Holders == nil {
-		return true
+	if a.Holders == nil || project == 0 {
+		return project != 0
 	}
 	_, here := a.Holders(project)
 	return here
@@ -62,20 +69,21 @@ func (a *Away) Holds(project uint32) bool {
 // call out, or if the call is safe. A call that was passed on is never passed
 // on again.
 func (a *Away) Carry(ctx context.Context, project uint32, c *Call, by *Caller) (status int, done bool, err error) {
-	to, here := a.Holders(project)
 	switch {
-	case here:
-		return 0, false, nil
-	case c.By != nil:
+	case c.By != nil && !a.Holds(project):
 		return 0, false, NotHere(c.W)
+	case project == 0:
+		return 0, false, errNew
 	}
-	waiting, cancel := context.WithTimeout(ctx, enterTime)
-	entered := a.Places.Enter(waiting, by.Addr)
-	cancel()
-	if !entered {
-		return 0, false, errNoPlace
+	to, here := a.Holders(project)
+	if here {
+		return 0, false, nil
 	}
-	defer a.Places.Leave(by.Addr)
+	ctx, leave, err := a.enter(ctx, c, by)
+	if err != nil {
+		return 0, false, err
+	}
+	defer leave()
 	by.Holder = true
 	for _, holder := range to {
 		status, done, err := Pass(ctx, holder, c.W, c.R, c.R.URL.RequestURI(), c.Body, by, c.Free)
@@ -87,6 +95,23 @@ func (a *Away) Carry(ctx context.Context, project uint32, c *Call, by *Caller) (
 		}
 	}
 	return 0, false, errNoHolder
+}
+
+// enter waits for a place. Streams have places and connections of their own: a
+// call should not have to wait until somebody closes a page.
+func (a *Away) enter(ctx context.Context, c *Call, by *Caller) (of context.Context, leave func(), err error) {
+	if c.Stream {
+		if !a.Streams.TryEnter(by.Addr) {
+			return nil, nil, errNoStream
+		}
+		return relay.Stream(ctx), func() { a.Streams.Leave(by.Addr) }, nil
+	}
+	waiting, cancel := context.WithTimeout(ctx, enterTime)
+	defer cancel()
+	if !a.Places.Enter(waiting, by.Addr) {
+		return nil, nil, errNoPlace
+	}
+	return ctx, func() { a.Places.Leave(by.Addr) }, nil
 }
 
 // elsewhereField in an answer says that this server does not hold the data.

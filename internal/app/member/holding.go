@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"trackway/internal/api/passing"
+	"trackway/internal/control/relay"
 	"trackway/internal/datadir/held"
 	"trackway/internal/log/raft"
 	"trackway/internal/log/raft/peer"
@@ -64,12 +65,14 @@ func (p *Part) settle(ctx context.Context, log *raft.Log) error {
 		_ = p.catchUp(ctx) // its end is that of ctx
 	}()
 	defer func() { <-caught }()
+	told := ""
 	for began := time.Now(); sleep.For(ctx, lookPause) == nil; {
 		s := log.Status()
 		self := s.Member()
 		switch {
 		case self == nil && p.joins():
-			if err := log.Join(ctx, p.others(), 0); err != nil {
+			if err := log.Join(ctx, p.others(), 0); err != nil && err.Error() != told {
+				told = err.Error()
 				p.logger().Info("this server did not become a member yet", "err", err)
 			}
 		case self != nil && !self.Voter && s.Leader != "":
@@ -109,18 +112,28 @@ func (p *Part) leaveUnlessMember(ctx context.Context, log *raft.Log) {
 }
 
 // leave drops the partition. It is an error if its leader says that this server
-// is a member, or does not answer.
+// is a member, or does not answer. If this server has lost its log, and with it
+// the id under which it was a member, it gets its copy again, under a new one.
 func (p *Part) leave(ctx context.Context, log *raft.Log) error {
-	switch is, err := log.Belongs(ctx, p.others()); {
+	is, lost, err := log.Belongs(ctx, p.others())
+	switch {
 	case err != nil:
 		return err
 	case is:
 		return fmt.Errorf("this server is a member of partition %s", partition.Name(p.number))
 	}
-	if err := p.note(func(l *held.List) { l.Drop(p.number) }); err != nil {
+	change := (*held.List).Drop
+	if lost {
+		change = (*held.List).Again
+	}
+	if err := p.note(func(l *held.List) { change(l, p.number) }); err != nil {
 		return err
 	}
-	p.logger().Info("this server is no member of the partition any more, and removes its data")
+	if lost {
+		p.logger().Warn("the log of a partition is gone, and this server is no member any more: it gets its copy again")
+	} else {
+		p.logger().Info("this server is no member of the partition any more, and removes its data")
+	}
 	go p.restart() //nolint:gosec,contextcheck // it outlives what has asked for it
 	return nil
 }
@@ -192,16 +205,17 @@ func (m *Member) claims() map[string]claim {
 	return all
 }
 
-// Holders implements [passing.Holders]. A server whose group has lost its
-// leader is passed over if another one leads the partition: this one may have
-// been removed.
+// Holders implements [passing.Holders]. A server that has known no leader of
+// the partition for long, or lacks what the others have, is passed over if
+// another one leads it: this one may have been removed, or have trouble in this
+// partition only.
 func (m *Member) Holders(project uint32) (to []http.RoundTripper, here bool) {
 	if m.o.Partitions == 1 {
 		return nil, true
 	}
 	number := partition.Of(project)
 	if p := m.Part(number); p != nil && p.serves.Load() {
-		if number == 0 || p.led() {
+		if number == 0 || !p.troubled.Load() {
 			return nil, true
 		}
 		to, led := m.holders(number)
@@ -209,16 +223,6 @@ func (m *Member) Holders(project uint32) (to []http.RoundTripper, here bool) {
 	}
 	to, _ = m.holders(number)
 	return to, false
-}
-
-// led reports whether this server knows a leader of the partition.
-func (p *Part) led() bool {
-	log := p.raft.Load()
-	if _, leading := log.Leading(); leading {
-		return true
-	}
-	_, known := log.Leader()
-	return known
 }
 
 // HoldersOf returns what carries questions to the holders of a partition, the
@@ -281,10 +285,23 @@ func peerTarget(address, id string) peer.Target {
 // ways are what carries requests to other servers. Connections are kept.
 type ways struct {
 	mu  sync.Mutex
-	all map[string]http.RoundTripper
+	all map[string]*way
 }
 
-// Bounds of connections to each server.
+// way is the connections to a server. Streams do not take those of calls.
+type way struct{ calls, streams *http.Transport }
+
+// RoundTrip implements [http.RoundTripper].
+func (w *way) RoundTrip(r *http.Request) (*http.Response, error) {
+	if relay.IsStream(r.Context()) {
+		return w.streams.RoundTrip(r)
+	}
+	return w.calls.RoundTrip(r)
+}
+
+// Bounds of connections to each server. Those for streams come in addition:
+// there are as many as there are streams, whose number is bounded where they
+// begin.
 const (
 	mostConns = 32
 	idleConns = 16
@@ -302,18 +319,21 @@ func (w *ways) to(n *peer.Network, t peer.Target) http.RoundTripper {
 	if known := w.all[t.String()]; known != nil {
 		return known
 	}
-	made := &http.Transport{
-		MaxConnsPerHost: mostConns, MaxIdleConnsPerHost: idleConns, IdleConnTimeout: idleTime, DisableCompression: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			conn, err := dial(ctx, n, t)
-			if err != nil {
-				return nil, fmt.Errorf("%w: %w", passing.ErrNotCarriedOut, err)
-			}
-			return conn, nil
+	connect := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		conn, err := dial(ctx, n, t)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", passing.ErrNotCarriedOut, err)
+		}
+		return conn, nil
+	}
+	made := &way{
+		calls: &http.Transport{
+			MaxConnsPerHost: mostConns, MaxIdleConnsPerHost: idleConns, IdleConnTimeout: idleTime, DisableCompression: true, DialContext: connect,
 		},
+		streams: &http.Transport{DisableKeepAlives: true, DisableCompression: true, DialContext: connect},
 	}
 	if w.all == nil {
-		w.all = make(map[string]http.RoundTripper)
+		w.all = make(map[string]*way)
 	}
 	w.all[t.String()] = made
 	return made
@@ -347,9 +367,7 @@ func (w *ways) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, one := range w.all {
-		if t, ok := one.(*http.Transport); ok {
-			t.CloseIdleConnections()
-		}
+		one.calls.CloseIdleConnections()
 	}
 }
 

@@ -26,7 +26,6 @@ import (
 	"trackway/internal/log/kafka"
 	"trackway/internal/log/raft"
 	"trackway/internal/log/raft/peer"
-	"trackway/internal/partition"
 	"trackway/internal/sleep"
 	"trackway/internal/store"
 )
@@ -64,6 +63,9 @@ type Member struct {
 	// The server does not start again meanwhile.
 	changing sync.Mutex
 
+	stepping sync.Mutex // held while this server carries out a step of a plan
+	turn     turn       // which server does, as the leader of the first partition knows it
+
 	stop    context.CancelFunc
 	running sync.WaitGroup
 }
@@ -77,6 +79,7 @@ type Part struct {
 	raft         opened            // the log
 	caughtUp     atomic.Bool       // had what the others had, since this start
 	serves       atomic.Bool       // the server uses its store
+	troubled     atomic.Bool       // others should answer for it, if they can
 	watch        members.Watch     // of the other servers
 	leader       http.RoundTripper // carries questions to the server that leads
 }
@@ -131,6 +134,15 @@ func Open(ctx context.Context, o Options) (m *Member, all []*store.Store, err er
 // prepare finds out which partitions this server holds.
 func (m *Member) prepare() (err error) {
 	o := &m.o
+	if o.Cluster.Log == membership.Raft && o.Partitions > 1 {
+		gone, err := datadir.Renew(o.DataDir, o.Partitions)
+		if err != nil {
+			return err
+		}
+		for _, part := range gone {
+			o.Log.Warn("the data of a partition is missing: this server gets its copy again, from the other servers. If it is on a disk of its own, that may not be mounted", "partition", part)
+		}
+	}
 	if err := datadir.Fits(o.DataDir, o.Partitions); err != nil {
 		return err
 	}
@@ -370,42 +382,11 @@ func (p *Part) logger() *slog.Logger {
 // Reasons for not being ready.
 var (
 	errNoMember = errors.New("this server is not a member of the cluster yet: see trackway cluster init and trackway cluster join")
+	errNoLog    = fmt.Errorf("%w. It has data, so if it was a member before, its log is lost: empty its data directory, and let it join", errNoMember)
 	errRemoved  = errors.New("this server is not a member, as far as its log says: it was removed, or is still getting the log")
 	errNoLeader = errors.New("no server leads the cluster")
 	errBehind   = errors.New("this server does not have what the others have yet")
 )
-
-// Ready returns why this server should get no requests, or nil. If partitions
-// have no leader, no server can store their commands. The server goes on with
-// the others.
-func (m *Member) Ready() error {
-	var leaderless error
-	n := 0
-	for _, p := range m.parts {
-		if m.parts[0].serves.Load() && !p.serves.Load() {
-			continue // others answer for it
-		}
-		switch err := p.ready(); {
-		case errors.Is(err, errNoLeader) && p.caughtUp.Load():
-			leaderless = err
-			n++
-		case err != nil:
-			return m.of(p, err)
-		}
-	}
-	if n == len(m.parts) {
-		return leaderless
-	}
-	return nil
-}
-
-// of says which partition an error is about, if there are several.
-func (m *Member) of(p *Part, err error) error {
-	if err == nil || m.o.Partitions == 1 {
-		return err
-	}
-	return fmt.Errorf("partition %s: %w", partition.Name(p.number), err)
-}
 
 func (p *Part) ready() error {
 	log := p.raft.Load()
@@ -416,6 +397,8 @@ func (p *Part) ready() error {
 		}
 	}
 	switch {
+	case len(s.Members) == 0 && s.Applied > 0:
+		return errNoLog
 	case len(s.Members) == 0:
 		return errNoMember
 	case s.Member() == nil:
@@ -462,6 +445,14 @@ func (p *Part) grows() bool {
 	return led || p.o.Cluster.Log != membership.Raft
 }
 
+// inTrouble reports whether others should answer for this server, if they can.
+// An election is waited for here, as long as commands wait: what others have
+// told of their leaders is older.
+func (p *Part) inTrouble(leaderless time.Duration) bool {
+	err := p.ready()
+	return err != nil && (!errors.Is(err, errNoLeader) || leaderless > 5*p.o.Cluster.Heartbeat)
+}
+
 // run asks for this server's vote until it has one, or ctx ends.
 func (p *Part) run(ctx context.Context) error {
 	log, err := p.overRaft()
@@ -472,13 +463,15 @@ func (p *Part) run(ctx context.Context) error {
 	if !p.serves.Load() {
 		return p.settle(ctx, log)
 	}
-	lost := time.Now() // when a leader was known last
+	lost := time.Now()  // when a leader was known last, or it was asked for
+	heard := time.Now() // when one was known last
 	for sleep.For(ctx, lookPause) == nil {
 		s := log.Status()
 		self := s.Member()
 		if s.Leader != "" {
-			lost = time.Now()
+			lost, heard = time.Now(), time.Now()
 		}
+		p.troubled.Store(p.inTrouble(time.Since(heard)))
 		if p.number > 0 && time.Since(lost) > 5*p.o.Cluster.Heartbeat {
 			p.leaveUnlessMember(ctx, log)
 			lost = time.Now() // before it is asked again

@@ -18,42 +18,77 @@ import (
 	"trackway/internal/sleep"
 )
 
-// Operators change one partition after the other. If that fails in one, they
-// can do it again: what is done already stays done.
+// Operators change one partition after the other. If that fails in one, the
+// others are changed all the same, and they can do it again: what is done
+// already stays done.
 
 // all does something in each partition. done is the error where it was done
-// before. It is an error only if there was nothing left to do.
-func (m *Member) all(done error, do func(p *Part) error) error {
+// before. It is an error only if there was nothing left to do. If first is true
+// and it fails in the first partition, nothing is done in the others.
+func (m *Member) all(first bool, done error, do func(p *Part) error) error {
 	m.changing.Lock()
 	defer m.changing.Unlock()
 	before := 0
+	var failed several
 	for _, p := range m.parts {
 		switch err := do(p); {
 		case err != nil && errors.Is(err, done):
 			if before++; before == len(m.parts) {
 				return err
 			}
-		case err != nil:
+		case err != nil && first && p.number == 0:
 			return m.of(p, err)
+		case err != nil:
+			failed = append(failed, m.of(p, err))
 		}
 	}
-	return nil
+	return failed.err()
 }
 
 // Init implements [members.Cluster]. It goes on where it was interrupted, but
 // not at a member of a cluster with others: these have the partitions of which
-// this server is not a member yet.
+// this server is not a member yet. A server that has lost its log, or a whole
+// partition, begins no other log: the other servers have it.
 func (m *Member) Init() error {
 	if first := m.parts[0].raft.Load().Status(); m.o.Cluster.Log == membership.Raft && first.Member() != nil && len(first.Members) > 1 {
 		return raft.ErrMember
 	}
-	return m.all(raft.ErrMember, func(p *Part) error {
+	for _, p := range m.parts {
+		if p.joins() {
+			return m.of(p, errJoins)
+		}
+	}
+	if m.knownToPeers() {
+		return errLostLog
+	}
+	return m.all(true, raft.ErrMember, func(p *Part) error {
 		log := p.raft.Load()
 		if _, is := log.(*kafka.Log); !is || log.Status().Applied == 0 {
 			return unlessAgain(log.Bootstrap())
 		}
 		return beginWith(p.destinations, log.Bootstrap)
 	})
+}
+
+var (
+	errJoins   = errors.New("this server gets it from the other servers: start them")
+	errLostLog = errors.New("the servers of cluster.peers have a cluster of this name with a member at this server's address, so its log is lost: empty its data directory, and let it join (trackway cluster join)")
+)
+
+// peersTime limits how long others are asked whether they know this server.
+const peersTime = 2 * time.Second
+
+// knownToPeers reports whether a cluster that the peers belong to has a member
+// at the address of this server, which is no member.
+func (m *Member) knownToPeers() bool {
+	log, is := m.parts[0].raft.Load().(*raft.Log)
+	if !is || len(log.Status().Members) > 0 {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), peersTime)
+	defer cancel()
+	_, lost, _ := log.Belongs(ctx, m.o.Cluster.Peers) // an error: none of them has a cluster
+	return lost
 }
 
 // beginWith begins a log with data that may be of another one, the end of which
@@ -77,7 +112,7 @@ func (m *Member) Join(ctx context.Context, address string) error {
 		addresses = []string{address}
 	}
 	enough := false
-	err := m.all(raft.ErrMember, func(p *Part) error {
+	err := m.all(true, raft.ErrMember, func(p *Part) error {
 		log, err := p.overRaft()
 		if err != nil {
 			return err
@@ -103,7 +138,8 @@ func (m *Member) Join(ctx context.Context, address string) error {
 
 // Remove implements [members.Cluster]. A server has another id in each
 // partition, and the same address. It leaves the first partition last, so that
-// it can be found if that has to be repeated. Over Kafka, one that runs may be
+// it can be found if that has to be repeated: also if another partition has no
+// leader now. Over Kafka, one that runs may be
 // at the address of another one that has lost its disk: that one stays.
 func (m *Member) Remove(ctx context.Context, id string) error {
 	first := m.parts[0].raft.Load()
@@ -114,13 +150,15 @@ func (m *Member) Remove(ctx context.Context, id string) error {
 	defer m.changing.Unlock()
 	address := m.addressOf(id)
 	var runs error
+	var failed several
 	found := false
 	if len(m.parts) < m.o.Partitions {
-		if err := m.removeElsewhere(ctx, address); err != nil {
-			return err
-		}
+		failed = m.removeElsewhere(ctx, address)
 	}
 	for _, p := range slices.Backward(m.parts) {
+		if p.number == 0 && len(failed) > 0 {
+			return failed.err()
+		}
 		for _, other := range p.raft.Load().Status().Members {
 			if other.Address != address {
 				continue
@@ -129,11 +167,14 @@ func (m *Member) Remove(ctx context.Context, id string) error {
 			case errors.Is(err, kafka.ErrRuns):
 				runs = m.of(p, err)
 			case err != nil:
-				return m.of(p, err)
+				failed = append(failed, m.of(p, err))
 			default:
 				found = true
 			}
 		}
+	}
+	if err := failed.err(); err != nil { // in the first one
+		return err
 	}
 	if !found {
 		return cmp.Or(runs, fmt.Errorf("no member has the address or id %q", id))
@@ -162,7 +203,7 @@ func (m *Member) Transfer(ctx context.Context, part int) error {
 	if part >= 0 && m.Part(part) == nil {
 		return fmt.Errorf("partition %s is not on this server: ask one that holds it", partition.Name(part))
 	}
-	return m.all(nil, func(p *Part) error {
+	return m.all(false, nil, func(p *Part) error {
 		if part >= 0 && part != p.number {
 			return nil
 		}
@@ -194,7 +235,7 @@ func (m *Member) Recover() error {
 		}
 		looking.Wait()
 	}
-	return m.all(errLed, func(p *Part) error {
+	return m.all(false, errLed, func(p *Part) error {
 		log, err := p.overRaft()
 		if err != nil {
 			return err
@@ -224,7 +265,7 @@ func (p *Part) hasLeader() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), leaderTime+5*p.o.Cluster.Heartbeat)
 	defer cancel()
 	for {
-		if _, err := log.Belongs(ctx, p.others()); err == nil || errors.Is(err, raft.ErrAhead) {
+		if _, _, err := log.Belongs(ctx, p.others()); err == nil || errors.Is(err, raft.ErrAhead) {
 			return true
 		}
 		if sleep.For(ctx, lookPause) != nil {

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"trackway/internal/control/members"
 	"trackway/internal/control/relay"
 	"trackway/internal/datadir/held"
 	"trackway/internal/partition"
@@ -23,6 +24,7 @@ import (
 // view is what a server tells of a partition that it holds.
 type view struct {
 	Part    int
+	ID      string // of the server in the partition; empty: its program is older
 	Serves  bool // with all that the others have
 	Leading bool
 	Term    uint64
@@ -45,7 +47,13 @@ func (m *Member) Asked() http.Handler {
 	mux.HandleFunc("GET "+Path+"parts", func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(m.views()) // an error means that the other has gone
 	})
-	for path, do := range map[string]func(ctx context.Context, part int, at string) error{
+	mux.HandleFunc("POST "+Path+"turn", func(w http.ResponseWriter, r *http.Request) {
+		if err := m.turn.take(r.URL.Query().Get("at"), time.Now()); err != nil {
+			relay.Refuse(w, err.Error())
+		}
+	})
+	mux.HandleFunc("POST "+Path+"turn/end", func(_ http.ResponseWriter, r *http.Request) { m.turn.end(r.URL.Query().Get("at")) })
+	for path, do := range map[string]func(ctx context.Context, part int, at string, least int) error{
 		"hold": m.hold, "drop": m.drop, "lead": m.lead, "expel": m.expel,
 	} {
 		mux.HandleFunc("POST "+Path+path, func(w http.ResponseWriter, r *http.Request) {
@@ -54,7 +62,8 @@ func (m *Member) Asked() http.Handler {
 				err = fmt.Errorf("there is no partition %d", part)
 			}
 			if err == nil {
-				err = do(r.Context(), part, r.URL.Query().Get("at"))
+				least, _ := strconv.Atoi(r.URL.Query().Get("least")) // without one, any number may be left
+				err = do(r.Context(), part, r.URL.Query().Get("at"), least)
 			}
 			if err != nil {
 				relay.Refuse(w, err.Error())
@@ -68,7 +77,7 @@ func (m *Member) views() (all []view) {
 	for _, p := range m.parts {
 		log := p.raft.Load()
 		s := log.Status()
-		v := view{Part: p.number, Serves: p.serves.Load(), Leading: s.Leading, Term: s.Term, Leader: s.Leader}
+		v := view{Part: p.number, ID: log.ID(), Serves: p.serves.Load(), Leading: s.Leading, Term: s.Term, Leader: s.Leader}
 		for _, other := range s.Members {
 			v.Members = append(v.Members, viewed{other.ID, other.Address, other.Voter})
 		}
@@ -79,7 +88,7 @@ func (m *Member) views() (all []view) {
 
 // hold makes this server hold a partition: it opens an empty store at its next
 // start, which is under way, and becomes a member.
-func (m *Member) hold(_ context.Context, part int, _ string) error {
+func (m *Member) hold(_ context.Context, part int, _ string, _ int) error {
 	if m.Part(part) != nil {
 		return nil
 	}
@@ -92,7 +101,7 @@ func (m *Member) hold(_ context.Context, part int, _ string) error {
 }
 
 // drop removes the data of a partition of which this server is no member.
-func (m *Member) drop(ctx context.Context, part int, _ string) error {
+func (m *Member) drop(ctx context.Context, part int, _ string, _ int) error {
 	p := m.Part(part)
 	if p == nil {
 		return nil
@@ -119,7 +128,7 @@ func (m *Member) member(part int, at string) (p *Part, id string, err error) {
 }
 
 // lead has the server at an address lead a partition that this one holds.
-func (m *Member) lead(ctx context.Context, part int, at string) error {
+func (m *Member) lead(ctx context.Context, part int, at string, _ int) error {
 	p, id, err := m.member(part, at)
 	if err != nil {
 		return err
@@ -135,13 +144,17 @@ func (m *Member) lead(ctx context.Context, part int, at string) error {
 }
 
 // expel ends the membership of the server at an address in a partition that
-// this one holds.
-func (m *Member) expel(ctx context.Context, part int, at string) error {
+// this one holds, unless fewer others than least would keep a vote.
+func (m *Member) expel(ctx context.Context, part int, at string, least int) error {
 	p, id, err := m.member(part, at)
 	if err != nil || id == "" {
 		return err
 	}
-	return p.raft.Load().Expel(ctx, id)
+	log, err := p.overRaft()
+	if err != nil {
+		return err
+	}
+	return log.Release(ctx, id, least)
 }
 
 // cluster is what all servers tell of their partitions, at one moment.
@@ -149,11 +162,11 @@ type cluster struct {
 	ids   map[string]string // of the members, in the first partition, by address
 	at    map[string]string // addresses, by id
 	told  map[string][]view // by the addresses of those that have answered
-	parts []view            // what the leader of each partition tells
+	parts []view            // what the leader of each partition tells; not leading: none was found
 }
 
 // survey asks all members.
-func (m *Member) survey(ctx context.Context) (*cluster, error) {
+func (m *Member) survey(ctx context.Context) *cluster {
 	c := &cluster{ids: map[string]string{}, at: map[string]string{}, told: map[string][]view{}, parts: make([]view, m.o.Partitions)}
 	for _, one := range m.parts[0].raft.Load().Status().Members {
 		c.ids[one.Address], c.at[one.ID] = one.ID, one.Address
@@ -173,12 +186,15 @@ func (m *Member) survey(ctx context.Context) (*cluster, error) {
 			}
 		}
 	}
-	for part := range c.parts {
-		if !c.parts[part].Leading {
-			return nil, fmt.Errorf("no server that answers leads partition %s: see trackway cluster status", partition.Name(part))
-		}
+	return c
+}
+
+// led returns an error if no server that has answered leads a partition.
+func (c *cluster) led(part int) error {
+	if c.parts[part].Leading {
+		return nil
 	}
-	return c, nil
+	return fmt.Errorf("no server that answers leads partition %s: see trackway cluster status", partition.Name(part))
 }
 
 // stepTime limits how long a server is asked about one thing.
@@ -203,22 +219,26 @@ func (m *Member) ask(ctx context.Context, c *cluster, address, method, path stri
 }
 
 // Plan implements [members.Cluster].
-func (m *Member) Plan(ctx context.Context) ([]placement.Step, error) {
+func (m *Member) Plan(ctx context.Context) (p members.Plan, err error) {
 	if _, err := m.parts[0].overRaft(); err != nil {
-		return nil, err
+		return p, err
 	}
-	c, err := m.survey(ctx)
-	if err != nil {
-		return nil, err
+	c := m.survey(ctx)
+	p.Steps = c.plan(int(m.o.Cluster.Copies))
+	for part := range c.parts {
+		if c.led(part) != nil {
+			p.Leaderless = append(p.Leaderless, partition.Name(part))
+		}
 	}
-	return c.plan(int(m.o.Cluster.Copies)), nil
+	return p, nil
 }
 
 // name returns the id of the member at an address in the first partition, by
 // which it is placed. One that was removed has its address instead.
 func (c *cluster) name(address string) string { return cmp.Or(c.ids[address], address) }
 
-// plan returns the steps that are left, with addresses.
+// plan returns the steps that are left, with addresses. Partitions without a
+// leader stay as they are.
 func (c *cluster) plan(copies int) (steps []placement.Step) {
 	var members []string
 	for id := range c.at {
@@ -229,13 +249,17 @@ func (c *cluster) plan(copies int) (steps []placement.Step) {
 	var groups []balance.Group
 	for part := range c.parts {
 		v, want := &c.parts[part], placement.Holders(part, members, copies)
+		if c.led(part) != nil {
+			now[part].Holders = want // nothing to do
+			continue
+		}
 		now[part].Leader = c.name(v.Leader)
 		g := balance.Group{Partition: part, Leader: v.Leader}
 		for _, one := range v.Members {
 			if one.Voter && c.serves(one.Address, part) {
 				g.Fit = append(g.Fit, one.Address)
 			}
-			if name := c.name(one.Address); one.Voter || !slices.Contains(want, name) { // else it is on its way
+			if name := c.name(one.Address); one.Voter && !c.lost(&one, part) || !slices.Contains(want, name) { // else it is on its way
 				now[part].Holders = append(now[part].Holders, name)
 			}
 		}
@@ -254,20 +278,39 @@ func (c *cluster) plan(copies int) (steps []placement.Step) {
 	return steps
 }
 
+// lost reports whether a member of a partition is no more: the server at its
+// address answers, and has no copy, or one under another id. It has lost its
+// log, and gets a copy again.
+func (c *cluster) lost(m *viewed, part int) bool {
+	views, answers := c.told[m.Address]
+	i := slices.IndexFunc(views, func(v view) bool { return v.Part == part })
+	return answers && (i < 0 || views[i].ID != "" && views[i].ID != m.ID)
+}
+
 // serves reports whether the server at an address serves a partition.
 func (c *cluster) serves(address string, part int) bool {
 	return slices.ContainsFunc(c.told[address], func(v view) bool { return v.Part == part && v.Serves })
 }
 
-// Step implements [members.Cluster].
+// Step implements [members.Cluster]. One server at a time carries out a step,
+// so that no plan is mixed with another one.
 func (m *Member) Step(ctx context.Context, s placement.Step) error {
-	c, err := m.survey(ctx)
-	if err != nil {
-		return err
+	if !m.stepping.TryLock() {
+		return fmt.Errorf("%s, at this server: wait until it has ended", members.Busy)
 	}
+	defer m.stepping.Unlock()
+	c := m.survey(ctx)
 	if s.Part < 0 || s.Part >= len(c.parts) || c.name(s.Server) == "" {
 		return fmt.Errorf("there is no such step: %v", s)
 	}
+	if err := c.led(s.Part); err != nil {
+		return err
+	}
+	done, err := m.takeTurn(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer done()
 	leader := c.parts[s.Part].Leader
 	query := url.Values{"partition": {strconv.Itoa(s.Part)}, "at": {s.Server}}
 	switch s.Do {
@@ -304,6 +347,8 @@ func (m *Member) removeCopy(ctx context.Context, c *cluster, s placement.Step, q
 	if left == 0 || v.Leader == s.Server {
 		return errors.New("the leader's copy is not removed: another server has to lead first")
 	}
+	// The leader counts again: it may have removed another one meanwhile.
+	query.Set("least", strconv.Itoa(min(int(m.o.Cluster.Copies), len(c.ids))))
 	if err := m.ask(ctx, c, v.Leader, http.MethodPost, "expel", query, nil); err != nil {
 		return err
 	}
@@ -326,7 +371,7 @@ func (c *cluster) votes(address string, part int) bool {
 // until waits until all servers together are as they should be.
 func (m *Member) until(ctx context.Context, is func(*cluster) bool) error {
 	for {
-		if c, err := m.survey(ctx); err == nil && is(c) {
+		if is(m.survey(ctx)) {
 			return nil
 		}
 		if err := sleep.For(ctx, lookPause); err != nil {
@@ -336,21 +381,25 @@ func (m *Member) until(ctx context.Context, is func(*cluster) bool) error {
 }
 
 // removeElsewhere ends the membership of the server at an address in the
-// partitions that this one does not hold.
-func (m *Member) removeElsewhere(ctx context.Context, address string) error {
-	c, err := m.survey(ctx)
-	if err != nil {
-		return err
-	}
+// partitions that this one does not hold. It returns what has failed.
+func (m *Member) removeElsewhere(ctx context.Context, address string) (failed several) {
+	c := m.survey(ctx)
 	for part := range c.parts {
 		v := &c.parts[part]
-		if m.Part(part) != nil || !slices.ContainsFunc(v.Members, func(one viewed) bool { return one.Address == address }) {
+		if m.Part(part) != nil {
+			continue
+		}
+		if err := c.led(part); err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		if !slices.ContainsFunc(v.Members, func(one viewed) bool { return one.Address == address }) {
 			continue
 		}
 		query := url.Values{"partition": {strconv.Itoa(part)}, "at": {address}}
 		if err := m.ask(ctx, c, v.Leader, http.MethodPost, "expel", query, nil); err != nil {
-			return fmt.Errorf("partition %s: %w", partition.Name(part), err)
+			failed = append(failed, fmt.Errorf("partition %s: %w", partition.Name(part), err))
 		}
 	}
-	return nil
+	return failed
 }

@@ -53,6 +53,23 @@ func TestPlan(t *testing.T) {
 		t.Errorf("a server was removed: got %v, want %v", got, want)
 	}
 	place()
+	c.parts[1].Leading, c.parts[1].Members = false, nil // nobody tells
+	c.parts[2].Members = append(c.parts[2].Members, viewed{ID: "y", Address: "gone:1", Voter: true})
+	if got, want := c.plan(copies), []placement.Step{{Do: placement.Remove, Part: 2, Server: "gone:1"}}; !slices.Equal(got, want) {
+		t.Errorf("a partition has no leader: got %v, want %v", got, want)
+	}
+	place()
+	lost := c.parts[1].Members[2]
+	for name, views := range map[string][]view{
+		"a server has lost a copy":            {{Part: 0, Serves: true}},
+		"a server has a copy under another id": {{Part: 0, Serves: true}, {Part: 1, ID: "another"}},
+	} {
+		c.told[lost.Address] = views
+		if got, want := c.plan(copies), []placement.Step{{Do: placement.Add, Part: 1, Server: lost.Address}}; len(got) == 0 || got[0] != want[0] {
+			t.Errorf("%s: got %v, want %v", name, got, want)
+		}
+	}
+	place()
 	down := c.parts[1].Members[1].Address
 	delete(c.told, down)
 	for part := range c.parts { // it leads nothing, and gets nothing to lead

@@ -8,6 +8,9 @@ import (
 	"trackway/internal/partition/placement"
 )
 
+// Busy begins the error of a step of a plan while another plan is carried out.
+const Busy = "another rebalance is under way"
+
 // Cluster is what operators do with the cluster that this server belongs to.
 type Cluster interface { //nolint:interfacebloat // all that operators do
 	// Status returns what this server knows. It does not ask others.
@@ -32,13 +35,19 @@ type Cluster interface { //nolint:interfacebloat // all that operators do
 	// Plan returns the steps after which each partition is on the servers that
 	// should hold it, or, if that is so already, those after which they lead
 	// about as many partitions as each other.
-	Plan(ctx context.Context) ([]placement.Step, error)
+	Plan(ctx context.Context) (Plan, error)
 
 	// Step carries out one step, and returns when it has ended.
 	Step(ctx context.Context, s placement.Step) error
 
 	// Recover makes this server the only member, after most were lost for good.
 	Recover() error
+}
+
+// Plan is what is to be done so that partitions are where they should be.
+type Plan struct {
+	Steps      []placement.Step `json:"steps"`
+	Leaderless []string         `json:"leaderless,omitempty"` // partitions without a leader, which stay as they are
 }
 
 // Status is what a server knows of its cluster. [Watch.Complete] fills in the

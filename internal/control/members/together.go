@@ -31,6 +31,14 @@ func Together(all []Status, ready string) Status {
 	return s
 }
 
+// Also adds something that is wrong, although nothing is refused because of it.
+func (s *Status) Also(trouble string) {
+	if s.Level == Good {
+		s.Level = Warn
+	}
+	s.Trouble = strings.TrimSpace(s.Trouble + " " + trouble)
+}
+
 // inOne returns what is wrong in one text. If the same is wrong in all
 // partitions, it is said once.
 func inOne(all []Status, told []string) string {

@@ -84,6 +84,15 @@ func Transport(dial func(context.Context) (net.Conn, error)) http.RoundTripper {
 	}
 }
 
+type streamKey struct{}
+
+// Stream marks a request whose answer goes on for as long as the caller stays,
+// so that it needs a connection of its own.
+func Stream(ctx context.Context) context.Context { return context.WithValue(ctx, streamKey{}, true) }
+
+// IsStream reports whether a request was marked by [Stream].
+func IsStream(ctx context.Context) bool { return ctx.Value(streamKey{}) != nil }
+
 // Host is the host in the URLs of requests that are passed on. It means the
 // leader.
 const Host = "leader"

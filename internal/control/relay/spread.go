@@ -15,6 +15,26 @@ type Place struct {
 	Name   string // of the partition
 	Server string // another text for each server
 	Serve  http.Handler
+	Lists  []string // the destinations that its server lists, if it works for the partition
+}
+
+// Unanswered is a partition of which nothing is known, and why.
+type Unanswered struct {
+	Partition string `json:"partition"`
+	Error     string `json:"error"`
+}
+
+// Err returns an error that names the partitions that have not answered, or nil
+// if all have.
+func Err(missing []Unanswered) error {
+	if len(missing) == 0 {
+		return nil
+	}
+	errs := make([]error, len(missing))
+	for i, one := range missing {
+		errs[i] = fmt.Errorf("partition %s: %s", one.Partition, one.Error)
+	}
+	return errors.Join(errs...)
 }
 
 // Spread serves what operators ask about the destinations of several
@@ -27,12 +47,12 @@ func Spread(here http.Handler, of func(*http.Request) []Place) http.Handler {
 		switch {
 		case len(places) == 0:
 			here.ServeHTTP(w, r)
+		case len(places) > 1 && r.URL.Path == "/destinations":
+			gather(w, r, places, "destinations")
+		case len(places) > 1 && r.URL.Path == "/destinations/mirrors":
+			gather(w, r, places, "mirrors")
 		case !slices.ContainsFunc(places, func(p Place) bool { return p.Server != places[0].Server }):
 			places[0].Serve.ServeHTTP(w, r)
-		case r.URL.Path == "/destinations":
-			gather(w, r, places, "destinations")
-		case r.URL.Path == "/destinations/mirrors":
-			gather(w, r, places, "mirrors")
 		case r.URL.Path == "/destinations/check":
 			checkEach(w, r, places)
 		case r.URL.Path == "/destinations/pause", r.URL.Path == "/destinations/resume":
@@ -80,24 +100,43 @@ func Ask(h http.Handler, r *http.Request, into any) error {
 }
 
 // gather answers with the list that each server has under a name. A server
-// lists the partitions that it answers for.
+// lists the partitions that it answers for. Those of which nothing is listed
+// are named besides, unless nobody has answered: then that is the answer.
 func gather(w http.ResponseWriter, r *http.Request, places []Place, list string) {
-	all := []json.RawMessage{}
-	asked := make(map[string]bool)
+	all, missing := []json.RawMessage{}, []Unanswered{}
+	failed, names := make(map[string]error), make(map[string]bool) // by server; of rows
 	for _, p := range places {
-		if asked[p.Server] {
+		if _, asked := failed[p.Server]; asked {
 			continue
 		}
-		asked[p.Server] = true
 		var got map[string][]json.RawMessage
-		if err := Ask(p.Serve, r, &got); err != nil {
-			Refuse(w, "partition "+p.Name+": "+err.Error())
-			return
+		failed[p.Server] = Ask(p.Serve, r, &got)
+		for _, row := range got[list] {
+			names[string(nameIn(row))] = true
 		}
 		all = append(all, got[list]...)
 	}
+	for _, p := range places {
+		err := failed[p.Server]
+		for _, name := range p.Lists {
+			if err == nil && !names[name] {
+				err = fmt.Errorf("the server that leads it does not send to %s yet", name)
+			}
+		}
+		if err != nil {
+			missing = append(missing, Unanswered{p.Name, err.Error()})
+		}
+	}
+	if len(missing) == len(places) {
+		Refuse(w, Err(missing).Error())
+		return
+	}
 	slices.SortStableFunc(all, func(a, b json.RawMessage) int { return bytes.Compare(nameIn(a), nameIn(b)) })
-	reply(w, map[string][]json.RawMessage{list: all})
+	answer := map[string]any{list: all}
+	if len(missing) > 0 {
+		answer["unanswered"] = missing
+	}
+	reply(w, answer)
 }
 
 // nameIn returns the name of a destination in a list.
@@ -109,47 +148,44 @@ func nameIn(row json.RawMessage) []byte {
 	return []byte(named.Name)
 }
 
-// each asks about the destination in each partition.
-func each(r *http.Request, places []Place, into func(p Place) any) error {
-	var errs []error
+// each asks about the destination in each partition. The errors are in the
+// order of the partitions, and name them.
+func each(r *http.Request, places []Place, into func(p Place) any) (errs []error) {
 	for _, p := range places {
 		one := r.Clone(r.Context())
 		query := one.URL.Query()
 		query.Set("name", query.Get("name")+"/"+p.Name)
 		one.URL = &url.URL{Path: r.URL.Path, RawQuery: query.Encode()}
-		if err := Ask(p.Serve, one, into(p)); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", p.Name, err))
+		err := Ask(p.Serve, one, into(p))
+		if err != nil {
+			err = fmt.Errorf("%s: %w", p.Name, err)
 		}
+		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 func doEach(w http.ResponseWriter, r *http.Request, places []Place) {
-	if err := each(r, places, func(Place) any { return nil }); err != nil {
+	if err := errors.Join(each(r, places, func(Place) any { return nil })...); err != nil {
 		Refuse(w, err.Error())
 	}
 }
 
 // checkEach answers a check of all partitions. Those that fail are no error of
-// the call.
+// the call, and neither are those that do not answer.
 func checkEach(w http.ResponseWriter, r *http.Request, places []Place) {
 	type checked struct {
 		Name  string `json:"name"`
 		Error string `json:"error,omitempty"`
 	}
 	answers := make(map[string]*checked)
-	err := each(r, places, func(p Place) any {
+	failed := each(r, places, func(p Place) any {
 		answers[p.Name] = new(checked)
 		return answers[p.Name]
 	})
-	if err != nil {
-		Refuse(w, err.Error())
-		return
-	}
-	var failed []error
-	for _, p := range places {
-		if why := answers[p.Name].Error; why != "" {
-			failed = append(failed, fmt.Errorf("%s: %s", p.Name, why))
+	for i, p := range places {
+		if why := answers[p.Name].Error; failed[i] == nil && why != "" {
+			failed[i] = fmt.Errorf("%s: %s", p.Name, why)
 		}
 	}
 	answer := checked{Name: r.URL.Query().Get("name")}

@@ -30,8 +30,10 @@ func TestSpread(t *testing.T) {
 	}
 	here := answers("here", `{"destinations":[{"name":"x/p01"}]}`, `{"name":"x","error":"full"}`)
 	there := answers("there", `{"destinations":[{"name":"x/p00"},{"name":"x/p02"}]}`, `{"name":"x"}`)
-	three := []Place{{"p00", "b", there}, {"p01", "", here}, {"p02", "b", there}}
-	down := []Place{{"p00", "", here}, {"p01", "c", answers("gone", "", "")}}
+	three := []Place{{"p00", "b", there, nil}, {"p01", "", here, []string{"x/p01"}}, {"p02", "b", there, nil}}
+	gone := answers("gone", "", "")
+	down := []Place{{"p00", "", here, nil}, {"p01", "c", gone, nil}}
+	begins := []Place{{"p00", "b", there, []string{"x/p00"}}, {"p02", "b", there, []string{"x/p02", "y/p02"}}}
 	for _, test := range []struct {
 		path   string
 		places []Place
@@ -41,7 +43,13 @@ func TestSpread(t *testing.T) {
 	}{
 		{"/destinations", three, []string{"there /destinations", "here /destinations"}, 200, `{"destinations":[{"name":"x/p00"},{"name":"x/p01"},{"name":"x/p02"}]}`},
 		{"/destinations", three[1:2], []string{"here /destinations"}, 200, `"name":"x/p01"`},
-		{"/destinations", down, []string{"here /destinations", "gone /destinations"}, 503, "partition p01: gone is down"},
+		{"/destinations", down, []string{"here /destinations", "gone /destinations"}, 200, `{"destinations":[{"name":"x/p01"}],"unanswered":[{"partition":"p01","error":"gone is down"}]}`},
+		{"/destinations", begins, []string{"there /destinations"}, 200, `"unanswered":[{"partition":"p02","error":"the server that leads it does not send to y/p02 yet"}]}`},
+		{"/destinations", []Place{{"p00", "c", gone, nil}, {"p01", "c", gone, nil}}, []string{"gone /destinations"}, 503, `partition p00: gone is down\npartition p01: gone is down`},
+		{
+			"/destinations/check?name=x", down, []string{"here /destinations/check?name=x%2Fp00", "gone /destinations/check?name=x%2Fp01"},
+			200, `{"name":"x","error":"p00: full\np01: gone is down"}`,
+		},
 		{
 			"/destinations/pause?name=x", three,
 			[]string{"there /destinations/pause?name=x%2Fp00", "here /destinations/pause?name=x%2Fp01", "there /destinations/pause?name=x%2Fp02"},

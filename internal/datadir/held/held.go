@@ -112,6 +112,14 @@ func (l *List) Join(part int) {
 	}
 }
 
+// Again has the server get its copy of a partition again, as a new member: what
+// is left of the old one is removed at the next start.
+func (l *List) Again(part int) {
+	if part > 0 {
+		l.Held, l.Joining, l.Gone = append(without(l.Held, part), part), append(without(l.Joining, part), part), append(without(l.Gone, part), part)
+	}
+}
+
 // Joined notes that the server is a member of a partition.
 func (l *List) Joined(part int) { l.Joining = without(l.Joining, part) }
 

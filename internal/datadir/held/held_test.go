@@ -63,6 +63,14 @@ func TestList(t *testing.T) {
 	if diff := cmp.Diff([]string{"p00", "p01", "destinations/p00", "destinations/p01"}, left); diff != "" {
 		t.Error(diff)
 	}
+	l.Again(1)
+	l.Again(0) // it cannot be
+	if err := l.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	if l = read(); !cmp.Equal(l, &List{Held: []int{3, 1}, Joining: []int{3, 1}, Gone: []int{1}}) {
+		t.Errorf("a copy is to be got again: got %+v", l)
+	}
 	l.Joined(3)
 	l.Drop(1)
 	l.Drop(0)

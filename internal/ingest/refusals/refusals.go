@@ -46,14 +46,19 @@ func (r *Gathered) add(project uint32, at trackway.Micros, n int) {
 	r.counts[on] = refused{at, r.counts[on].n + n}
 }
 
-// save stores the counts. Those that cannot be stored are counted again.
-func (r *Gathered) save(to ingest.Store) error {
+// save stores the counts of those projects of which takes says that they can be
+// stored. The others are counted again.
+func (r *Gathered) save(to ingest.Store, takes func(project uint32) bool) error {
 	r.mu.Lock()
 	counts := r.counts
 	r.counts = nil
 	r.mu.Unlock()
 	var failed error
 	for on, c := range counts {
+		if !takes(on.project) {
+			r.add(on.project, c.at, c.n)
+			continue
+		}
 		if err := to.Refused(on.project, c.at, c.n); err != nil {
 			failed = err
 			r.add(on.project, c.at, c.n)
@@ -63,13 +68,12 @@ func (r *Gathered) save(to ingest.Store) error {
 }
 
 // Run saves the counts each second, until ctx ends, and then a last time. While
-// the cluster cannot store anything, it waits.
-func (r *Gathered) Run(ctx context.Context, to ingest.Store, ready func() error) error {
+// takes says that nothing of a project can be stored, its counts wait, and hold
+// up no others.
+func (r *Gathered) Run(ctx context.Context, to ingest.Store, takes func(project uint32) bool) error {
 	for ended := false; !ended; {
 		ended = sleep.For(ctx, gatherTime) != nil
-		if ready() == nil {
-			_ = r.save(to) // tried again, unless ended: a crash may lose counts, too
-		}
+		_ = r.save(to, takes) // tried again, unless ended: a crash may lose counts, too
 	}
 	return nil
 }

@@ -30,8 +30,11 @@ func TestGathered(t *testing.T) {
 			}
 		}
 	}
+	if err := r.save(s, func(uint32) bool { return false }); err != nil || s.Replica().Applied() != before {
+		t.Errorf("the partition has no leader: got %v, and %d entries", err, s.Replica().Applied()-before)
+	}
 	for range 2 { // the second time, there is nothing
-		if err := r.save(s); err != nil {
+		if err := r.save(s, func(uint32) bool { return true }); err != nil {
 			t.Error(err)
 		}
 	}

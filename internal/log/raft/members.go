@@ -218,6 +218,7 @@ type change struct {
 	Address string // host:port at which it is reached
 	Applied uint64 // how far its state goes
 	Most    int    `json:",omitempty"` // for add: not if there are so many members; 0: always
+	Least   int    `json:",omitempty"` // for remove: not unless so many others keep their votes
 }
 
 // changed is the answer.
@@ -227,6 +228,7 @@ type changed struct {
 	Behind bool   `json:",omitempty"` // the server has too little of the log to get a vote
 	Enough bool   `json:",omitempty"` // for add: there are enough members
 	Known  bool   `json:",omitempty"` // for knows: the server is a member
+	Lost   bool   `json:",omitempty"` // for knows: it is not, and the member at its address is no more
 	Index  uint64 `json:",omitempty"` // of the last entry; for progress, of that in the state
 
 	Standing *standing `json:",omitempty"` // for standing
@@ -282,7 +284,7 @@ func (l *Log) change(c change) changed {
 		index, err = l.lastCommand()
 	case "knows":
 		if err = l.raft.VerifyLeader().Error(); err == nil {
-			return changed{Known: l.member(c.ID) != nil, Index: l.raft.LastIndex()}
+			return changed{Known: l.member(c.ID) != nil, Lost: l.lost(c), Index: l.raft.LastIndex()}
 		}
 	case "add":
 		if err = l.admit(c); errors.Is(err, ErrEnough) {
@@ -294,7 +296,7 @@ func (l *Log) change(c change) changed {
 		}
 		err = l.Add(c.ID, c.Address, true)
 	case "remove":
-		err = l.Remove(c.ID)
+		err = l.release(c.ID, c.Least)
 	case "transfer":
 		err = l.Transfer(c.ID)
 	default:
@@ -327,6 +329,37 @@ func (l *Log) admit(c change) error {
 		return ErrEnough
 	}
 	return l.Add(c.ID, c.Address, false)
+}
+
+// release removes a member, unless fewer others than least would keep a vote.
+// Two removals at once are counted one after the other.
+func (l *Log) release(id string, least int) error {
+	l.releasing.Lock()
+	defer l.releasing.Unlock()
+	left := 0
+	for _, m := range l.members() {
+		if m.Voter && m.ID != id {
+			left++
+		}
+	}
+	if left < least {
+		return fmt.Errorf("%d members with a vote would be left, and there should be %d", left, least)
+	}
+	return l.Remove(id)
+}
+
+// lost reports whether the server that asks is no member, although its address
+// is that of one. That one's log is gone, then: it does not answer any more.
+func (l *Log) lost(c change) bool {
+	if l.member(c.ID) != nil {
+		return false
+	}
+	for _, m := range l.members() {
+		if m.Address == c.Address {
+			return !l.isAt(m)
+		}
+	}
+	return false
 }
 
 // member returns the member with an id, or nil.
@@ -435,14 +468,16 @@ func (l *Log) Join(ctx context.Context, addresses []string, most int) error {
 
 // Belongs reports whether this server is a member, as the leader says. It also
 // asks servers at addresses for the leader. A server that was removed while it
-// was down learns it in no other way. If it is not a member, and the leader
-// lacks something that this server has applied, the error is [ErrAhead].
-func (l *Log) Belongs(ctx context.Context, addresses []string) (bool, error) {
-	got, err := l.ask(ctx, change{Do: "knows", ID: l.ID()}, append(l.addresses(), addresses...))
+// was down learns it in no other way. If this server is no member, lost says
+// that it was one, under an id that it has lost together with its log. If it is
+// not a member, and the leader lacks something that this server has applied,
+// the error is [ErrAhead].
+func (l *Log) Belongs(ctx context.Context, addresses []string) (is, lost bool, err error) {
+	got, err := l.ask(ctx, change{Do: "knows", ID: l.ID(), Address: l.o.Network.Advertise()}, append(l.addresses(), addresses...))
 	if err == nil && !got.Known && got.Index < l.progress.Reached() {
 		err = ErrAhead
 	}
-	return got.Known, err
+	return got.Known, got.Lost, err
 }
 
 // Promote asks for a vote. It reports whether this server is too far behind for
@@ -457,6 +492,12 @@ func (l *Log) Promote(ctx context.Context, addresses []string) (behind bool, err
 // Expel removes a member, which may be down. Any server can ask for it.
 func (l *Log) Expel(ctx context.Context, id string) error {
 	_, err := l.ask(ctx, change{Do: "remove", ID: id}, l.addresses())
+	return err
+}
+
+// Release is Expel, unless fewer other members than least would keep a vote.
+func (l *Log) Release(ctx context.Context, id string, least int) error {
+	_, err := l.ask(ctx, change{Do: "remove", ID: id, Least: least}, l.addresses())
 	return err
 }
 

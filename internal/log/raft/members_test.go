@@ -2,7 +2,10 @@ package raft
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"strings"
+	"sync"
 	"testing"
 )
 
@@ -96,11 +99,11 @@ func TestEnough(t *testing.T) {
 	if err := other.log.Join(t.Context(), []string{leader.address}, 3); !errors.Is(err, ErrEnough) {
 		t.Errorf("a fourth server joins: got %v", err)
 	}
-	if is, err := other.log.Belongs(t.Context(), []string{leader.address}); is || err != nil {
+	if is, _, err := other.log.Belongs(t.Context(), []string{leader.address}); is || err != nil {
 		t.Errorf("it belongs: %v, %v", is, err)
 	}
 	other.join(t, leader)
-	if is, err := other.log.Belongs(t.Context(), nil); !is || err != nil {
+	if is, _, err := other.log.Belongs(t.Context(), nil); !is || err != nil {
 		t.Errorf("it belongs: %v, %v", is, err)
 	}
 	if err := c.servers[0].log.HandOver(t.Context(), other.id); err != nil {
@@ -118,7 +121,7 @@ func TestEnough(t *testing.T) {
 		t.Error(err)
 	}
 	gone.start()
-	if is, err := gone.log.Belongs(t.Context(), nil); is || err != nil {
+	if is, lost, err := gone.log.Belongs(t.Context(), nil); is || lost || err != nil {
 		t.Errorf("a removed server belongs: %v, %v", is, err)
 	}
 	gone.stop()
@@ -126,6 +129,26 @@ func TestEnough(t *testing.T) {
 	l.fill(t, c.servers[0].log, 5)
 	c.settle()
 	l.check(t, c.wantEqual())
+}
+
+// TestRelease: if two copies are removed at the same time, only so many go that
+// enough stay.
+func TestRelease(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 4, Options{})
+	others := c.except(c.awaitLeader())
+	errs := make([]error, 2)
+	var all sync.WaitGroup
+	for i := range errs {
+		all.Go(func() { errs[i] = others[2].log.Release(t.Context(), others[i].id, 3) })
+	}
+	all.Wait()
+	if (errs[0] == nil) == (errs[1] == nil) || !strings.Contains(fmt.Sprint(errs), "2 members with a vote would be left, and there should be 3") {
+		t.Errorf("got %v", errs)
+	}
+	if n := len(c.awaitLeader().log.Status().Members); n != 3 {
+		t.Errorf("%d members are left, want 3", n)
+	}
 }
 
 // TestAddressAgain: a server with an emptied disk takes the place of the one
@@ -140,7 +163,13 @@ func TestAddressAgain(t *testing.T) {
 	emptied.stop()
 	emptied.disk()
 	emptied.start()
+	if is, lost, err := emptied.log.Belongs(t.Context(), []string{leader.address}); is || !lost || err != nil {
+		t.Errorf("a server with an emptied disk: is a member %v, has lost its log %v, %v", is, lost, err)
+	}
 	emptied.join(t, leader)
+	if is, lost, err := emptied.log.Belongs(t.Context(), nil); !is || lost || err != nil {
+		t.Errorf("it has joined: is a member %v, has lost its log %v, %v", is, lost, err)
+	}
 	if n := len(c.awaitLeader().log.Status().Members); n != 3 {
 		t.Errorf("there are %d members, want 3", n)
 	}
@@ -247,13 +276,13 @@ func TestAhead(t *testing.T) {
 	left.machine.await(leader.machine.Applied())
 	leader.stop()
 	eventually(t, "the leader is lost", func() bool { return left.log.Status().Leader == "" })
-	if is, err := left.log.Belongs(t.Context(), []string{address}); is || !errors.Is(err, ErrAhead) {
+	if is, _, err := left.log.Belongs(t.Context(), []string{address}); is || !errors.Is(err, ErrAhead) {
 		t.Errorf("it belongs: %v, %v", is, err)
 	}
 	var more ledger
 	more.became = make(map[string]error)
 	more.fill(t, stranger.log, 30)
-	if is, err := left.log.Belongs(t.Context(), []string{address}); is || err != nil {
+	if is, _, err := left.log.Belongs(t.Context(), []string{address}); is || err != nil {
 		t.Errorf("it belongs: %v, %v", is, err)
 	}
 	c.servers = []*server{left}

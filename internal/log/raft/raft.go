@@ -171,6 +171,7 @@ type Log struct {
 	latest       progress.Questions
 
 	transfers atomic.Int32 // of leadership that are under way
+	releasing sync.Mutex   // held while a member is removed
 	stopping  atomic.Bool  // see [Log.Stopping]
 
 	carries atomic.Bool // all members can read entries with contents, see [entry.Commands]

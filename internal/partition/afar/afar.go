@@ -20,6 +20,7 @@ import (
 
 	"trackway"
 	"trackway/internal/change"
+	"trackway/internal/control/relay"
 	"trackway/internal/partition"
 	"trackway/internal/query"
 	"trackway/internal/sleep"
@@ -143,10 +144,10 @@ func pieces[T any](ctx context.Context, p *Part, path string, q *question, do fu
 	for d := gob.NewDecoder(body); ; {
 		next := new(piece[T])
 		if err := d.Decode(next); err != nil {
-			return fmt.Errorf("partition %s: the answer has no end: %w", partition.Name(p.part), err)
+			return fmt.Errorf("partition %s: %w: the answer has no end: %w", partition.Name(p.part), errNobody, err)
 		}
 		if next.Failed != "" {
-			return fmt.Errorf("partition %s: the server that holds it: %s", partition.Name(p.part), next.Failed)
+			return fmt.Errorf("partition %s: %w: the server that holds it: %s", partition.Name(p.part), errNobody, next.Failed)
 		}
 		if len(next.All) > 0 && !do(next) || next.End {
 			return nil
@@ -228,7 +229,7 @@ func (p *Part) Synced() uint64 {
 func (p *Part) Follow(ctx context.Context, after uint64) iter.Seq2[[]change.Change, error] {
 	return func(yield func([]change.Change, error) bool) {
 		for more := true; more && ctx.Err() == nil; {
-			err := pieces(ctx, p, "follow", &question{Part: p.part, After: after}, func(some *piece[item]) bool {
+			err := pieces(relay.Stream(ctx), p, "follow", &question{Part: p.part, After: after}, func(some *piece[item]) bool {
 				after = some.All[len(some.All)-1].Number
 				more = yield(p.changes(some.All), nil)
 				return more

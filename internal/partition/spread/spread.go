@@ -59,6 +59,23 @@ func (s *Set) Find(name string) ([]Placed, error) {
 	return all, nil
 }
 
+// Names returns the names of the destinations that a partition has, as
+// operators see them.
+func (s *Set) Names(part int) (names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if part >= len(s.names) {
+		return nil
+	}
+	for _, name := range s.names[part] {
+		if len(s.All) > 1 {
+			name += "/" + partition.Name(part)
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
 // Single returns the destination that a name stands for. If there are several,
 // it is an error.
 func (s *Set) Single(name string) (Placed, error) {

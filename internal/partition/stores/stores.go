@@ -145,7 +145,8 @@ func (s *Set) Erasures(project uint32) ([]query.Erasure, error) {
 // Register gives each project its number, as [store.Store.Register] does. A new
 // project goes to the partition with the fewest changes; if several have as
 // few, to the one with the fewest projects of the list; and then to the first
-// one. If it fails, no project was registered, unless a disk has failed.
+// one. If it fails, no project was registered, unless a disk has failed, or a
+// partition cannot store anything.
 func (s *Set) Register(projects []trackway.Project) error {
 	if s.one() {
 		return s.all[0].Register(projects)
@@ -156,6 +157,7 @@ func (s *Set) Register(projects []trackway.Project) error {
 	if err != nil {
 		return err
 	}
+	var failed error
 	for part, of := range s.all {
 		if of == nil {
 			s.names.number(projects, at, part)
@@ -167,8 +169,9 @@ func (s *Set) Register(projects []trackway.Project) error {
 				here = append(here, projects[i])
 			}
 		}
-		if err := of.Register(here); err != nil {
-			return err
+		if err := of.Register(here); err != nil { // the others go on: this one may have no leader
+			failed = errors.Join(failed, err)
+			continue
 		}
 		for i := range projects {
 			if at[i] != part {
@@ -181,7 +184,46 @@ func (s *Set) Register(projects []trackway.Project) error {
 			projects[i].Number = partition.Global(part, local)
 		}
 	}
-	s.names.note(projects)
+	if failed == nil {
+		s.names.note(projects)
+	}
+	return failed
+}
+
+// Known gives each project the number that it has here already, or 0. It asks
+// and tells no other server, so it works without a leader. It refuses what
+// Register would refuse because of what is here.
+func (s *Set) Known(projects []trackway.Project) error {
+	s.placing.Lock()
+	defer s.placing.Unlock()
+	at := make([]int, len(projects))
+	for i := range projects {
+		p := &projects[i]
+		p.Number = 0
+		var err error
+		if at[i], err = s.find(p); err == nil && at[i] < 0 && s.shared && !s.one() {
+			at[i], err = s.assigned(p, at[i], nil)
+		}
+		if err != nil {
+			return err
+		}
+		if at[i] < 0 || s.all[at[i]] == nil {
+			continue
+		}
+		r := entry.Registration{Token: p.Token}
+		if _, err := s.all[at[i]].Registered(&r); err != nil {
+			return fmt.Errorf("find project %q: %w", p.Name, err)
+		}
+		if p.Number = r.Number; !s.one() {
+			p.Number = partition.Global(at[i], r.Number)
+		}
+	}
+	for part, of := range s.all {
+		if of == nil {
+			s.names.number(projects, at, part)
+		}
+	}
+	s.names.note(slices.DeleteFunc(slices.Clone(projects), func(p trackway.Project) bool { return p.Number == 0 }))
 	return nil
 }
 

@@ -420,3 +420,47 @@ func TestShare(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestKnown: without other servers, a project has the number that it has here
+// already, or none.
+func TestKnown(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 3} {
+		dir := t.TempDir()
+		before := open(t, dir, n)
+		before.Share()
+		known := register(t, before, 4)
+		if err := before.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s := open(t, dir, n)
+		s.Share()
+		index := s.all[0].Replica().Applied()
+		all := projects(6)
+		if err := s.Known(all); err != nil {
+			t.Fatal(err)
+		}
+		for i := range all {
+			want := uint32(0)
+			if i < len(known) {
+				want = known[i].Number
+			}
+			if all[i].Number != want {
+				t.Errorf("%d partitions: project %d: got number %d, want %d", n, i, all[i].Number, want)
+			}
+		}
+		if s.all[0].Replica().Applied() != index {
+			t.Error("something was written")
+		}
+		if n > 1 && (s.Number(all[0].Token) != all[0].Number || s.Number(all[5].Token) != 0) {
+			t.Error("the set does not know which projects have numbers")
+		}
+		all[0].Hard, all[0].Soft = all[0].Soft, all[0].Hard
+		if err := s.Known(all); err == nil {
+			t.Error("identifiers have changed their kinds, and that is not refused")
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -29,7 +29,10 @@ export function Destinations() {
       </div>
       {error !== null && <Trouble text={error} again={again} />}
       {data.destinations.length > 1 && <p class="faint">{summary(data.destinations)}</p>}
-      {data.destinations.length === 0 ? <None /> : data.destinations.map((one) => <Card key={one.name} destination={one} now={data.now} />)}
+      {data.unanswered.map((one) => (
+        <Trouble key={one.partition} text={`Nothing is known of the destinations of partition ${one.partition}: ${one.error}.`} again={again} />
+      ))}
+      {data.destinations.length === 0 && data.unanswered.length === 0 ? <None /> : data.destinations.map((one) => <Card key={one.name} destination={one} now={data.now} />)}
     </>
   );
 }

@@ -58,6 +58,7 @@ export function Overview() {
       </div>
       {error !== null && <Trouble text={error} again={again} />}
       {cluster.value && <ClusterTrouble cluster={cluster.value} />}
+      {data.missing.length > 0 && <Trouble text={`The servers that hold ${missing(data)} do not answer, so the figures are without ${data.missing.length === 1 ? "it" : "them"}.`} again={again} />}
       <Tiles data={data} latest={latest.value} />
       {fresh ? (
         <div class="panel">
@@ -80,6 +81,12 @@ export function Overview() {
       </div>
     </>
   );
+}
+
+/** missing names the projects that are left out. */
+function missing({ missing: tokens }: Body): string {
+  const names = tokens.map((token) => projects.value.find((p) => p.token === token)?.name ?? token);
+  return names.length > 3 ? `${names.length} projects` : names.join(", ");
 }
 
 /**

@@ -65,3 +65,31 @@ test("on a narrow phone, the names of all pages can be read", async () => {
     await server.stop();
   }
 });
+
+test("a partition whose server does not answer is named, and the others are shown", async () => {
+  const server = await Server.start();
+  try {
+    server.reload({ destinations: "[{name: out, kind: file, path: ./out}]" });
+    const viewer = await (await Viewer.open(browser, server)).signedIn();
+    const { page } = viewer;
+    await page.route("**/grid/destinations", async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, json: { ...(await response.json()), unanswered: [{ partition: "p01", error: "no server leads it" }] } });
+    });
+    await page.route("**/grid/overview", async (route) => {
+      const response = await route.fetch();
+      if (response.status() !== 200) return route.fulfill({ response });
+      await route.fulfill({ response, json: { ...(await response.json()), missing: ["there"] } });
+    });
+    await page.goto(`${server.url}/#/destinations`);
+    await page.getByRole("alert").getByText("Nothing is known of the destinations of partition p01: no server leads it.").waitFor();
+    await page.getByRole("region", { name: "out", exact: true }).waitFor();
+    await viewer.accessible("destinations, one partition missing");
+    await page.goto(`${server.url}/#/`);
+    await page.getByRole("alert").getByText("The servers that hold there do not answer, so the figures are without it.").waitFor();
+    await viewer.accessible("the overview, one project missing");
+    await viewer.close();
+  } finally {
+    await server.stop();
+  }
+});

@@ -102,35 +102,54 @@ func (t *Transport) AwaitSender() {
 	defer t.receives.Unlock()
 }
 
-// Await has messages to a follower wait until the server can be reached, as
-// long as wanted says that this server still has entries for it in the term.
+// Await has messages to a follower wait until the server answers, as long as
+// wanted says that this server still has entries for it in the term.
 func (t *Transport) Await(wanted func(id hraft.ServerID, term uint64) bool) { t.awaits.Store(&wanted) }
 
-// retry is how long a message waits between two attempts to reach a server.
-const retry = 100 * time.Millisecond
+// retry is how long a message waits between two attempts to reach a server. If
+// the server takes connections and ends them, because it is starting or
+// stopping, or is another one by now, the message waits longer each time.
+const (
+	retry     = 100 * time.Millisecond
+	mostRetry = time.Second
+)
 
 // AppendEntries implements [hraft.Transport]. A heartbeat fails if the server
-// cannot be reached. Other messages wait, see [Transport.Await]. The library
+// does not answer. Other messages wait, see [Transport.Await]. The library
 // would pause after each failure, up to 10 s, and a server that has come back
-// would have to wait for the end of the last pause.
+// would have to wait for the end of the last pause. Meanwhile, nothing could be
+// stored if the others need it.
 func (t *Transport) AppendEntries(
 	id hraft.ServerID, target hraft.ServerAddress, args *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse,
 ) error {
 	heartbeat := args.PrevLogEntry == 0 && args.LeaderCommitIndex == 0 && len(args.Entries) == 0
-	for {
+	for pause := retry; ; {
 		err := t.NetworkTransport.AppendEntries(id, target, args, resp)
-		if away := (*unreachable)(nil); heartbeat || !errors.As(err, &away) {
+		if heartbeat || !unanswered(err) {
 			return err
 		}
 		if wanted := t.awaits.Load(); wanted == nil || !(*wanted)(id, args.Term) {
 			return err
 		}
 		select {
-		case <-time.After(retry):
+		case <-time.After(pause):
 		case <-t.closed:
 			return err
 		}
+		if away := (*unreachable)(nil); !errors.As(err, &away) {
+			pause = min(2*pause, mostRetry)
+		}
 	}
+}
+
+// unanswered reports whether a message has got no answer. To send it again is
+// safe. The library's decoder says in its own way why it could not read one.
+func unanswered(err error) bool {
+	if coded, is := err.(interface{ Cause() error }); is { //nolint:errorlint // the decoder wraps nothing
+		err = coded.Cause()
+	}
+	away, broken := (*unreachable)(nil), net.Error(nil)
+	return errors.As(err, &away) || errors.As(err, &broken) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // unreachable is the error of a server to which no connection can be made.

@@ -62,7 +62,7 @@ func (s *server) redirect(ctx context.Context, addr string, c httpsonly.Config) 
 	if addr == "" {
 		return nil
 	}
-	if s.plain, err = listen.TCP(ctx, addr, s.operatorBounds(), nil, s.Log); err != nil {
+	if s.plain, err = listen.TCP(ctx, "tls.redirect", addr, s.operatorBounds(), nil, s.Log); err != nil {
 		return err
 	}
 	if s.Config.ProxyProtocol { // a proxy of TCP sends its header on both ports

@@ -286,6 +286,8 @@ func (s *Sender) line(name string) *line {
 	return nil
 }
 
+const trial = "trial" // the kind of the notice in a trial
+
 // Tried is the result of a trial.
 type Tried struct {
 	Name  string `json:"name"`
@@ -318,7 +320,7 @@ func (s *Sender) Try(ctx context.Context, names []string) (results []Tried, know
 	defer cancel()
 	now := time.Now()
 	m := &Message{Server: server, At: now, Trial: true, Notices: []alarm.Notice{{
-		ID: fmt.Sprintf("trial-%d", now.UnixNano()), State: alarm.Ended, Kind: "trial", Since: now.UTC().Truncate(time.Second), Ended: now.UTC().Truncate(time.Second),
+		ID: fmt.Sprintf("trial-%d", now.UnixNano()), State: alarm.Ended, Kind: trial, Since: now.UTC().Truncate(time.Second), Ended: now.UTC().Truncate(time.Second),
 		Text: "This is a trial. Nothing is wrong: somebody has asked for it with trackway alarms test.",
 	}}}
 	results = []Tried{}

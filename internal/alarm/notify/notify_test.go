@@ -372,6 +372,10 @@ func TestTry(t *testing.T) {
 	if !known || len(results) != 2 || results[0] != (Tried{"a", alarming.Webhook, ""}) || results[1] != (Tried{"b", alarming.Slack, "the receiver answers 502"}) {
 		t.Errorf("got %+v", results)
 	}
+	text := (&Message{Trial: true, Notices: []alarm.Notice{{State: alarm.Ended, Kind: trial, Text: "This is a trial."}}}).lines()
+	if len(text) != 1 || text[0] != "Trial. This is a trial." {
+		t.Errorf("got %q, which says that something has ended", text)
+	}
 	if !strings.Contains(good.got[0], `"type":"trackway.alarms.trial"`) || !strings.Contains(good.got[0], "This is a trial.") {
 		t.Errorf("got %s", good.got[0])
 	}

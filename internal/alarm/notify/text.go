@@ -48,7 +48,7 @@ func (m *Message) headline() string {
 
 func phrase(n *alarm.Notice) string {
 	text := alarm.Headline(n.Kind, n.Subject)
-	if n.State == alarm.Ended && n.Kind != "was_down" {
+	if n.State == alarm.Ended && n.Kind != alarming.WasDown && n.Kind != trial {
 		text = "Ended: " + text
 	}
 	return text

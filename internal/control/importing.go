@@ -46,7 +46,7 @@ func (c *call) importing() error {
 	if name := c.query.Get("store"); name != "" && name != c.Name {
 		return refuse("store", "The server has another store than the one at the beginning of the import.")
 	}
-	b := batches.Get().(*batch) //nolint:forcetypeassert // of this pool
+	b := batches.Get().(*batch) // of this pool
 	defer b.free()
 	if b.decode, b.from, err = c.decoder(p); err != nil {
 		return err

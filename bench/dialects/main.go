@@ -26,6 +26,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"trackway/bench/rounds"
 	"trackway/bench/running"
 )
 
@@ -34,7 +35,7 @@ const plenty = 4_000_000
 
 var (
 	binary  = flag.String("binary", "", "the server; without it, it is built")
-	rounds  = flag.Int("rounds", 7, "rounds; medians are printed")
+	turns   = flag.Int("rounds", 7, "rounds; medians are printed")
 	batches = flag.Int("batches", 1000, "batches of 50 in one measurement")
 	singles = flag.Int("singles", 15_000, "single calls in one measurement")
 	conns   = flag.Int("conns", 64, "connections")
@@ -62,7 +63,7 @@ func table(subjects []dialect, title string, calls, size int) {
 		return
 	}
 	used := make([][]float64, len(subjects))
-	for round := range *rounds {
+	for round := range *turns {
 		for i := range subjects {
 			at := (i + round) % len(subjects) // each is first as often as the others
 			used[at] = append(used[at], measure(&subjects[at], calls, size))
@@ -70,11 +71,11 @@ func table(subjects []dialect, title string, calls, size int) {
 	}
 	fmt.Printf("\n| %s | µs of processor time a message | it ÷ tracking |\n| --- | --- | --- |\n", title)
 	for i, d := range subjects {
-		ratios := make([]float64, *rounds)
+		ratios := make([]float64, *turns)
 		for round := range ratios {
 			ratios[round] = used[i][round] / used[0][round]
 		}
-		fmt.Printf("| %s | %.1f | **%.2f** (%.2f to %.2f) |\n", d.name, median(used[i]), median(ratios), slices.Min(ratios), slices.Max(ratios))
+		fmt.Printf("| %s | %.1f | **%.2f** (%.2f to %.2f) |\n", d.name, rounds.Median(used[i]), rounds.Median(ratios), slices.Min(ratios), slices.Max(ratios))
 	}
 }
 
@@ -156,11 +157,6 @@ func stored(s *running.Server) (n int) {
 		n += int(count)
 	}
 	return n
-}
-
-func median(v []float64) float64 {
-	v = slices.Sorted(slices.Values(v))
-	return v[len(v)/2]
 }
 
 // join returns size messages, separated by commas, from number first on.

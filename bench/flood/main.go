@@ -24,9 +24,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"time"
 
+	"trackway/bench/rounds"
 	"trackway/bench/running"
 )
 
@@ -148,7 +148,7 @@ func (b *bench) cost() {
 			accepted, shares = append(accepted, a.cpu), append(shares, t.cpu/a.cpu)
 		}
 		fmt.Printf("| %s | %.0f | %.1f | %.1f | **%.2f** | %.1f | %.2f |\n", row.title,
-			median(rates), median(ours), median(theirs), median(ratios), median(accepted), median(shares))
+			rounds.Median(rates), rounds.Median(ours), rounds.Median(theirs), rounds.Median(ratios), rounds.Median(accepted), rounds.Median(shares))
 	}
 	fmt.Println()
 }
@@ -210,7 +210,7 @@ func (b *bench) share() {
 			t := b.load(f, b.server.Public, b.server.Pid())
 			rates, shares = append(rates, t.rate), append(shares, t.share)
 		}
-		fmt.Printf("| %s | %.0f | **%.1f %%** |\n", row.title, median(rates), 100*median(shares))
+		fmt.Printf("| %s | %.0f | **%.1f %%** |\n", row.title, rounds.Median(rates), 100*rounds.Median(shares))
 	}
 	fmt.Println()
 }
@@ -255,16 +255,8 @@ func (b *bench) felt() {
 	}
 	for i, s := range all {
 		fmt.Printf("| %s | %.0f | %.0f %% | %.2f ms | %.2f ms | **%.2f** |\n",
-			kinds[i], median(s.refused), 100*median(s.idle), median(s.p50), median(s.p99), median(s.ratio))
+			kinds[i], rounds.Median(s.refused), 100*rounds.Median(s.idle), rounds.Median(s.p50), rounds.Median(s.p99), rounds.Median(s.ratio))
 	}
-}
-
-func median(v []float64) float64 {
-	if len(v) == 0 {
-		return 0
-	}
-	v = slices.Sorted(slices.Values(v))
-	return v[len(v)/2]
 }
 
 func must(err error) {

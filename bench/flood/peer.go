@@ -61,7 +61,7 @@ func bePeer() {
 			l, _ = limiters.LoadOrStore(from, rate.NewLimiter(rate.Every(time.Hour), most(from)))
 		}
 		w.Header().Set("Content-Type", "application/json")
-		if l.(*rate.Limiter).Allow() { //nolint:forcetypeassert // of this map
+		if l.(*rate.Limiter).Allow() { // of this map
 			_, _ = io.Copy(io.Discard, r.Body)
 			_, _ = io.WriteString(w, `{"success":true}`)
 			return

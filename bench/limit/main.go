@@ -21,6 +21,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"trackway/bench/rounds"
 )
 
 func main() {
@@ -129,7 +131,7 @@ func (r *report) printRow(name string, cells map[string]*cell) {
 			continue
 		}
 		allocs = max(allocs, v.allocs)
-		row += fmt.Sprintf(" %.0f / %.0f |", median(v.serial), median(v.parallel))
+		row += fmt.Sprintf(" %.0f / %.0f |", rounds.Median(v.serial), rounds.Median(v.parallel))
 	}
 	bytes, collector := "–", "–"
 	if v := cells["1M-uniform"]; v != nil {
@@ -151,11 +153,6 @@ func short(d time.Duration) string {
 		return d.Round(time.Millisecond).String()
 	}
 	return d.Round(10 * time.Microsecond).String()
-}
-
-func median(v []float64) float64 {
-	v = slices.Sorted(slices.Values(v))
-	return v[len(v)/2]
 }
 
 // childCommand returns the command that runs this program as the process of a

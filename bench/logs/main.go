@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"trackway/bench/client"
+	"trackway/bench/rounds"
 	"trackway/bench/running"
 )
 
@@ -43,7 +44,7 @@ func main() {
 	flag.Parse()
 	runtime.LockOSThread() // the servers end with the thread that started them
 	dir, err := os.MkdirTemp("", "trackway-bench-")
-	must(err)
+	running.Must(err)
 	defer os.RemoveAll(dir)
 	if *binary == "" {
 		*binary = running.Build(dir)
@@ -85,7 +86,7 @@ func main() {
 // measure starts the servers, loads one of them, and stops all.
 func (s *subject) measure(size, conns int, length time.Duration) {
 	dir, err := os.MkdirTemp("", "trackway-bench-")
-	must(err)
+	running.Must(err)
 	defer os.RemoveAll(dir)
 	servers, broker := s.start(dir)
 	var requests []*client.Request
@@ -117,18 +118,7 @@ func print(all []*subject, size, conns, partitions int) {
 	fmt.Printf("\n| %d × %d, %d partitions | events/s | ÷ one alone | µs of processor time an event: servers | broker | p50 ms | p99 ms |\n"+
 		"| --- | --- | --- | --- | --- | --- | --- |\n", conns, size, partitions)
 	for _, s := range all {
-		fmt.Printf("| %s | %.0f | %.2f (%.2f to %.2f) | %.0f | %.0f | %.1f | %.0f |\n", s.name, median(s.rate), median(s.ratio), slices.Min(s.ratio), slices.Max(s.ratio),
-			median(s.servers), median(s.broker), median(s.p50), median(s.p99))
-	}
-}
-
-func median(v []float64) float64 {
-	v = slices.Sorted(slices.Values(v))
-	return v[len(v)/2]
-}
-
-func must(err error) {
-	if err != nil {
-		log.Fatal(err)
+		fmt.Printf("| %s | %.0f | %.2f (%.2f to %.2f) | %.0f | %.0f | %.1f | %.0f |\n", s.name, rounds.Median(s.rate), rounds.Median(s.ratio), slices.Min(s.ratio), slices.Max(s.ratio),
+			rounds.Median(s.servers), rounds.Median(s.broker), rounds.Median(s.p50), rounds.Median(s.p99))
 	}
 }

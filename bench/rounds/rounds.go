@@ -6,7 +6,6 @@ package rounds
 import (
 	"flag"
 	"fmt"
-	"log"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -84,8 +83,8 @@ func (f *Flags) table(subjects []Subject, title string, size int) {
 	fmt.Printf("\n| %s, %d connections | events/s | %s ÷ it | µs of processor time an event | it ÷ %s | p50 ms | p99 ms | memory MB | client, µs an event |\n"+
 		"| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n", title, f.conns, subjects[0].Name, subjects[0].Name)
 	for i, v := range all {
-		fmt.Printf("| %s | %.0f | %s | %.1f | %s | %.2f | %.1f | %.0f | %.2f |\n", subjects[i].Name, median(v.rate), ratio(first.rate, v.rate),
-			median(v.cpu), ratio(v.cpu, first.cpu), median(v.p50), median(v.p99), median(v.memory), median(v.client))
+		fmt.Printf("| %s | %.0f | %s | %.1f | %s | %.2f | %.1f | %.0f | %.2f |\n", subjects[i].Name, Median(v.rate), ratio(first.rate, v.rate),
+			Median(v.cpu), ratio(v.cpu, first.cpu), Median(v.p50), Median(v.p99), Median(v.memory), Median(v.client))
 	}
 }
 
@@ -101,7 +100,7 @@ func requests(size int) (all []*client.Request) {
 // start starts a server. The returned function loads it, and stops it.
 func (f *Flags) start(subject Subject, name string, r []*client.Request, v *figures) func() {
 	dir, err := os.MkdirTemp("", "trackway-bench-")
-	must(err)
+	running.Must(err)
 	s := subject.Start(dir)
 	return func() {
 		defer os.RemoveAll(dir)
@@ -132,16 +131,18 @@ func ratio(a, b []float64) string {
 	for i := range a {
 		all[i] = a[i] / b[i]
 	}
-	return fmt.Sprintf("**%.2f** (%.2f to %.2f)", median(all), slices.Min(all), slices.Max(all))
+	return fmt.Sprintf("**%.2f** (%.2f to %.2f)", Median(all), slices.Min(all), slices.Max(all))
 }
 
-func median(v []float64) float64 {
-	v = slices.Sorted(slices.Values(v))
-	return v[len(v)/2]
-}
-
-func must(err error) {
-	if err != nil {
-		log.Fatal(err)
+// Median returns the median, or 0 if there is nothing.
+func Median(v []float64) float64 {
+	if len(v) == 0 {
+		return 0
 	}
+	v = slices.Sorted(slices.Values(v))
+	half := len(v) / 2
+	if len(v)%2 == 0 {
+		return (v[half-1] + v[half]) / 2
+	}
+	return v[half]
 }

@@ -17,14 +17,14 @@ import (
 // database. The returned Server stops them as well.
 func StartRole(needs []*exec.Cmd, args ...string) *Server {
 	self, err := os.Executable()
-	must(err)
+	Must(err)
 	cmd := Command(self, args...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
-	must(err)
-	must(cmd.Start())
+	Must(err)
+	Must(cmd.Start())
 	addr, err := bufio.NewReader(out).ReadString('\n')
-	must(err)
+	Must(err)
 	return &Server{Public: strings.TrimSpace(addr), cmds: append(needs, cmd)}
 }
 
@@ -32,16 +32,16 @@ func StartRole(needs []*exec.Cmd, args ...string) *Server {
 // serves until it is stopped.
 func Serve(h http.HandlerFunc) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	must(err)
+	Must(err)
 	fmt.Println(ln.Addr())
-	must((&http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}).Serve(ln))
+	Must((&http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}).Serve(ln))
 }
 
 // Bare is the least that a handler can do: it reads the body and keeps nothing.
 func Bare(w http.ResponseWriter, r *http.Request) {
 	body := make([]byte, r.ContentLength)
 	_, err := io.ReadFull(r.Body, body)
-	must(err)
+	Must(err)
 	Succeed(w)
 }
 

@@ -184,6 +184,9 @@ func (m *Manager) Run(ctx context.Context) error {
 	for {
 		wait := look
 		for _, h := range m.hosts {
+			if next := wall().Add(mostPause); h.failures > 0 && next.Before(h.due) {
+				h.due = next // the clock was ahead when the order failed
+			}
 			if ctx.Err() == nil && !wall().Before(h.due) {
 				m.renew(ctx, h)
 			}

@@ -201,6 +201,26 @@ func TestRunWithWrongClock(t *testing.T) {
 	})
 }
 
+// TestClockTurnedBack: an order that failed while the clock was a year ahead is
+// tried again within the longest pause, and not in a year.
+func TestClockTurnedBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newManager(t, t.TempDir(), site)
+		m.issue = func(_ context.Context, _, name string) ([]byte, error) {
+			return issued(t, name, time.Now(), time.Now().Add(life)), nil
+		}
+		m.hosts[0].failures, m.hosts[0].due = 1, time.Now().AddDate(1, 0, 0)
+		ctx, stop := context.WithCancel(t.Context())
+		go func() { _ = m.Run(ctx) }()
+		pass(mostPause + look)
+		if _, err := m.Get(&tls.ClientHelloInfo{ServerName: site}); err != nil {
+			t.Error(err)
+		}
+		stop()
+		synctest.Wait()
+	})
+}
+
 // TestRateLimit: an authority that refuses more orders has an hour's rest.
 func TestRateLimit(t *testing.T) {
 	m := newManager(t, t.TempDir(), site)

@@ -139,7 +139,7 @@ func (c *call) putUserIn(k *config.Keys, sent *sentUser, old *people.User) (*aud
 		entry.Action = audit.UserPassword
 	}
 	if next.Stamp() == present {
-		return nil, nil //nolint:nilnil // as changed says
+		return nil, nil
 	}
 	return entry, k.ChangeUsers(func(users people.List) (people.List, error) {
 		return users.Change(c.name, func(people.User) (people.User, error) { return next, nil })

@@ -27,13 +27,14 @@ const (
 	mostPast    = 200 // alarms that have ended
 	mostAlarms  = 1000
 	mostGaps    = 500
-	mostNotices = 200 // that a receiver was not told yet; then the oldest are left out
+	mostNotices = 200 // that a receiver was not told yet; then some are left out
 	gapsKept    = 60 * 7 * 24 * time.Hour
 
-	// Strangers choose how many types there are. Alarms about them leave room
-	// for all else.
-	mostOfTypes   = 500
-	mostOfProject = 100
+	// Strangers choose how many types there are, and can send wrong commands by
+	// the public key of each project. Alarms about that leave room for others.
+	mostOfTypes     = 500
+	mostOfProject   = 100
+	mostByStrangers = 800
 )
 
 // Gap is a time in which the server did not run.
@@ -48,6 +49,7 @@ type Gap struct {
 // state is what the file holds.
 type state struct {
 	Seen   time.Time         `json:"seen"`   // when the server is known to have run last
+	Latest time.Time         `json:"latest"` // the latest time that Seen ever was: the clock may have been turned back
 	Judged query.Hour        `json:"judged"` // the last hour whose counts were judged
 	Gaps   []Gap             `json:"gaps"`   // oldest first
 	Alarms []Alarm           `json:"alarms"` // that ring, or will if it stays so
@@ -69,10 +71,12 @@ type Book struct {
 	log   *slog.Logger
 	write func(path string, data []byte, perm fs.FileMode) error
 
-	mu      sync.Mutex // guards what follows; held while the file is written
+	saving sync.Mutex // held while the file is written, which may take for ever; locked before mu
+	failed bool       // the last write has failed, and that was logged; guarded by saving
+
+	mu      sync.Mutex // guards what follows
 	state   state
 	unsaved bool
-	failed  bool          // the last write has failed, and that was logged
 	changed chan struct{} // closed when there is more to tell
 }
 
@@ -96,30 +100,58 @@ func Open(path string, log *slog.Logger) (*Book, error) {
 	return b, nil
 }
 
+// read reads the state. It does not wait for the disk: if that hangs, the pages
+// and the receivers still get what is known.
+func (b *Book) read(f func(*state)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f(&b.state)
+}
+
 // change changes the state, and saves it if f returns true, or if it could not
 // be saved before.
 func (b *Book) change(f func(*state) bool) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.unsaved = f(&b.state) || b.unsaved
-	if b.unsaved {
-		b.saveLocked()
+	due := b.unsaved
+	b.mu.Unlock()
+	if due {
+		b.save()
 	}
 }
 
-func (b *Book) saveLocked() {
-	text, err := json.Marshal(&b.state)
+// save writes the state, unless another call has written it meanwhile.
+func (b *Book) save() {
+	b.saving.Lock()
+	defer b.saving.Unlock()
+	b.mu.Lock()
+	due := b.unsaved
+	var text []byte
+	var err error
+	if due {
+		text, err = json.Marshal(&b.state)
+		b.unsaved = false
+	}
+	b.mu.Unlock()
+	if !due {
+		return
+	}
 	if err == nil {
 		err = b.write(b.path, append(seal.Add(text), '\n'), 0o600)
 	}
-	if err != nil && !b.failed {
-		b.log.Error("the state of the alarms cannot be saved: after a restart, alarms may ring again", "err", err)
+	if err != nil {
+		b.mu.Lock()
+		b.unsaved = true
+		b.mu.Unlock()
+		if !b.failed {
+			b.log.Error("the state of the alarms cannot be saved: after a restart, alarms may ring again", "err", err)
+		}
 	}
-	b.failed, b.unsaved = err != nil, err != nil
+	b.failed = err != nil
 }
 
-// Post adds a notice to the outboxes of receivers. From a full one, silences
-// are left out first, because a stranger can cause many.
+// Post adds a notice to the outboxes of receivers. From a full one, those that
+// matter least are left out first, of which strangers can cause many.
 func (b *Book) Post(n *Notice, receivers []string) {
 	b.change(func(*state) bool {
 		b.postLocked(n, receivers)
@@ -135,8 +167,13 @@ func (b *Book) postLocked(n *Notice, receivers []string) {
 		box := b.state.Outbox[name]
 		box.Notices = append(box.Notices, *n)
 		for len(box.Notices) > mostNotices {
-			at := max(slices.IndexFunc(box.Notices, func(n Notice) bool { return n.Kind == alarming.Silence }), 0)
-			box.Notices, box.LeftOut = slices.Delete(box.Notices, at, at+1), box.LeftOut+1
+			least := 0
+			for i := range box.Notices {
+				if alarming.Rank(box.Notices[i].Kind) > alarming.Rank(box.Notices[least].Kind) {
+					least = i
+				}
+			}
+			box.Notices, box.LeftOut = slices.Delete(box.Notices, least, least+1), box.LeftOut+1
 		}
 		b.state.Outbox[name] = box
 	}
@@ -194,7 +231,7 @@ func (s *state) noteGap(g Gap) {
 // turnBack corrects what was noted while the clock was ahead. Otherwise nothing
 // would be judged until that time comes.
 func (s *state) turnBack(now time.Time) {
-	s.Judged = min(s.Judged, query.HourOf(trackway.MicrosOf(now))-1)
+	s.Judged = min(s.Judged, hourBefore(now))
 	s.Gaps = slices.DeleteFunc(s.Gaps, func(g Gap) bool { return g.From.After(now) })
 	for i := range s.Gaps {
 		s.Gaps[i].To = earlier(s.Gaps[i].To, now)
@@ -205,6 +242,12 @@ func (s *state) turnBack(now time.Time) {
 			*at = earlier(*at, now)
 		}
 	}
+}
+
+// hourBefore returns the last hour that is over, and the first of all hours
+// while that one runs.
+func hourBefore(now time.Time) query.Hour {
+	return max(query.HourOf(trackway.MicrosOf(now)), 1) - 1
 }
 
 // bury moves an alarm that has ended to the past ones.

@@ -9,14 +9,21 @@ import (
 // disk is how full a file system is.
 type disk struct {
 	Folder      string // one that lies on it
-	Free, Bytes uint64
+	Free, Bytes uint64 // both 0: it has not answered yet
 }
 
-// fileSystem identifies a file system. Some have the id 0, so the size counts
-// too.
+// fileSystem identifies a file system. Some have the id 0, and a folder with a
+// quota of its own may have the size of the quota, so the size counts too.
 type fileSystem struct {
 	id     syscall.Fsid
 	blocks uint64
+}
+
+// same reports whether two are the same. The size of some file systems, such as
+// those of ZFS, changes all the time: it is what other data leaves them.
+func (f fileSystem) same(other fileSystem) bool {
+	least, most := min(f.blocks, other.blocks), max(f.blocks, other.blocks)
+	return f.id == other.id && most-least <= most/100
 }
 
 // disks looks at the file systems that folders lie on. A file system of another
@@ -43,7 +50,8 @@ type looked struct {
 const patience = time.Second
 
 // take returns the file systems of folders, each once, under the first of its
-// folders. A folder that does not exist is left out.
+// folders. A folder that does not exist is left out. One that has not answered
+// yet is there without a size.
 func (d *disks) take(folders []string) (all []disk) {
 	next := make(map[string]*look, len(folders))
 	for _, folder := range folders {
@@ -65,7 +73,10 @@ func (d *disks) take(folders []string) (all []disk) {
 	for _, folder := range folders {
 		l := next[folder]
 		late = l.wait(timeout.C, late)
-		if l.last != nil && !slices.Contains(seen, l.last.on) {
+		switch {
+		case l.last == nil && l.pending:
+			all = append(all, disk{Folder: folder})
+		case l.last != nil && !slices.ContainsFunc(seen, l.last.on.same):
 			seen, all = append(seen, l.last.on), append(all, l.last.disk)
 		}
 	}

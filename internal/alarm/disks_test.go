@@ -3,6 +3,7 @@ package alarm
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,6 +52,51 @@ func TestStuckDisk(t *testing.T) {
 		if got := d.take([]string{"/stuck", dir}); len(got) != 1 {
 			t.Errorf("got %+v", got)
 		}
+	})
+}
+
+// TestSameFileSystem: the size of a file system may change between two looks. A
+// folder with a quota has one of its own.
+func TestSameFileSystem(t *testing.T) {
+	t.Parallel()
+	one := fileSystem{syscall.Fsid{X__val: [2]int32{1, 2}}, 1_000_000}
+	for _, test := range []struct {
+		other fileSystem
+		same  bool
+	}{
+		{fileSystem{one.id, 1_000_000}, true},
+		{fileSystem{one.id, 999_000}, true},
+		{fileSystem{one.id, 1_001_000}, true},
+		{fileSystem{one.id, 100_000}, false},
+		{fileSystem{syscall.Fsid{}, 1_000_000}, false},
+	} {
+		if one.same(test.other) != test.same || test.other.same(one) != test.same {
+			t.Errorf("%+v: got %v", test.other, !test.same)
+		}
+	}
+}
+
+// TestUnknownDisk: a disk that has not answered since the start neither rings
+// nor ends an alarm.
+func TestUnknownDisk(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var d disks
+		d.looks = map[string]*look{"/stuck": {answer: make(chan *looked, 1), pending: true}}
+		got := d.take([]string{"/stuck"})
+		if len(got) != 1 || got[0] != (disk{Folder: "/stuck"}) {
+			t.Fatalf("got %+v", got)
+		}
+		s := newStage(t, alarming.UsualOf(alarming.DiskNearlyFull))
+		s.set(func() { s.sample.Disks = []disk{{"/stuck", 1e9, 10e9}} })
+		s.start()
+		pass(20 * time.Minute)
+		s.stop()
+		s.set(func() { s.sample.Disks = got })
+		s.start()
+		pass(20 * time.Minute)
+		s.want("after a restart, it does not answer", "ringing Disk nearly full: /stuck")
+		s.stop()
 	})
 }
 

@@ -64,7 +64,7 @@ func (w *Watch) Report(now time.Time, told func(receiver string) (success, failu
 		At: now.UTC().Truncate(time.Second), Ringing: []Row{}, Waiting: []Row{}, Past: []Row{}, Rules: []RuleRow{}, Receivers: []ReceiverRow{},
 		Gaps: []Gap{}, Leads: w.Leads(), Zone: setup.Zone,
 	}
-	w.Book.change(func(s *state) bool {
+	w.Book.read(func(s *state) {
 		for i := range s.Alarms {
 			if a := &s.Alarms[i]; a.Rings() {
 				r.Ringing = append(r.Ringing, rowOf(a))
@@ -86,7 +86,6 @@ func (w *Watch) Report(now time.Time, told func(receiver string) (success, failu
 				r.Gaps = append(r.Gaps, Gap{From: whole(g.From), To: whole(g.To)})
 			}
 		}
-		return false
 	})
 	newest := func(a, b Row) int { return b.Since.Compare(a.Since) }
 	slices.SortStableFunc(r.Ringing, newest)
@@ -100,13 +99,12 @@ func (w *Watch) Report(now time.Time, told func(receiver string) (success, failu
 // Ringing returns how many alarms ring, by kind.
 func (w *Watch) Ringing() map[string]int {
 	n := make(map[string]int)
-	w.Book.change(func(s *state) bool {
+	w.Book.read(func(s *state) {
 		for i := range s.Alarms {
 			if s.Alarms[i].Rings() {
 				n[s.Alarms[i].Kind]++
 			}
 		}
-		return false
 	})
 	return n
 }

@@ -15,9 +15,38 @@ type round struct {
 	setup   *Setup
 	leads   bool
 	changed bool
+
+	// What state.Alarms has: there may be far more verdicts than alarms.
+	known     map[key]bool // for some that have just ended, too
+	strange   int          // that strangers can cause
+	types     int          // about types
+	ofProject map[string]int
+}
+
+func newRound(w *Watch, s *state, now time.Time, setup *Setup) *round {
+	r := &round{watch: w, state: s, now: now, setup: setup, leads: w.Leads(), known: make(map[key]bool), ofProject: make(map[string]int)}
+	for i := range s.Alarms {
+		r.known[s.Alarms[i].key()] = true
+		r.count(&s.Alarms[i], 1)
+	}
+	return r
+}
+
+// count counts an alarm that was added (1) or removed (-1).
+func (r *round) count(a *Alarm, by int) {
+	if alarming.Rank(a.Kind) > 0 {
+		r.strange += by
+	}
+	if a.Silent.typ() != "" {
+		r.types += by
+		r.ofProject[a.Silent.Project] += by
+	}
 }
 
 func (r *round) find(k key) int {
+	if !r.known[k] {
+		return -1
+	}
 	return slices.IndexFunc(r.state.Alarms, func(a Alarm) bool { return a.key() == k })
 }
 
@@ -50,7 +79,8 @@ func (r *round) worsen(at int, v *verdict) {
 		}
 		at = len(r.state.Alarms)
 		r.state.Alarms = append(r.state.Alarms, Alarm{Kind: v.rule.Kind, Subject: v.subject, Since: since, Silent: v.silent})
-		r.changed = true
+		r.changed, r.known[v.key()] = true, true
+		r.count(&r.state.Alarms[at], 1)
 	}
 	a := &r.state.Alarms[at]
 	a.Fine, a.Unknown = time.Time{}, time.Time{}
@@ -65,21 +95,10 @@ func (r *round) worsen(at int, v *verdict) {
 
 // room reports whether another alarm can begin.
 func (r *round) room(v *verdict) bool {
-	if v.rule.Type == alarming.Every {
-		all, project := 0, 0
-		for i := range r.state.Alarms {
-			if s := r.state.Alarms[i].Silent; s.typ() != "" {
-				all++
-				if s.Project == v.silent.Project {
-					project++
-				}
-			}
-		}
-		if all >= mostOfTypes || project >= mostOfProject {
-			return false
-		}
+	if v.rule.Type == alarming.Every && (r.types >= mostOfTypes || r.ofProject[v.silent.Project] >= mostOfProject) {
+		return false
 	}
-	return len(r.state.Alarms) < mostAlarms
+	return len(r.state.Alarms) < mostAlarms && (r.strange < mostByStrangers || alarming.Rank(v.rule.Kind) == 0)
 }
 
 // mend notes that something is not wrong any more. An alarm that waited before
@@ -117,8 +136,9 @@ func (r *round) lose(at int) {
 
 // endVanished ends the alarms about things that do not exist any more.
 func (r *round) endVanished(verdicts []verdict) {
+	mentioned := keysOf(verdicts)
 	for _, a := range slices.Clone(r.state.Alarms) {
-		if a.Silent == nil && !mentioned(verdicts, a.key()) {
+		if a.Silent == nil && !mentioned[a.key()] {
 			r.end(a.key(), notWatched)
 		}
 	}
@@ -127,15 +147,20 @@ func (r *round) endVanished(verdicts []verdict) {
 // forgetSilences handles alarms about types without any event in the hours that
 // were read, of the projects that were judged.
 func (r *round) forgetSilences(verdicts []verdict, judged []string) {
+	mentioned := keysOf(verdicts)
 	for _, a := range slices.Clone(r.state.Alarms) {
-		if a.Silent != nil && slices.Contains(judged, a.Silent.Project) && !mentioned(verdicts, a.key()) {
+		if a.Silent != nil && slices.Contains(judged, a.Silent.Project) && !mentioned[a.key()] {
 			r.lose(r.find(a.key()))
 		}
 	}
 }
 
-func mentioned(verdicts []verdict, k key) bool {
-	return slices.ContainsFunc(verdicts, func(v verdict) bool { return v.key() == k })
+func keysOf(verdicts []verdict) map[key]bool {
+	keys := make(map[key]bool, len(verdicts))
+	for i := range verdicts {
+		keys[verdicts[i].key()] = true
+	}
+	return keys
 }
 
 // endUnwatched ends the alarms about silence that no rule covers any more.
@@ -185,6 +210,7 @@ func (r *round) endAt(at int, why string) {
 }
 
 func (r *round) remove(at int) {
+	r.count(&r.state.Alarms[at], -1)
 	r.state.Alarms = slices.Delete(r.state.Alarms, at, at+1)
 	r.changed = true
 }

@@ -130,24 +130,21 @@ func covers(name, subject string) bool { return name == "" || name == subject }
 func judgeSample(rules []alarming.Rule, r *recent) []verdict {
 	var all []verdict
 	s := &r.samples[len(r.samples)-1]
-	say := func(kind, subject string, covers func(*alarming.Rule) bool, bad func(*alarming.Rule) (bool, string)) {
-		if rule := ruleFor(rules, kind, covers); rule != nil {
-			is, text := bad(rule)
-			all = append(all, verdict{rule: rule, subject: subject, text: text, bad: is})
+	say := func(kind, subject string, covers func(*alarming.Rule) bool, bad func(*alarming.Rule) (bool, string)) *verdict {
+		rule := ruleFor(rules, kind, covers)
+		if rule == nil {
+			return nil
 		}
+		is, text := bad(rule)
+		all = append(all, verdict{rule: rule, subject: subject, text: text, bad: is})
+		return &all[len(all)-1]
 	}
 	always := func(*alarming.Rule) bool { return true }
-	judgeStore(s, r, func(kind string, bad func(*alarming.Rule) (bool, string)) { say(kind, "", always, bad) })
-	for i := range s.Disks {
-		d := &s.Disks[i]
-		subject, of := d.Folder, d.Folder
-		if of == s.DataDir {
-			subject, of = "", "the data directory"
+	judgeStore(s, r, func(kind string, bad func(*alarming.Rule) (bool, string)) { _ = say(kind, "", always, bad) })
+	if rule := ruleFor(rules, alarming.DiskNearlyFull, always); rule != nil {
+		for i := range s.Disks {
+			all = append(all, judgeDisk(rule, &s.Disks[i], s.DataDir))
 		}
-		say(alarming.DiskNearlyFull, subject, always, func(rule *alarming.Rule) (bool, string) {
-			percent := float64(d.Free) * 100 / float64(d.Bytes)
-			return percent < float64(rule.Percent), fmt.Sprintf("The disk of %s has %.1f GB left, which is %.0f %% of it.", of, float64(d.Free)/1e9, percent)
-		})
 	}
 	for i := range s.Destinations {
 		d := &s.Destinations[i]
@@ -180,16 +177,16 @@ func judgeSample(rules []alarming.Rule, r *recent) []verdict {
 		say(alarming.ContractBroken, subjectOf(c.Project, c.Type), of, func(rule *alarming.Rule) (bool, string) {
 			return c.Checked >= uint64(rule.Least) && c.Broken*100 > c.Checked*uint64(rule.Percent),
 				fmt.Sprintf("%d of %d events of type %s in project %s broke their contract, in this hour and the one before.", c.Broken, c.Checked, shown(c.Type), c.Project)
-		})
+		}).rests(r, c.Checked)
 	}
 	for i := range s.Projects {
 		p := &s.Projects[i]
 		of := func(rule *alarming.Rule) bool { return covers(rule.Project, p.Name) }
+		commands, refused := grown(r, refuseWindow, p.number(func(p *Project) uint64 { return p.Commands })), grown(r, refuseWindow, p.number(func(p *Project) uint64 { return p.Refused }))
 		say(alarming.Refusals, p.Name, of, func(rule *alarming.Rule) (bool, string) {
-			commands, refused := grown(r, refuseWindow, p.number(func(p *Project) uint64 { return p.Commands })), grown(r, refuseWindow, p.number(func(p *Project) uint64 { return p.Refused }))
 			return commands >= uint64(rule.Least) && refused*100 > commands*uint64(rule.Percent),
 				fmt.Sprintf("%d of %d commands of project %s were refused as invalid in ten minutes.", refused, commands, p.Name)
-		})
+		}).rests(r, commands)
 	}
 	for i := range s.Projects {
 		p := &s.Projects[i]
@@ -205,9 +202,33 @@ func judgeSample(rules []alarming.Rule, r *recent) []verdict {
 		say(alarming.KeyRefused, k.Project+" / "+k.Name, of, func(rule *alarming.Rule) (bool, string) {
 			return k.Commands >= uint64(rule.Least) && k.Refused*100 > k.Commands*uint64(rule.Percent),
 				fmt.Sprintf("%d of %d commands by the key %s of project %s were refused in ten minutes.", k.Refused, k.Commands, k.Name, k.Project)
-		})
+		}).rests(r, k.Commands)
 	}
 	return all
+}
+
+// rests makes a verdict unknown if it rests on too little to say that nothing
+// is wrong, because counting began again with the server. Otherwise, a restart
+// would end the alarm, and let it ring again.
+func (v *verdict) rests(r *recent, counted uint64) {
+	if v == nil || v.bad || counted >= uint64(v.rule.Least) {
+		return
+	}
+	last := &r.samples[len(r.samples)-1]
+	v.unknown = last.At.Sub(r.samples[0].At) < refuseWindow
+}
+
+// judgeDisk says whether a disk is nearly full.
+func judgeDisk(rule *alarming.Rule, d *disk, dataDir string) verdict {
+	v := verdict{rule: rule, subject: d.Folder, unknown: d.Bytes == 0}
+	of := d.Folder
+	if of == dataDir {
+		v.subject, of = "", "the data directory"
+	}
+	percent := float64(d.Free) * 100 / float64(max(d.Bytes, 1))
+	v.bad = percent < float64(rule.Percent)
+	v.text = fmt.Sprintf("The disk of %s has %.1f GB left, which is %.0f %% of it.", of, float64(d.Free)/1e9, percent)
+	return v
 }
 
 // newTypes reports whether types of events came for the first time since some

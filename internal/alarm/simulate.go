@@ -54,10 +54,7 @@ func (w *Watch) Simulate(ctx context.Context, now time.Time, q Question) (*Simul
 	from := until - query.Hour(q.Weeks*hoursAWeek)
 	out.From, out.Until = from.Time(), until.Time()
 	var gaps []Gap
-	w.Book.change(func(s *state) bool {
-		gaps = slices.Clone(s.Gaps)
-		return false
-	})
+	w.Book.read(func(s *state) { gaps = slices.Clone(s.Gaps) })
 	out.GapsKnown = len(gaps) > 0 && gaps[0].From.Before(out.From)
 	c := calendar{setup.zone, ran(gaps)}
 	back := hoursBack(rules)

@@ -98,11 +98,11 @@ func (w *Watch) look(now time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	setup := w.setup.Load()
-	// Without the monotonic clock, which stops while the machine sleeps, and
-	// which a file does not keep.
+	// The meters count by the monotonic clock, which nobody can turn. The book
+	// does without it, because it stops while the machine sleeps.
+	sample, err := w.Sample(now)
 	now = now.Round(0)
 	gap := w.noteRunning(now, setup)
-	sample, err := w.Sample(now)
 	w.recent.add(&sample)
 	verdicts := judgeSample(setup.Rules, &w.recent)
 	whole := err == nil
@@ -110,7 +110,7 @@ func (w *Watch) look(now time.Time) {
 	w.logFailure(err, counted)
 	returned := w.returned(now, setup)
 	w.Book.change(func(s *state) bool {
-		r := round{w, s, now, setup, w.Leads(), false}
+		r := newRound(w, s, now, setup)
 		r.apply(verdicts)
 		if whole {
 			r.endVanished(verdicts)
@@ -153,13 +153,16 @@ func (w *Watch) logFailure(errs ...error) {
 func (w *Watch) noteRunning(now time.Time, setup *Setup) (gap bool) {
 	w.Book.change(func(s *state) bool {
 		before := s.Seen
-		s.Seen = now
+		if s.Latest.After(before) && s.Latest.Before(now) {
+			before = s.Latest // the clock was wrong, and has been put right
+		}
+		s.Seen, s.Latest = now, later(s.Latest, now)
 		if now.Before(before) {
 			s.turnBack(now)
 			w.saved = time.Time{}
 		}
 		if before.IsZero() { // nobody knows since when the server ran before
-			s.Judged = query.HourOf(trackway.MicrosOf(now)) - 1
+			s.Judged = hourBefore(now)
 			s.noteGap(Gap{now.Truncate(time.Hour), now, true})
 			gap = true
 			return false // saved soon
@@ -193,24 +196,23 @@ func downText(from, to time.Time, zone *time.Location) string {
 // Projects that cannot be read are judged the next time. Without a verdict,
 // silences is nil. hour is the last one that was judged for all.
 func (w *Watch) judgeCounts(now time.Time, setup *Setup) (silences []verdict, judged []string, hour query.Hour, err error) {
-	this := query.HourOf(trackway.MicrosOf(now))
+	last := hourBefore(now)
 	var gaps []Gap
 	due := false
-	w.Book.change(func(s *state) bool {
-		due, hour, gaps = s.Judged < this-1 && now.Sub(this.Time()) >= hourSettle, s.Judged, slices.Clone(s.Gaps)
-		return false
+	w.Book.read(func(s *state) {
+		due, hour, gaps = s.Judged < last && now.Sub(last.Time()) >= time.Hour+hourSettle, s.Judged, slices.Clone(s.Gaps)
 	})
 	if !due {
 		return nil, nil, hour, nil
 	}
-	if w.judgedOf != this-1 {
-		w.judgedOf, w.judged = this-1, nil
+	if w.judgedOf != last {
+		w.judgedOf, w.judged = last, nil
 	}
 	left := slices.DeleteFunc(slices.Clone(setup.Projects), func(p trackway.Project) bool { return slices.Contains(w.judged, p.Name) })
-	silences, judged, err = judgeHour(setup.Rules, w.Counts, left, this-1, calendar{setup.zone, ran(gaps)})
+	silences, judged, err = judgeHour(setup.Rules, w.Counts, left, last, calendar{setup.zone, ran(gaps)})
 	w.judged = append(w.judged, judged...)
 	if err == nil {
-		hour = this - 1
+		hour = last
 	}
 	return append([]verdict{}, silences...), judged, hour, err
 }
@@ -219,13 +221,12 @@ func (w *Watch) judgeCounts(now time.Time, setup *Setup) (silences []verdict, ju
 // before the hour is over.
 func (w *Watch) returned(now time.Time, setup *Setup) (keys []key) {
 	var silences []Alarm
-	w.Book.change(func(s *state) bool {
+	w.Book.read(func(s *state) {
 		for i := range s.Alarms {
 			if a := &s.Alarms[i]; a.Silent != nil && a.Rings() {
 				silences = append(silences, *a)
 			}
 		}
-		return false
 	})
 	hour := query.HourOf(trackway.MicrosOf(now))
 	for i := range setup.Projects {

@@ -8,7 +8,7 @@ var sink []byte
 
 // TestPerRun: allocations of the function are counted. Those of other
 // goroutines are not, unless they happen in each round.
-func TestPerRun(t *testing.T) { //nolint:paralleltest // it counts allocations
+func TestPerRun(t *testing.T) { // not parallel: it counts allocations
 	if n := PerRun(10, func() { sink = make([]byte, 64) }); n != 1 {
 		t.Errorf("a function that allocates once: got %v", n)
 	}

@@ -98,7 +98,7 @@ func run(ctx context.Context, setup *Setup) (err error) {
 	defer func() { _ = s.traffic.Close() }() // the error has been logged, and is no failure of the server
 	trusted := func(a netip.Addr) bool { return s.api.Clients().Trusts(a) }
 	// First, because the guide names its address.
-	if s.public, err = listen.TCP(ctx, cfg.Listen, s.publicBounds(cfg), trusted, log); err != nil {
+	if s.public, err = listen.TCP(ctx, "listen", cfg.Listen, s.publicBounds(cfg), trusted, log); err != nil {
 		return err
 	}
 	defer closing(s.public.Close)
@@ -111,7 +111,7 @@ func run(ctx context.Context, setup *Setup) (err error) {
 	s.public.Handle(s.handler(plain))
 	s.takeQuestions(ctx)
 	s.public.Shortcut(plain...)
-	private, err := listen.TCP(ctx, cfg.OpsListen, s.operatorBounds(), nil, log)
+	private, err := listen.TCP(ctx, "ops_listen", cfg.OpsListen, s.operatorBounds(), nil, log)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ var errWaiting = errors.New("the server waits for its cluster")
 // awaitCluster waits until this server is a member of its cluster and has what
 // the others have. Meanwhile, operators can reach it: it may wait for them.
 func (s *server) awaitCluster(ctx context.Context, reg *prometheus.Registry) error {
-	private, err := listen.TCP(ctx, s.Config.OpsListen, s.operatorBounds(), nil, s.Log)
+	private, err := listen.TCP(ctx, "ops_listen", s.Config.OpsListen, s.operatorBounds(), nil, s.Log)
 	if err != nil {
 		return err
 	}

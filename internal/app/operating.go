@@ -178,7 +178,7 @@ func (s *server) mirrors(ctx context.Context) (all []control.Mirrored, err error
 // if the mirror does not have the project.
 func (p *part) mirrored(ctx context.Context, project *trackway.Project, sink destination.Sink, view *destination.View) (*control.Mirrored, error) {
 	if !view.Has(project.Number) {
-		return nil, nil //nolint:nilnil // as the comment says
+		return nil, nil
 	}
 	ours := make(map[string]uint64)
 	snapshot := p.store.Snapshot()

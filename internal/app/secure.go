@@ -33,7 +33,7 @@ func (s *server) secure(ctx context.Context, reg *prometheus.Registry) error {
 	}
 	home := reach.HTTPS(s.Config)
 	s.home.Store(&home)
-	plain := httpsonly.Config{URL: func() string { return *s.home.Load() }, Port: uint16(s.public.Addr().(*net.TCPAddr).Port)} //nolint:forcetypeassert // listen.TCP opened it
+	plain := httpsonly.Config{URL: func() string { return *s.home.Load() }, Port: uint16(s.public.Addr().(*net.TCPAddr).Port)} // listen.TCP opened it
 	if t.Cert != "" {
 		files, err := certificate.New(t.Cert, t.Key, s.Log)
 		if err != nil {
@@ -62,7 +62,7 @@ func (s *server) redirect(ctx context.Context, addr string, c httpsonly.Config) 
 	if addr == "" {
 		return nil
 	}
-	if s.plain, err = listen.TCP(ctx, addr, s.operatorBounds(), nil, s.Log); err != nil {
+	if s.plain, err = listen.TCP(ctx, "tls.redirect", addr, s.operatorBounds(), nil, s.Log); err != nil {
 		return err
 	}
 	if s.Config.ProxyProtocol { // a proxy of TCP sends its header on both ports

@@ -106,7 +106,7 @@ func TestConnections(t *testing.T) {
 
 // TestTake checks that the runtime's settings follow from the budget, unless
 // the operator has chosen how much garbage may gather.
-func TestTake(t *testing.T) { //nolint:paralleltest // the settings are the process's
+func TestTake(t *testing.T) { // not parallel: the settings are the process's
 	enough := func(uint64) (int, error) { return 100, nil }
 	limit, percent := debug.SetMemoryLimit(math.MaxInt64), debug.SetGCPercent(100)
 	defer func() {
@@ -143,7 +143,7 @@ func TestGarbage(t *testing.T) {
 
 // TestAdjuster: what a collection finds in use decides how much garbage may
 // gather until the next.
-func TestAdjuster(t *testing.T) { //nolint:paralleltest // the setting is the process's
+func TestAdjuster(t *testing.T) { // not parallel: the setting is the process's
 	defer debug.SetGCPercent(debug.SetGCPercent(100))
 	reaches := func(want int) {
 		t.Helper()

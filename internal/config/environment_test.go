@@ -104,7 +104,7 @@ func asYAML(settings []setting.Setting, values map[string]string) string {
 			if within[name] == nil {
 				within[name] = make(section)
 			}
-			within = within[name].(section) //nolint:forcetypeassert // no setting is a section, too
+			within = within[name].(section) // no setting is a section, too
 		}
 		within[names[len(names)-1]] = value
 	}

@@ -46,7 +46,7 @@ func (c *call) importing() error {
 	if err := c.sameStore(); err != nil {
 		return err
 	}
-	b := batches.Get().(*batch) //nolint:forcetypeassert // of this pool
+	b := batches.Get().(*batch) // of this pool
 	defer b.free()
 	if b.decode, b.from, err = c.decoder(p); err != nil {
 		return err

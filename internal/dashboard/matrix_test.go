@@ -185,6 +185,10 @@ func peopled(t *testing.T) *fixture {
 			Reason: "Field '" + field + `': expected registered or cookie, got "jane-secret".`,
 		})
 	}
+	f.Live.Reject(&live.Rejection{
+		Project: 1, Received: 10, Command: "jane-secret", Field: "name", Reason: "Field 'name': expected customers, got 'jane-secret'.",
+		Address: netip.MustParseAddr("203.0.113.77"),
+	})
 	f.Live.Reject(&live.Rejection{Received: 8, Reason: "No such project.", Address: netip.MustParseAddr("203.0.113.77")})
 	for _, refused := range []bool{false, true} {
 		f.Watch.Note(&watch.Call{At: time.Now(), Policies: []string{"grid"}, Addr: netip.MustParseAddr("203.0.113.77"), Refused: refused, Weight: 1})

@@ -261,7 +261,7 @@ func (st *stream) rejected(r *live.Rejection) error {
 		token = &p.Token
 	}
 	var ids json.RawMessage
-	address, field, reason := "", r.Field, r.Reason
+	address, command, field, reason := "", r.Command, r.Field, r.Reason
 	if st.seesPersonal(p) {
 		address = addressText(r.Address)
 		if len(r.IDs) > 0 {
@@ -269,6 +269,9 @@ func (st *stream) rejected(r *live.Rejection) error {
 		}
 	} else {
 		field, reason = shownReason(field, reason)
+		if field == "name" || field == "type" { // there is no such command, so its name may be anything
+			command = ""
+		}
 	}
 	st.begin("rejected")
 	return st.end(struct {
@@ -280,7 +283,7 @@ func (st *stream) rejected(r *live.Rejection) error {
 		Field    *string         `json:"field"`
 		Error    string          `json:"error"`
 		Address  string          `json:"address"`
-	}{token, seconds(r.Received), r.Command, optional(r.Type), ids, optional(field), reason, address})
+	}{token, seconds(r.Received), command, optional(r.Type), ids, optional(field), reason, address})
 }
 
 func addressText(a netip.Addr) string {

@@ -106,7 +106,7 @@ func (d *Door) Handler(h http.Handler) http.Handler {
 		}
 		defer c.running.Add(-1)
 		if r.ContentLength != 0 {
-			in := intakes.Get().(*intake) //nolint:forcetypeassert // of this pool
+			in := intakes.Get().(*intake) // of this pool
 			in.ReadCloser, in.c = r.Body, c
 			r.Body = in
 			defer in.done(r)

@@ -66,7 +66,7 @@ func startAuthority(t *testing.T, web, secure string, life time.Duration) *autho
 	ctx, stop := context.WithCancel(context.Background())
 	a.stop = stop
 	for _, args := range [][]string{
-		{"pebble-challtestsrv", "-dnsserver", dns, "-defaultIPv6", "", "-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "", "-management", ""},
+		{"pebble-challtestsrv", "-dnsserver", dns, "-defaultIPv6", "", "-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "", "-management", freeAddress(t)},
 		{"pebble", "-config", file, "-dnsserver", dns},
 	} {
 		cmd := exec.CommandContext(ctx, filepath.Join(programs, args[0]), args[1:]...)

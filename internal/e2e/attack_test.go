@@ -43,7 +43,7 @@ const (
 // connections. The machine limits the server to 1 GiB. The server must stay
 // below its memory limit, and answer twenty callers at other addresses as
 // usual.
-func TestAttack(t *testing.T) { //nolint:paralleltest // it takes the machine
+func TestAttack(t *testing.T) { // not parallel: it takes the machine
 	s := start(t, baseConfigTrusting("[]")+fmt.Sprintf("\nmemory: {max_mb: %d}\n", memoryFigure))
 	limitMemory(t, s)
 

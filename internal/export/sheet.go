@@ -71,7 +71,7 @@ func (s *sheet) begin(c *trackway.Profile) {
 // guards these: no spreadsheet may treat them as formulas. Numbers and JSON
 // never begin like a formula.
 func (s *sheet) end(cells ...string) error {
-	row := append(s.row, cells...) //nolint:gocritic // appendAssign: the next row starts with an empty buffer
+	row := append(s.row, cells...) // the next row starts with an empty buffer
 	for i := range row {
 		row[i] = cell.Guard(row[i])
 	}

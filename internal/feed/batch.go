@@ -65,7 +65,7 @@ func (r *run) read(ctx context.Context, batches chan<- *batch) {
 // would otherwise have to wait for input. An error comes together with the rows
 // before it, and is [io.EOF] at the end.
 func (r *run) gather() (*batch, error) {
-	b := batches.Get().(*batch) //nolint:forcetypeassert // of this pool
+	b := batches.Get().(*batch) // of this pool
 	b.stored, b.answered = make(chan struct{}), make(chan struct{})
 	for len(b.rows) < control.MaxLines && len(b.text)+control.MaxLine < control.MaxBatch && (len(b.rows) == 0 || !r.in.idle()) {
 		rec, err := r.records.next()

@@ -24,7 +24,7 @@ func discard(_ context.Context, body io.Reader, length int64) (io.ReadCloser, er
 
 // TestRowsAreCheap: what an import allocates depends on the number of batches,
 // not of rows.
-func TestRowsAreCheap(t *testing.T) { //nolint:paralleltest // it counts allocations
+func TestRowsAreCheap(t *testing.T) { // not parallel: it counts allocations
 	const batches = 20
 	text, _ := numbered(batches * control.MaxLines)
 	path := write(t, "rows.ndjson", text)

@@ -23,7 +23,7 @@ type vector struct {
 	Policy struct {
 		Name   string
 		Limit  uint32
-		Window int `json:"window_s"` //nolint:tagliatelle // the vectors' spelling
+		Window int `json:"window_s"` // the vectors' spelling
 	}
 	Calls  []vectorCall
 	Retry  [][2]int64 `json:"retry_after_of_ms_left"`

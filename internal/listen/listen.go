@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -46,12 +47,13 @@ type Listener struct {
 	plain []string       // prefixes of the paths of plain requests; none: net/http serves all
 }
 
-// TCP listens on host:port. trusted reports whether an address belongs to a
-// proxy, see [door.Config]. If it is nil, no address is trusted.
-func TCP(ctx context.Context, addr string, b door.Bounds, trusted func(netip.Addr) bool, log *slog.Logger) (*Listener, error) {
+// TCP listens on host:port, which is the value of a setting. trusted reports
+// whether an address belongs to a proxy, see [door.Config]. If it is nil, no
+// address is trusted.
+func TCP(ctx context.Context, setting, addr string, b door.Bounds, trusted func(netip.Addr) bool, log *slog.Logger) (*Listener, error) {
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", setting, err)
 	}
 	l := newListener(ln, b, trusted, log)
 	l.srv.ReadTimeout, l.srv.WriteTimeout, l.srv.IdleTimeout, l.srv.MaxHeaderBytes = requestTime, answerTime, idleTime, maxHeader

@@ -3,6 +3,7 @@ package listen
 import (
 	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 
 	"trackway/internal/door"
@@ -12,7 +13,7 @@ import (
 // address.
 func TestCloseUnserved(t *testing.T) {
 	t.Parallel()
-	l, err := TCP(t.Context(), "127.0.0.1:0", door.Bounds{Max: 4}, nil, slog.New(slog.DiscardHandler))
+	l, err := TCP(t.Context(), "listen", "127.0.0.1:0", door.Bounds{Max: 4}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,17 +22,21 @@ func TestCloseUnserved(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	again, err := TCP(t.Context(), l.Addr().String(), door.Bounds{Max: 4}, nil, slog.New(slog.DiscardHandler))
+	again, err := TCP(t.Context(), "listen", l.Addr().String(), door.Bounds{Max: 4}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = again.Close()
+	defer func() { _ = again.Close() }()
+	_, err = TCP(t.Context(), "tls.redirect", l.Addr().String(), door.Bounds{Max: 4}, nil, slog.New(slog.DiscardHandler))
+	if err == nil || !strings.HasPrefix(err.Error(), "tls.redirect: listen tcp 127.0.0.1:") {
+		t.Errorf("a taken port: got %v", err)
+	}
 }
 
 // TestCloseAwaitsHandlers checks that no handler runs after Close has returned.
 func TestCloseAwaitsHandlers(t *testing.T) {
 	t.Parallel()
-	l, err := TCP(t.Context(), "127.0.0.1:0", door.Bounds{Max: 4}, nil, slog.New(slog.DiscardHandler))
+	l, err := TCP(t.Context(), "listen", "127.0.0.1:0", door.Bounds{Max: 4}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,7 @@ import (
 // and that a stop waits until they are answered.
 func TestShortcut(t *testing.T) {
 	t.Parallel()
-	l, err := TCP(t.Context(), "127.0.0.1:0", door.Bounds{Max: 4}, nil, slog.New(slog.DiscardHandler))
+	l, err := TCP(t.Context(), "listen", "127.0.0.1:0", door.Bounds{Max: 4}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -293,7 +293,7 @@ func (h *Hub) again(e *trackway.Event) (*trackway.Event, error) {
 		}
 		return changes[0].Event, nil
 	}
-	return nil, nil //nolint:nilnil // the event is gone
+	return nil, nil // the event is gone
 }
 
 // next takes items from the queue.

@@ -194,7 +194,7 @@ func (p *Passwords) Hash(ctx context.Context, password string) (hash string, err
 // caller's address; invalid if it is unknown.
 func (p *Passwords) Check(ctx context.Context, users List, from netip.Addr, name, password string) (found *User, err error) {
 	if utf8.RuneCountInString(password) > mostPassword {
-		return nil, nil //nolint:nilnil // as the comment says; its length is no secret
+		return nil, nil // its length is no secret
 	}
 	u := users.Find(strings.ToLower(name))
 	salt, want, known := make([]byte, saltLen), make([]byte, sumLen), false

@@ -25,7 +25,7 @@ func (w *witness) Skipf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-//nolint:paralleltest // it sets the environment
+// Not parallel: it sets the environment.
 func TestMissing(t *testing.T) {
 	for required, want := range map[string]string{
 		"":          "skipped: node is not there: no such file",

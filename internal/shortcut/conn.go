@@ -76,7 +76,7 @@ func (c *conn) follow(b []byte) *exchange {
 		c.last = b[len(b)-1]
 		return nil
 	}
-	x := exchanges.Get().(*exchange) //nolint:forcetypeassert // of this pool
+	x := exchanges.Get().(*exchange) // of this pool
 	if c.ahead {
 		x.wire = append(append(x.wire[:0], c.last), b...)
 		b = x.wire

@@ -249,7 +249,7 @@ func (t *tx) update(h *identity.Holder, c *trackway.Command) (*trackway.Error, e
 		t.changed.Add(c.Project, h, change.Changed, h.Properties != before)
 	}
 	if over == nil {
-		return nil, nil //nolint:nilnil // neither refused nor failed
+		return nil, nil // neither refused nor failed
 	}
 	return &trackway.Error{
 		Code: trackway.Invalid, Field: "properties." + over[0], Reason: trackway.Full,

@@ -49,7 +49,7 @@ type exporter struct {
 	stop context.CancelFunc // has run send what is queued, and end
 }
 
-func newExporter(s Settings, log *slog.Logger, m *metrics) *exporter { //nolint:gocritic // hugeParam: once a reload
+func newExporter(s Settings, log *slog.Logger, m *metrics) *exporter {
 	e := &exporter{Settings: s, queue: make(chan *Span, mostQueued), log: log, metrics: m}
 	e.client = &http.Client{
 		Transport: &http.Transport{
@@ -152,7 +152,7 @@ func (e *exporter) send(ctx context.Context, batch []*Span, stopped <-chan struc
 		}
 		e.complain(err)
 		wait := rand.N(pause) + pause/2 //nolint:gosec // it only spreads attempts
-		pause = min(2*pause, mostPause) //nolint:mnd // doubled
+		pause = min(2*pause, mostPause)
 		later, again := errors.AsType[*laterError](err)
 		if again {
 			wait = max(wait, min(later.after, mostPause))
@@ -237,7 +237,7 @@ func (e *exporter) export(ctx context.Context, body []byte) (rejected int, err e
 	// The status counts, even if the rest does not come: spans that were taken
 	// must not be sent again.
 	answer, _ := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
-	if res.StatusCode/100 == 2 { //nolint:mnd // a success
+	if res.StatusCode/100 == 2 { // a success
 		rejected, message := partial(answer)
 		if message != "" {
 			e.log.Debug("traces: the collector says about an export", "rejected", rejected, "message", excerpt.Of(message, maxMessage))

@@ -99,7 +99,7 @@ func fields(b []byte, yield func(number protowire.Number, value []byte, n uint64
 		if size < 0 {
 			return
 		}
-		switch typ { //nolint:exhaustive // the others have no field here
+		switch typ { // the others have no field here
 		case protowire.BytesType:
 			value, _ := protowire.ConsumeBytes(b)
 			yield(number, value, 0)

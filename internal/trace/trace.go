@@ -56,7 +56,7 @@ func New(log *slog.Logger, reg prometheus.Registerer) *Tracer {
 
 // Reload puts settings in force. Spans of running requests go to the new
 // collector. The queue for the old one is still sent, in the background.
-func (t *Tracer) Reload(s Settings) { //nolint:gocritic // hugeParam: once a reload
+func (t *Tracer) Reload(s Settings) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	old := t.now.Load()

@@ -101,7 +101,7 @@ func newFixture(t testing.TB) *fixture {
 }
 
 // on switches the traces on.
-func (f *fixture) on(s Settings) { //nolint:gocritic // hugeParam: it is a test
+func (f *fixture) on(s Settings) {
 	if s.Endpoint == "" {
 		s.Endpoint = "http://collector.example.com/v1/traces"
 	}
@@ -328,7 +328,7 @@ func TestSample(t *testing.T) {
 
 // Without traces, nothing is allocated and nothing runs. The same holds for a
 // request that the sample leaves out.
-func TestOffCostsNothing(t *testing.T) { //nolint:paralleltest // it counts allocations
+func TestOffCostsNothing(t *testing.T) { // not parallel: it counts allocations
 	f := newFixture(t)
 	r, now := request("Traceparent", sampled), time.Now()
 	once := func(tr *Tracer) func() {

@@ -30,14 +30,21 @@ type mailer struct {
 	to   alarming.Receiver
 	host string
 	tls  *tls.Config
+
+	patience, scanTime time.Duration // the first until the server has a message, the second until it accepts it
 }
+
+// scanTime is how long a server may take to accept a message that it has: it
+// may look for spam first. RFC 5321 section 4.5.3.2.6 allows ten minutes. If it
+// got less, it would deliver this message and each repetition.
+const scanTime = 5 * time.Minute
 
 func newMailer(r *alarming.Receiver) (*mailer, error) {
 	host, _, err := net.SplitHostPort(r.Server)
 	if err != nil {
 		return nil, errors.New("server must be host:port")
 	}
-	m := &mailer{*r, host, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}}
+	m := &mailer{*r, host, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}, patience, scanTime}
 	if r.CA == "" {
 		return m, nil
 	}
@@ -56,6 +63,8 @@ func newMailer(r *alarming.Receiver) (*mailer, error) {
 
 // send sends a message to all addresses at once.
 func (m *mailer) send(ctx context.Context, msg *Message) error {
+	ctx, extend, end := within(ctx, m.patience)
+	defer end()
 	tcp, err := new(net.Dialer).DialContext(ctx, "tcp", m.to.Server)
 	if err != nil {
 		return clean(ctx, "connect", err)
@@ -74,7 +83,7 @@ func (m *mailer) send(ctx context.Context, msg *Message) error {
 	if err := m.login(c); err != nil {
 		return clean(ctx, "login", err)
 	}
-	refused, err := m.hand(c, msg)
+	refused, err := m.hand(c, msg, func() { extend(m.scanTime) })
 	if err != nil {
 		return clean(ctx, "sending", err)
 	}
@@ -114,8 +123,9 @@ func (m *mailer) login(c *smtp.Client) error {
 
 // hand hands a message over. It has arrived when the server has accepted the
 // end of the data. An address that does not exist any more keeps no message
-// from the others: refused says how many there are.
-func (m *mailer) hand(c *smtp.Client, msg *Message) (refused, err error) {
+// from the others: refused says how many there are. It calls scans when the
+// server has everything.
+func (m *mailer) hand(c *smtp.Client, msg *Message, scans func()) (refused, err error) {
 	if err := c.Mail(m.to.From); err != nil {
 		return nil, err
 	}
@@ -139,6 +149,7 @@ func (m *mailer) hand(c *smtp.Client, msg *Message) (refused, err error) {
 	if _, err := w.Write(m.text(msg)); err != nil {
 		return nil, err
 	}
+	scans()
 	if bad > 0 {
 		refused = fmt.Errorf("sending: the server refuses %d of %d addresses in to", bad, len(m.to.To))
 	}

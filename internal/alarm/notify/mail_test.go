@@ -34,11 +34,12 @@ type postOffice struct {
 
 	tls      *tls.Config
 	implicit bool
-	logins   string // that it offers
-	refuse   string // the command that it refuses, with 451
-	silent   bool   // it says nothing
-	gone     string // the addresses that it does not know, with 550
-	garbled  bool   // it answers a login by repeating it
+	logins   string        // that it offers
+	refuse   string        // the command that it refuses, with 451
+	silent   bool          // it says nothing
+	gone     string        // the addresses that it does not know, with 550
+	garbled  bool          // it answers a login by repeating it
+	scans    time.Duration // until it accepts a message
 
 	mu   sync.Mutex
 	mail []string
@@ -170,6 +171,7 @@ func (o *postOffice) serve(conn net.Conn) {
 			o.mu.Lock()
 			o.mail = append(o.mail, text.String())
 			o.mu.Unlock()
+			<-time.After(o.scans)
 			say("250 taken")
 		case verb == "QUIT":
 			say("221 bye")
@@ -235,6 +237,25 @@ func TestMail(t *testing.T) {
 				t.Errorf("%s: a line has %d bytes", name, len(line))
 			}
 		}
+	}
+}
+
+// A server that scans a message for long gets it once. One that never accepts
+// it is given up.
+func TestMailScanned(t *testing.T) {
+	t.Parallel()
+	o, r := newPostOffice(t, func(o *postOffice) { o.scans = 2 * time.Second })
+	m, err := newMailer(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.patience = time.Second
+	if err := m.send(t.Context(), message(ringing("shop"))); err != nil || len(o.received()) != 1 {
+		t.Errorf("got %v, %d messages", err, len(o.received()))
+	}
+	m.scanTime = 100 * time.Millisecond
+	if err := m.send(t.Context(), message(ringing("shop"))); err == nil || err.Error() != "sending: no answer within 100ms" {
+		t.Errorf("got %v", err)
 	}
 }
 

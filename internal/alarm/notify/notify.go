@@ -29,7 +29,9 @@ const (
 	firstPause = 5 * time.Second // after a failure; it doubles each time
 	mostPause  = 10 * time.Minute
 	mostAnHour = 12               // messages to a receiver: half of them at once, the others spread
-	patience   = 30 * time.Second // for one attempt
+	patience   = 30 * time.Second // until a receiver has a message
+	mostTime   = patience + scanTime
+	trialTime  = time.Minute // for a trial: somebody waits for the result
 )
 
 // Message is what a receiver is told at once.
@@ -41,8 +43,8 @@ type Message struct {
 	Trial   bool           // it only tests the way; then there is one notice, which says so
 }
 
-// way sends messages to one receiver. Its errors contain neither an address
-// nor a credential.
+// way sends messages to one receiver, in a bounded time. Its errors contain
+// neither an address nor a credential.
 type way interface {
 	send(ctx context.Context, m *Message) error
 }
@@ -219,7 +221,9 @@ func (l *line) budget(now time.Time) time.Duration {
 // attempt sends a message, and returns how long to wait until the next attempt,
 // or 0 if the message has arrived.
 func (l *line) attempt(ctx context.Context, m *Message, log *slog.Logger) (pause time.Duration) {
-	err := l.try(ctx, m)
+	bounded, _, stop := within(ctx, mostTime)
+	err := l.way.send(bounded, m)
+	stop()
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -244,10 +248,20 @@ func (l *line) attempt(ctx context.Context, m *Message, log *slog.Logger) (pause
 	return pause
 }
 
-func (l *line) try(ctx context.Context, m *Message) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer within %v", patience))
-	defer cancel()
-	return l.way.send(ctx, m)
+// within returns a context that ends with a cause if a receiver does not answer
+// in time. Each call of extend gives it more.
+func within(ctx context.Context, patience time.Duration) (_ context.Context, extend func(time.Duration), stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	start := func(d time.Duration) *time.Timer {
+		return time.AfterFunc(d, func() { cancel(fmt.Errorf("no answer within %v", d)) })
+	}
+	timer := start(patience)
+	extend = func(d time.Duration) {
+		if timer.Stop() {
+			timer = start(d)
+		}
+	}
+	return ctx, extend, func() { timer.Stop(); cancel(nil) }
 }
 
 // Told returns when a receiver was told something, when it could not be told,
@@ -271,6 +285,8 @@ func (s *Sender) line(name string) *line {
 	}
 	return nil
 }
+
+const trial = "trial" // the kind of the notice in a trial
 
 // Tried is the result of a trial.
 type Tried struct {
@@ -300,9 +316,11 @@ func (s *Sender) Try(ctx context.Context, names []string) (results []Tried, know
 			chosen[name] = all[name]
 		}
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, trialTime, fmt.Errorf("no answer within %v", trialTime))
+	defer cancel()
 	now := time.Now()
 	m := &Message{Server: server, At: now, Trial: true, Notices: []alarm.Notice{{
-		ID: fmt.Sprintf("trial-%d", now.UnixNano()), State: alarm.Ended, Kind: "trial", Since: now.UTC().Truncate(time.Second), Ended: now.UTC().Truncate(time.Second),
+		ID: fmt.Sprintf("trial-%d", now.UnixNano()), State: alarm.Ended, Kind: trial, Since: now.UTC().Truncate(time.Second), Ended: now.UTC().Truncate(time.Second),
 		Text: "This is a trial. Nothing is wrong: somebody has asked for it with trackway alarms test.",
 	}}}
 	results = []Tried{}
@@ -311,7 +329,7 @@ func (s *Sender) Try(ctx context.Context, names []string) (results []Tried, know
 	for l := range maps.Values(chosen) {
 		trying.Go(func() {
 			r := Tried{Name: l.Name, Kind: l.Kind}
-			if err := l.try(ctx, m); err != nil {
+			if err := l.way.send(ctx, m); err != nil {
 				r.Error = err.Error()
 			}
 			mu.Lock()

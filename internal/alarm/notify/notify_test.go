@@ -343,8 +343,8 @@ func TestSlow(t *testing.T) {
 		done := make(chan struct{})
 		go func() { defer close(done); _ = s.Run(ctx) }()
 		post(book, 0, 1)
-		pass(time.Minute)
-		if _, _, problem := s.Told("one"); problem != "no answer within 30s" || len(two.sent) != 1 {
+		pass(6 * time.Minute)
+		if _, _, problem := s.Told("one"); problem != "no answer within 5m30s" || len(two.sent) != 1 {
 			t.Errorf("got %q, and %v for the other", problem, two.sent)
 		}
 		cancel()
@@ -371,6 +371,10 @@ func TestTry(t *testing.T) {
 	results, known := s.Try(t.Context(), nil)
 	if !known || len(results) != 2 || results[0] != (Tried{"a", alarming.Webhook, ""}) || results[1] != (Tried{"b", alarming.Slack, "the receiver answers 502"}) {
 		t.Errorf("got %+v", results)
+	}
+	text := (&Message{Trial: true, Notices: []alarm.Notice{{State: alarm.Ended, Kind: trial, Text: "This is a trial."}}}).lines()
+	if len(text) != 1 || text[0] != "Trial. This is a trial." {
+		t.Errorf("got %q, which says that something has ended", text)
 	}
 	if !strings.Contains(good.got[0], `"type":"trackway.alarms.trial"`) || !strings.Contains(good.got[0], "This is a trial.") {
 		t.Errorf("got %s", good.got[0])

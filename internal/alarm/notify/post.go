@@ -48,6 +48,8 @@ func newPoster(r *alarming.Receiver) (*poster, error) {
 
 // send sends a message. Any 2xx accepts it.
 func (p *poster) send(ctx context.Context, m *Message) error {
+	ctx, _, stop := within(ctx, patience)
+	defer stop()
 	body, err := json.Marshal(p.body(m))
 	if err != nil {
 		return err

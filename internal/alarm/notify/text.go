@@ -48,7 +48,7 @@ func (m *Message) headline() string {
 
 func phrase(n *alarm.Notice) string {
 	text := alarm.Headline(n.Kind, n.Subject)
-	if n.State == alarm.Ended && n.Kind != "was_down" {
+	if n.State == alarm.Ended && n.Kind != alarming.WasDown && n.Kind != trial {
 		text = "Ended: " + text
 	}
 	return text
@@ -71,22 +71,16 @@ var unlink = strings.NewReplacer("://", "[:]//", "www.", "www[.]", "WWW.", "WWW[
 // names of types.
 func plain(text string) string { return unlink.Replace(oneLine(text)) }
 
-// lines returns the message in plain text, a paragraph for each notice. Types,
-// of which strangers can send many, come last. A receiver would refuse a text
+// lines returns the message in plain text, a paragraph for each notice. Those
+// of which strangers can cause many come last. A receiver would refuse a text
 // that is too long, again and again.
 func (m *Message) lines() []string {
 	var all []string
 	if m.LeftOut > 0 {
 		all = append(all, fmt.Sprintf("%d older messages were left out, because they could not be sent for too long.", m.LeftOut))
 	}
-	silence := func(n *alarm.Notice) int {
-		if n.Kind == alarming.Silence {
-			return 1
-		}
-		return 0
-	}
 	notices := slices.Clone(m.Notices)
-	slices.SortStableFunc(notices, func(a, b alarm.Notice) int { return silence(&a) - silence(&b) })
+	slices.SortStableFunc(notices, func(a, b alarm.Notice) int { return alarming.Rank(a.Kind) - alarming.Rank(b.Kind) })
 	size := 0
 	for i := range notices {
 		n := &notices[i]

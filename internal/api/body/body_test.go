@@ -70,7 +70,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		text, err = b.Read(r.Context())
 	}
 	if err != nil {
-		known := err.(*trackway.Error) //nolint:errorlint,forcetypeassert // as documented
+		known := err.(*trackway.Error) //nolint:errorlint // as documented
 		w.Header().Set("Connection", "close")
 		w.WriteHeader(map[trackway.Code]int{trackway.Overloaded: 503, trackway.TooLarge: 413, trackway.Invalid: 400}[known.Code])
 		_, _ = io.WriteString(w, known.Msg)

@@ -31,7 +31,7 @@ func inflaterOf(coding string) (inflater, error) {
 	}
 	switch strings.ToLower(coding) {
 	case "", "identity":
-		return nil, nil //nolint:nilnil // neither is there
+		return nil, nil // neither is there
 	case "zstd":
 		return inflateZstd, nil
 	case "deflate":
@@ -143,7 +143,7 @@ func inflateWith(pool *sync.Pool) inflater {
 			return err
 		}
 		defer b.held.Give(decoderBytes)
-		d := pool.Get().(*decoder) //nolint:forcetypeassert // of this pool
+		d := pool.Get().(*decoder) // of this pool
 		defer pool.Put(d)
 		defer d.src.Reset(nil) // which keeps nothing of what was sent
 		if err := d.begin(sent); err != nil {

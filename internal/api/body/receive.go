@@ -38,9 +38,9 @@ var (
 func bufferOf(size int) []byte {
 	switch size {
 	case firstRead:
-		return firstBuffers.Get().(*[firstRead]byte)[:0] //nolint:forcetypeassert // of this pool
+		return firstBuffers.Get().(*[firstRead]byte)[:0] // of this pool
 	case 4 * firstRead:
-		return secondBuffers.Get().(*[4 * firstRead]byte)[:0] //nolint:forcetypeassert // of this pool
+		return secondBuffers.Get().(*[4 * firstRead]byte)[:0] // of this pool
 	}
 	return make([]byte, 0, size)
 }

@@ -60,6 +60,20 @@ func (r *Rule) OfProject() bool {
 	return slices.Contains([]string{Refusals, KeyRefused, ContractBroken, NewType, ChangedType}, r.Kind)
 }
 
+// Rank orders the kinds for when there are too many alarms: those of a low rank
+// come first. Alarms of rank 0 are about the server itself. Strangers can cause
+// those of rank 1, one for each project, key and limit of the configuration.
+// They can cause even more of rank 2, because they can invent types.
+func Rank(kind string) int {
+	switch kind {
+	case Silence:
+		return 2
+	case Refusals, KeyRefused, ContractBroken, NewType, ChangedType, LimitRefuses, LimitNear:
+		return 1
+	}
+	return 0
+}
+
 // Bounds of the settings.
 const (
 	mostRules     = 100

@@ -113,7 +113,7 @@ func (d *Doc) value(v reflect.Value, n ast.Node, field string) {
 			d.Report(at, "%s", want)
 		}
 	case v.Addr().Type().Implements(reflect.TypeFor[Decoder]()):
-		at.(Decoder).DecodeYAML(d, n, field) //nolint:forcetypeassert // it implements it
+		at.(Decoder).DecodeYAML(d, n, field) // it implements it
 	case v.Kind() == reflect.Slice:
 		d.sequence(v, n, field)
 	default:

@@ -167,7 +167,7 @@ func enum(p *catalogue.Property) []any {
 		}
 		values = append(values, text)
 	}
-	slices.SortFunc(values, func(a, b any) int { return strings.Compare(a.(string), b.(string)) }) //nolint:forcetypeassert // they are texts
+	slices.SortFunc(values, func(a, b any) int { return strings.Compare(a.(string), b.(string)) }) // they are texts
 	return values
 }
 

@@ -26,7 +26,7 @@ type Deps struct {
 
 // New checks the settings of a destination that belong to its kind, and returns
 // its sink. It opens nothing.
-func New(d config.Destination, deps Deps) (destination.Sink, error) { //nolint:gocritic // hugeParam: every kind has this form
+func New(d config.Destination, deps Deps) (destination.Sink, error) {
 	switch d.Kind {
 	case config.Postgres:
 		return made(postgres.New(d))

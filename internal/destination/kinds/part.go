@@ -15,7 +15,7 @@ import (
 // partitions. A destination follows one log, and the partitions have one each,
 // with numbers of their own. So each partition has a place of its own wherever
 // a destination keeps tables, objects or a position.
-func Part(d config.Destination, part int) config.Destination { //nolint:gocritic // hugeParam: it returns a copy
+func Part(d config.Destination, part int) config.Destination {
 	name := partition.Name(part)
 	d.Partition = name
 	switch d.Kind {

@@ -67,7 +67,7 @@ func (Keeper) KeepsErased() {}
 // New returns a [Sink] or a [Keeper]. It sends nothing. projects returns the
 // projects of the configuration in force. Without a user, the sink sends with
 // the project's own public key, as SDKs do with either server.
-func New(d config.Destination, projects func() []trackway.Project) (destination.Sink, error) { //nolint:gocritic // hugeParam: every kind has this form
+func New(d config.Destination, projects func() []trackway.Project) (destination.Sink, error) {
 	s := &Sink{projects: projects, names: d.Projects, tag: d.Identifier}
 	base := d.URL
 	if u, err := url.Parse(d.URL); err == nil {

@@ -74,7 +74,7 @@ func (v *vendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(w, `{"results":[%s],"success":true}`, strings.TrimPrefix(results, ","))
 }
 
-func open(t *testing.T, d config.Destination) *Sink { //nolint:gocritic // hugeParam: as New
+func open(t *testing.T, d config.Destination) *Sink {
 	t.Helper()
 	d.Allow = []string{"127.0.0.1"}
 	s, err := New(d, projects)
@@ -85,7 +85,7 @@ func open(t *testing.T, d config.Destination) *Sink { //nolint:gocritic // hugeP
 	if k, ok := s.(Keeper); ok {
 		return k.Sink
 	}
-	return s.(*Sink) //nolint:forcetypeassert // there is no other
+	return s.(*Sink) // there is no other
 }
 
 func holder(c trackway.Customer) *destination.Customer {

@@ -105,7 +105,7 @@ func TestNameThatTurnsPrivate(t *testing.T) {
 	var address atomic.Value // of netip.Addr
 	resolver := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 		here, there := net.Pipe()
-		go answerDNS(there, func() netip.Addr { return address.Load().(netip.Addr) }) //nolint:forcetypeassert // nothing else is stored
+		go answerDNS(there, func() netip.Addr { return address.Load().(netip.Addr) }) // nothing else is stored
 		return here, nil
 	}}
 	address.Store(netip.MustParseAddr("192.0.2.1"))

@@ -118,5 +118,5 @@ func freePort(t *testing.T) int {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it is TCP
+	return l.Addr().(*net.TCPAddr).Port // it is TCP
 }

@@ -85,8 +85,8 @@ func (h *warehouse) take(body []byte) error {
 			if one, ok := values.(string); ok {
 				values = []any{one}
 			}
-			for _, v := range values.([]any) { //nolint:forcetypeassert // nothing else is sent
-				c.IDs = append(c.IDs, trackway.Identifier{Name: name, Value: v.(string)}) //nolint:forcetypeassert // the same
+			for _, v := range values.([]any) { // nothing else is sent
+				c.IDs = append(c.IDs, trackway.Identifier{Name: name, Value: v.(string)}) // the same
 			}
 		}
 		if c.Changed >= h.customers[c.Customer].Changed {

@@ -45,7 +45,7 @@ type Sink struct {
 }
 
 // New returns a sink. It sends nothing.
-func New(d config.Destination) (*Sink, error) { //nolint:gocritic // hugeParam: every kind has this form
+func New(d config.Destination) (*Sink, error) {
 	keys, err := ReadSecrets(d.Secret)
 	if err != nil {
 		return nil, err

@@ -235,7 +235,7 @@ func TestTokens(t *testing.T) {
 			if err := json.Unmarshal(body, &answer); err != nil {
 				t.Error(err)
 			}
-			answer["id_token"] = change(answer["id_token"].(string)) //nolint:forcetypeassert // the provider's
+			answer["id_token"] = change(answer["id_token"].(string)) // the provider's
 			body, _ = json.Marshal(answer)
 			return body
 		})

@@ -207,7 +207,7 @@ func TestTableForgetsTheUnused(t *testing.T) {
 
 // TestFingerprints: each key has its own fingerprint, no matter which keys came
 // before, and nobody outside the process can predict it.
-func TestFingerprints(t *testing.T) { //nolint:paralleltest // it counts allocations
+func TestFingerprints(t *testing.T) { // not parallel: it counts allocations
 	a, b := newIDs(0), newIDs(0)
 	keys := [][]byte{nil, {0}, {0, 0}, {1}, bytes.Repeat([]byte{7}, 500), append(bytes.Repeat([]byte{7}, 500), 8)}
 	of := make(map[fingerprint]int)

@@ -96,7 +96,7 @@ func (a *ahead) open(n int) error {
 		if err != nil {
 			return err
 		}
-		room := rooms.Get().(*[]byte) //nolint:forcetypeassert // of this pool
+		room := rooms.Get().(*[]byte) // of this pool
 		a.readers = append(a.readers, &reader{log: log, room: *room})
 	}
 	return nil

@@ -211,7 +211,7 @@ type told struct {
 func (p *pipeline) AppendEntries(args *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse) (hraft.AppendFuture, error) {
 	now := told{args.Term, args.LeaderCommitIndex, args.PrevLogEntry, true}
 	if len(args.Entries) == 0 && now == p.told && time.Since(p.sent) < p.repeat {
-		return nil, nil //nolint:nilnil // the library does not use it
+		return nil, nil // the library does not use it
 	}
 	p.told, p.sent = now, time.Now()
 	return p.AppendPipeline.AppendEntries(args, resp)

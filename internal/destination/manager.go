@@ -195,10 +195,11 @@ func (m *Manager) list() []*managed {
 }
 
 func (m *Manager) find(name string) (*managed, error) {
-	if !m.Acting() {
+	runners, acting := m.acting()
+	if !acting {
 		return nil, turn.ErrLost
 	}
-	for _, r := range m.list() {
+	for _, r := range runners {
 		if r.config.Name == name {
 			return r, nil
 		}
@@ -380,10 +381,7 @@ func (m *Manager) forgetOthers(next []*managed, t *turn.Turn) {
 // List returns the status of all destinations, in the order of their names. If
 // another server sends to them, it returns none.
 func (m *Manager) List() []Status {
-	all := m.list()
-	if !m.Acting() {
-		all = nil
-	}
+	all, _ := m.acting()
 	list := make([]Status, len(all))
 	for i, r := range all {
 		list[i] = r.status()

@@ -50,9 +50,22 @@ func (m *Manager) open(name string, t *turn.Turn, reject func(reason string)) (k
 // Acting reports whether this server sends to the destinations, if there are
 // any.
 func (m *Manager) Acting() bool {
+	_, acting := m.acting()
+	return acting
+}
+
+// acting returns what [Manager.Acting] does, and the runners, if they send. When
+// the turn has just begun, none of them has read yet where its destination is.
+func (m *Manager) acting() (runners []*managed, acting bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.Shared == nil || len(m.runners) == 0 || m.turn != nil && !m.turn.Ended()
+	if m.Shared == nil || len(m.runners) == 0 {
+		return m.runners, true
+	}
+	if m.turn == nil || m.runners[0].turn != m.turn || m.turn.Ended() {
+		return nil, false
+	}
+	return m.runners, true
 }
 
 // shared returns the cursors of a shared store, or nil if it is not shared.

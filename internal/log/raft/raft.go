@@ -56,8 +56,14 @@ type Machine interface { //nolint:interfacebloat // a store, in all that a log n
 	// applied meanwhile.
 	Checkpoint(dir string) error
 
-	// Check reads a whole checkpoint, and returns the index of the last entry
-	// that it covers. An error means that the checkpoint is damaged.
+	// CheckFile reads a file of a checkpoint. Others may be missing so far, and
+	// several may be read at the same time. An error means that the file is
+	// damaged.
+	CheckFile(name string) error
+
+	// Check opens a checkpoint, whose files CheckFile has read, and returns the
+	// index of the last entry that it covers. An error means that the
+	// checkpoint is damaged.
 	Check(dir string) (index uint64, err error)
 
 	// Replace replaces the state by a checkpoint, which it moves away from dir.

@@ -179,9 +179,10 @@ type Log struct {
 	transfers atomic.Int32 // of leadership that are under way
 	stopping  atomic.Bool  // see [Log.Stopping]
 
-	carries atomic.Bool // all members can read entries with contents, see [entry.Commands]
-	groups  *group.Groups
-	singles chan struct{} // holds a value for each other entry under way
+	carries  atomic.Bool   // all members can read entries with contents, see [entry.Commands]
+	encoding atomic.Uint64 // the highest one of entries that the log may have
+	groups   *group.Groups
+	singles  chan struct{} // holds a value for each other entry under way
 
 	failure *health.Failure // why this server cannot go on
 
@@ -252,6 +253,9 @@ func (l *Log) start() error {
 	if err != nil {
 		return err
 	}
+	if err := l.beginEntries(); err != nil {
+		return err
+	}
 	at, err := l.store.Snapshot()
 	if err != nil {
 		return err
@@ -281,7 +285,7 @@ func (l *Log) start() error {
 	if err != nil {
 		return errors.Join(err, l.transport.Close())
 	}
-	l.transport.Await(l.sends)
+	l.transport.Await(l.sends, l.ready)
 	l.leaders = watchLeaders(l.raft)
 	l.forwarder = forwarder{network: l.o.Network, partition: l.o.Partition}
 	l.o.Network.Handle(peer.Forward, l.o.Partition, l.origin, l.serveForwards)

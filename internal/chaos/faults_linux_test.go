@@ -361,7 +361,7 @@ func (c *cluster) roomAgain(s *server, mayEnd bool) {
 	s.files(func() error { return os.Remove(s.filler()) })
 	s.eventually("it knows that it has room", func(ctx context.Context) bool {
 		_, body, err := s.get(ctx, "/metrics")
-		return err != nil && !s.running() || strings.Contains(string(body), "\ntrackway_cluster_disk_low 0\n")
+		return err != nil && !s.running() || hasRoom(string(body))
 	}, func() string { return "" })
 	s.filled.Store(false)
 	if !s.running() {
@@ -370,6 +370,18 @@ func (c *cluster) roomAgain(s *server, mayEnd bool) {
 		}
 		s.start()
 	}
+}
+
+// hasRoom reports whether all partitions of a server have room, as its metrics
+// say. With several partitions, each line names one.
+func hasRoom(metrics string) bool {
+	room := 0
+	for line := range strings.Lines(metrics) {
+		if strings.HasPrefix(line, "trackway_cluster_disk_low") && strings.HasSuffix(line, " 0\n") {
+			room++
+		}
+	}
+	return room == *partitionsFlag
 }
 
 // twoFull fills two disks. With three servers, nothing is stored meanwhile.

@@ -91,19 +91,26 @@ func checkOpens(f vfs.FS, dir string) (seq uint64, err error) {
 
 // checkWhole reads the whole store in dir, which verifies the checksum of each
 // block. First it calls check.
-func checkWhole(ctx context.Context, f vfs.FS, dir string, check func(*Store) error) (err error) {
+func checkWhole(ctx context.Context, f vfs.FS, dir string, check func(*Store) error) error {
+	return checkStore(f, dir, func(s *Store) error {
+		if err := check(s); err != nil {
+			return err
+		}
+		if err := engine.ReadAll(ctx, s.db); ctx.Err() != nil {
+			return context.Cause(ctx)
+		} else if err != nil {
+			return fmt.Errorf("%w: %w", backup.ErrDamaged, err)
+		}
+		return nil
+	})
+}
+
+// checkStore opens the store in dir, calls check, and closes it again.
+func checkStore(f vfs.FS, dir string, check func(*Store) error) (err error) {
 	s, err := openToRead(f, dir)
 	if err != nil {
 		return fmt.Errorf("%w: %w", backup.ErrDamaged, err)
 	}
 	defer func() { err = errors.Join(err, s.db.Close(), f.Remove(f.PathJoin(dir, "LOCK"))) }()
-	if err := check(s); err != nil {
-		return err
-	}
-	if err := engine.ReadAll(ctx, s.db); ctx.Err() != nil {
-		return context.Cause(ctx)
-	} else if err != nil {
-		return fmt.Errorf("%w: %w", backup.ErrDamaged, err)
-	}
-	return nil
+	return check(s)
 }

@@ -1,8 +1,6 @@
 package store
 
 import (
-	"context"
-
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -34,14 +32,15 @@ func (r Replica) Checkpoint(dir string) error {
 	return r.db.Checkpoint(dir, pebble.WithFlushedWAL())
 }
 
-// CheckReplica reads a whole checkpoint, which verifies the checksum of each
-// block. It returns the index of the last entry that the checkpoint covers. f
-// may be nil, for the operating system's files.
+// CheckReplica opens a checkpoint, whose files [engine.CheckFile] has checked:
+// none is missing, and the newest entries can be read. It returns the index of
+// the last entry that the checkpoint covers. f may be nil, for the operating
+// system's files.
 func CheckReplica(f vfs.FS, dir string) (index uint64, err error) {
 	if f == nil {
 		f = vfs.Default
 	}
-	err = checkWhole(context.Background(), f, dir, func(s *Store) error {
+	err = checkStore(f, dir, func(s *Store) error {
 		defer func() { index = s.Applied() }()
 		return s.findApplied()
 	})

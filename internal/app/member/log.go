@@ -18,6 +18,7 @@ import (
 	"trackway/internal/log/raft"
 	"trackway/internal/log/raft/peer"
 	"trackway/internal/store"
+	"trackway/internal/store/engine"
 )
 
 // sharedLog is what a member needs of the log that it shares with others:
@@ -130,6 +131,9 @@ type machine struct {
 
 	dir string
 }
+
+// CheckFile implements [raft.Machine].
+func (machine) CheckFile(name string) error { return engine.CheckFile(nil, name) }
 
 // Check implements [raft.Machine].
 func (machine) Check(dir string) (uint64, error) { return store.CheckReplica(nil, dir) }

@@ -54,6 +54,7 @@ func (m *alone) Applied() uint64 { return m.applied.Load() }
 
 func (*alone) Checkpoint(string) error      { return errors.New("not expected") }
 func (*alone) Check(string) (uint64, error) { return 0, errors.New("not expected") }
+func (*alone) CheckFile(string) error       { return errors.New("not expected") }
 func (*alone) Replace(string) error         { return errors.New("not expected") }
 
 // Its state is compared with that of no other one.

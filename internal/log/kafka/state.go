@@ -157,7 +157,7 @@ func (l *Log) getStateOf(ctx context.Context, m *member) error {
 		return errors.New(answer.Error)
 	}
 	dir := filepath.Join(l.o.Dir, "incoming")
-	if err := receive(dir, from); err != nil {
+	if err := l.receive(dir, from); err != nil {
 		return errors.Join(err, os.RemoveAll(dir))
 	}
 	index, err := l.machine.Check(dir)
@@ -176,8 +176,8 @@ func (l *Log) getStateOf(ctx context.Context, m *member) error {
 	return err
 }
 
-func receive(dir string, from io.Reader) error {
-	w, err := parcel.Receive(nil, dir)
+func (l *Log) receive(dir string, from io.Reader) error {
+	w, err := parcel.Receive(nil, dir, l.machine.CheckFile)
 	if err != nil {
 		return err
 	}

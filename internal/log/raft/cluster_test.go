@@ -45,8 +45,8 @@ type storeMachine struct {
 	changed *sync.Cond // signals that more is applied
 	s       *store.Store
 
-	// damages a received state before it is checked; nil: does not
-	damage func(dir string)
+	// damages a file of a received state before it is checked; nil: does not
+	damage func(name string)
 	// counts replaced states
 	replaced int
 	// counts the states that were sent
@@ -105,11 +105,16 @@ func (m *storeMachine) Checkpoint(dir string) error {
 	return m.replica().Checkpoint(dir)
 }
 
+// CheckFile implements [Machine].
+func (m *storeMachine) CheckFile(name string) error {
+	if m.damage != nil {
+		m.damage(name)
+	}
+	return engine.CheckFile(m.fs, name)
+}
+
 // Check implements [Machine].
 func (m *storeMachine) Check(dir string) (uint64, error) {
-	if m.damage != nil {
-		m.damage(dir)
-	}
 	return store.CheckReplica(m.fs, dir)
 }
 

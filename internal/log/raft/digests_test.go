@@ -154,7 +154,9 @@ func TestAlteredState(t *testing.T) {
 	altered.disk()
 	altered.differs.Store(false)
 	altered.start()
-	c.lead(func(l *Log) error { return l.admit(change{ID: altered.id, Address: altered.address}) })
+	c.lead(func(l *Log) error {
+		return l.admit(change{ID: altered.id, Address: altered.address, Entries: readsContents})
+	})
 	eventually(t, "it is compared again", func() bool {
 		return altered.log.Compared().Last > 0 && altered.log.Compared().Differing == 0
 	})

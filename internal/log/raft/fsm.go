@@ -45,6 +45,9 @@ func (f *fsm) apply(log *hraft.Log) (*entry.Once, error) {
 	if !ok {
 		return nil, fmt.Errorf("it is of kind %d", e.Kind())
 	}
+	if err := f.noteApplied(once); err != nil {
+		return nil, err
+	}
 	return once, f.machine.Apply(log.Index, once)
 }
 

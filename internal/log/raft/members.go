@@ -219,6 +219,8 @@ type change struct {
 	Applied uint64 // how far its state goes
 	Most    int    `json:",omitempty"` // for add: not if there are so many members; 0: always
 	Least   int    `json:",omitempty"` // for remove: not unless so many others keep their votes
+	Entries int    `json:",omitempty"` // for add: which encodings of entries the server reads
+	Version string `json:",omitempty"` // for add: of its program
 }
 
 // changed is the answer.
@@ -310,8 +312,12 @@ func (l *Log) change(c change) changed {
 
 // admit makes a server a member without a vote. If the address belonged to
 // another server, that one's disk is gone, and it is removed first. If that one
-// still answers there, the new server has a wrong address.
+// still answers there, the new server has a wrong address. A server that cannot
+// read the entries of the cluster is refused.
 func (l *Log) admit(c change) error {
+	if err := l.reads(&c); err != nil {
+		return err
+	}
 	for _, m := range l.members() {
 		switch {
 		case m.ID == c.ID:
@@ -459,7 +465,9 @@ func (l *Log) Join(ctx context.Context, addresses []string, most int) error {
 	if l.progress.Reached() > 0 {
 		return ErrOccupied
 	}
-	got, err := l.ask(ctx, change{Do: "add", ID: l.ID(), Address: l.o.Network.Advertise(), Most: most}, addresses)
+	got, err := l.ask(ctx, change{
+		Do: "add", ID: l.ID(), Address: l.o.Network.Advertise(), Most: most, Entries: readsContents, Version: l.o.Version,
+	}, addresses)
 	if err == nil && got.Enough {
 		return ErrEnough
 	}

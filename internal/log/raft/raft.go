@@ -56,8 +56,14 @@ type Machine interface { //nolint:interfacebloat // a store, in all that a log n
 	// applied meanwhile.
 	Checkpoint(dir string) error
 
-	// Check reads a whole checkpoint, and returns the index of the last entry
-	// that it covers. An error means that the checkpoint is damaged.
+	// CheckFile reads a file of a checkpoint. Others may be missing so far, and
+	// several may be read at the same time. An error means that the file is
+	// damaged.
+	CheckFile(name string) error
+
+	// Check opens a checkpoint, whose files CheckFile has read, and returns the
+	// index of the last entry that it covers. An error means that the
+	// checkpoint is damaged.
 	Check(dir string) (index uint64, err error)
 
 	// Replace replaces the state by a checkpoint, which it moves away from dir.
@@ -174,9 +180,10 @@ type Log struct {
 	releasing sync.Mutex   // held while a member is removed
 	stopping  atomic.Bool  // see [Log.Stopping]
 
-	carries atomic.Bool // all members can read entries with contents, see [entry.Commands]
-	groups  *group.Groups
-	singles chan struct{} // holds a value for each other entry under way
+	carries  atomic.Bool   // all members can read entries with contents, see [entry.Commands]
+	encoding atomic.Uint64 // the highest one of entries that the log may have
+	groups   *group.Groups
+	singles  chan struct{} // holds a value for each other entry under way
 
 	failure *health.Failure // why this server cannot go on
 
@@ -247,6 +254,9 @@ func (l *Log) start() error {
 	if err != nil {
 		return err
 	}
+	if err := l.beginEntries(); err != nil {
+		return err
+	}
 	at, err := l.store.Snapshot()
 	if err != nil {
 		return err
@@ -276,7 +286,7 @@ func (l *Log) start() error {
 	if err != nil {
 		return errors.Join(err, l.transport.Close())
 	}
-	l.transport.Await(l.sends)
+	l.transport.Await(l.sends, l.ready)
 	l.leaders = watchLeaders(l.raft)
 	l.forwarder = forwarder{network: l.o.Network, partition: l.o.Partition}
 	l.o.Network.Handle(peer.Forward, l.o.Partition, l.origin, l.serveForwards)

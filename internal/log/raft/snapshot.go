@@ -186,7 +186,7 @@ func (s *sink) ID() string {
 // Write implements [hraft.SnapshotSink].
 func (s *sink) Write(b []byte) (n int, err error) {
 	if s.in == nil {
-		if s.in, err = parcel.Receive(s.snapshots.log.o.FS, s.snapshots.incoming); err != nil {
+		if s.in, err = parcel.Receive(s.snapshots.log.o.FS, s.snapshots.incoming, s.snapshots.log.machine.CheckFile); err != nil {
 			return 0, err
 		}
 		s.snapshots.receiving.Add(1)
@@ -218,8 +218,9 @@ func (s *sink) Close() error {
 	return nil
 }
 
-// check reads what was received. The checksum of the stream only covers what
-// the sender has read, and the sender's disk may be damaged.
+// check opens what was received. Each file was read when it was whole. The
+// checksum of the stream only covers what the sender has read, and the sender's
+// disk may be damaged.
 func (s *sink) check() error {
 	index, err := s.snapshots.log.machine.Check(s.snapshots.incoming)
 	if err != nil {

@@ -100,6 +100,16 @@ func TestJoin(t *testing.T) {
 // used. The leader sends it again.
 func TestDamagedState(t *testing.T) {
 	t.Parallel()
+	for _, kind := range []string{".sst", "MANIFEST-"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			damagedState(t, kind)
+		})
+	}
+}
+
+func damagedState(t *testing.T, kind string) {
+	t.Helper()
 	c := newCluster(t, 1, Options{trailing: 1})
 	l := ledger{became: make(map[string]error)}
 	l.fill(t, c.servers[0].log, 50)
@@ -107,26 +117,20 @@ func TestDamagedState(t *testing.T) {
 		t.Fatal(err)
 	}
 	snapshot(t, c.servers...)
+	c.servers[0].stop() // so that there are tables
+	c.servers[0].start()
+	c.awaitLeader()
 	second := c.add()
-	var checked atomic.Int32
-	second.machine.damage = func(dir string) {
-		if checked.Add(1) > 1 {
-			return
-		}
-		names, err := second.fs.List(dir)
-		if err != nil {
-			t.Error(err)
-		}
-		for _, name := range names {
-			if strings.HasSuffix(name, ".sst") || strings.HasPrefix(name, "MANIFEST") {
-				flip(t, second.fs, second.fs.PathJoin(dir, name))
-			}
+	var damaged atomic.Int32
+	second.machine.damage = func(name string) {
+		if strings.Contains(name, kind) && !strings.Contains(name, "marker") && damaged.Add(1) == 1 {
+			flip(t, second.fs, name)
 		}
 	}
 	c.lead(func(l *Log) error { return l.Add(second.id, second.address, false) })
 	second.machine.awaitReplaced(1)
-	if n := checked.Load(); n < 2 {
-		t.Errorf("it was checked %d times", n)
+	if n := c.servers[0].machine.sent.Load(); n < 2 || damaged.Load() == 0 {
+		t.Errorf("it was sent %d times, and %d files of the kind were received", n, damaged.Load())
 	}
 	l.fill(t, c.servers[0].log, 5)
 	c.settle()

@@ -22,18 +22,13 @@ type standing struct {
 	Now     int64           // its clock, in nanoseconds since 1970
 	Applied uint64          // index of the last entry in its state
 	Unfit   string          // why it takes no commands; empty: it does
+	Full    bool            // it takes no entries, either
 	Entries int             // which encodings of entries it reads: see readsContents
 	Digests []digest.Digest // the last ones; only the newest says where the next part begins
 	About   json.RawMessage `json:",omitempty"` // see [Options.About]
 }
 
-const (
-	maxAbout = 2 << 10 // bytes
-
-	// readsContents is [standing.Entries] of a program that reads entries with
-	// contents. Older ones say 0.
-	readsContents = 1
-)
+const maxAbout = 2 << 10 // bytes
 
 // other is what this server knows of another member.
 type other struct {
@@ -88,7 +83,7 @@ func (o *others) note(answer other) {
 func (l *Log) standing() *standing {
 	s := &standing{
 		ID: l.ID(), Version: l.o.Version, Start: l.counter.Load() >> startBits, Applied: l.progress.Reached(), Digests: compare.ToTell(l.machine, maxChange/4),
-		Entries: readsContents,
+		Entries: readsContents, Full: l.Full(),
 	}
 	if why := l.Unfit(); why != nil {
 		s.Unfit = why.Error()
@@ -121,17 +116,6 @@ func (l *Log) askOthers(ctx context.Context) {
 	asked.Wait()
 }
 
-// noteReaders finds out what all members can read, as far as they have said.
-func (l *Log) noteReaders() {
-	members := l.members()
-	all := len(members) > 0 // else they are not known
-	for _, m := range members {
-		known, ok := l.others.get(m.ID)
-		all = all && (m.ID == l.ID() || ok && known.Entries >= readsContents)
-	}
-	l.carries.Store(all)
-}
-
 // askStanding asks a member for its standing, and notes it.
 func (l *Log) askStanding(ctx context.Context, m *Member) (*standing, error) {
 	got, err := l.askAt(ctx, change{Cluster: l.o.Name, Do: "standing"}, m.Address)
@@ -150,6 +134,14 @@ func (l *Log) askStanding(ctx context.Context, m *Member) (*standing, error) {
 		offset: time.Unix(0, got.Standing.Now).Sub(got.sent.Add(half)),
 	})
 	return got.Standing, nil
+}
+
+// ready reports whether a member answers and takes entries, as far as it says.
+func (l *Log) ready(id hraft.ServerID, address hraft.ServerAddress) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+	defer cancel()
+	s, err := l.askStanding(ctx, &Member{ID: string(id), Address: hostPort(address)})
+	return err == nil && !s.Full
 }
 
 var errOther = errors.New("another server is at this address")

@@ -16,6 +16,7 @@ import (
 
 	"trackway/internal/log/raft/parcel"
 	"trackway/internal/store/backup"
+	"trackway/internal/store/engine"
 )
 
 // Path is the path at which other servers ask for a partition.
@@ -142,7 +143,8 @@ func receive(ctx context.Context, holder http.RoundTripper, q *asked, dir string
 	if err := readHead(in, &h); err != nil {
 		return left, false, err
 	}
-	out, err := parcel.Receive(nil, dir)
+	// If a table is damaged, another holder may have it whole.
+	out, err := parcel.Receive(nil, dir, func(name string) error { return engine.CheckFile(nil, name) })
 	if err != nil {
 		return left, false, err
 	}

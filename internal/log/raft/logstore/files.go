@@ -313,8 +313,10 @@ func (s *Store) roll() (begun bool, err error) {
 
 const category = "trackway-raft"
 
-func (s *Store) syncDir() error {
-	d, err := s.fs.OpenDir(s.dir)
+func (s *Store) syncDir() error { return syncDir(s.fs, s.dir) }
+
+func syncDir(fs vfs.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
 	if err != nil {
 		return err
 	}
@@ -394,11 +396,7 @@ func makeDir(fs vfs.FS, dir string) error {
 		return err
 	}
 	for _, up := range slices.Backward(above) {
-		d, err := fs.OpenDir(up)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		if err := syncDir(fs, up); err != nil {
 			return err
 		}
 	}

@@ -23,43 +23,54 @@ const (
 
 // Names of files and directories.
 const (
-	// guardName is a file that keeps older programs from starting an empty log
-	// in the directory. To them, it is the mark of a database from the future.
-	guardName = "marker.format-version.000001.999"
+	// guardName is a file that keeps older programs from starting in the
+	// directory. To them, it is the mark of a database from the future, and
+	// newer than any other such mark. A log in a Pebble database counts until
+	// this file is there, and the segments count from then on.
+	guardName = "marker.format-version.999999.999"
 	// manifestMark begins the name of a file that each Pebble database has.
 	manifestMark = "marker.manifest."
 
 	newSuffix = ".upgraded" // of the directory in which an upgrade writes
-	oldSuffix = ".older"    // of the directory that it replaces
 )
 
 // keepOthersOut writes the guard. The segment that is begun next syncs the
 // directory.
-func (s *Store) keepOthersOut() error {
-	f, err := s.fs.Create(s.fs.PathJoin(s.dir, guardName), category)
+func (s *Store) keepOthersOut() error { return guard(s.fs, s.dir) }
+
+func guard(fs vfs.FS, dir string) error {
+	f, err := fs.Create(fs.PathJoin(dir, guardName), category)
 	if err != nil {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// upgrade rewrites the log of an older program, if there is one in dir. The new
-// files take the place of the old ones when they are whole and on the disk, so
-// a crash leaves the one or the other.
+// upgrade rewrites the log of an older program, if there is one in dir. The
+// segments come into the same directory, and take effect with the guard. So a
+// crash leaves the old log, which both programs use, or the new one, which an
+// older program refuses, and never an empty directory.
 func upgrade(dir string, o *Options) error {
-	newer, older := dir+newSuffix, dir+oldSuffix
-	if err := settle(o.FS, dir, older); err != nil {
-		return err
-	}
 	names, err := o.FS.List(dir)
 	switch {
 	case errors.Is(err, iofs.ErrNotExist):
 		return nil // there is no log yet
 	case err != nil:
 		return err
-	case !slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, manifestMark) }):
+	case !slices.ContainsFunc(names, isManifestMark):
 		return nil
+	case slices.Contains(names, guardName):
+		return removeOlder(o.FS, dir)
 	}
+	for _, name := range names { // of an upgrade that was interrupted
+		if !isOurs(name) || name == lockName {
+			continue
+		}
+		if err := o.FS.Remove(o.FS.PathJoin(dir, name)); err != nil {
+			return err
+		}
+	}
+	newer := dir + newSuffix
 	if err := o.FS.RemoveAll(newer); err != nil {
 		return err
 	}
@@ -67,11 +78,11 @@ func upgrade(dir string, o *Options) error {
 		return fmt.Errorf("rewrite the log of an older program: %w", err)
 	}
 	for _, step := range []func() error{
-		func() error { return o.FS.Rename(dir, older) },
-		func() error { return syncAbove(o.FS, dir) },
-		func() error { return o.FS.Rename(newer, dir) },
-		func() error { return syncAbove(o.FS, dir) },
-		func() error { return o.FS.RemoveAll(older) },
+		func() error { return moveSegments(o.FS, newer, dir) },
+		func() error { return syncDir(o.FS, dir) },
+		func() error { return guard(o.FS, dir) },
+		func() error { return syncDir(o.FS, dir) },
+		func() error { return removeOlder(o.FS, dir) },
 	} {
 		if err := step(); err != nil {
 			return err
@@ -80,29 +91,61 @@ func upgrade(dir string, o *Options) error {
 	return nil
 }
 
-// settle undoes or finishes what a crash has interrupted.
-func settle(fs vfs.FS, dir, older string) error {
-	switch _, err := fs.Stat(older); {
-	case errors.Is(err, iofs.ErrNotExist):
-		return nil // nothing was interrupted
-	case err != nil:
-		return err
-	}
-	switch _, err := fs.Stat(dir); {
-	case err == nil:
-		return fs.RemoveAll(older)
-	case !errors.Is(err, iofs.ErrNotExist):
-		return err
-	}
-	return errors.Join(fs.Rename(older, dir), syncAbove(fs, dir))
+func isManifestMark(name string) bool { return strings.HasPrefix(name, manifestMark) }
+
+func isSegment(name string) bool { return strings.HasSuffix(name, segmentSuffix) }
+
+// isOurs reports whether a file is one of a store in segments.
+func isOurs(name string) bool {
+	return isSegment(name) || name == syncedName || name == guardName || name == lockName
 }
 
-func syncAbove(fs vfs.FS, dir string) error {
-	d, err := fs.OpenDir(fs.PathDir(dir))
+// moveSegments moves what a store consists of to another directory.
+func moveSegments(fs vfs.FS, from, to string) error {
+	names, err := fs.List(from)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	for _, name := range names {
+		if !isSegment(name) && name != syncedName {
+			continue
+		}
+		if err := fs.Rename(fs.PathJoin(from, name), fs.PathJoin(to, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeOlder removes the log of an older program from a directory in which the
+// segments count. The files by which such a log is recognized go last, so that
+// the next start goes on with it after a crash.
+func removeOlder(fs vfs.FS, dir string) error {
+	names, err := fs.List(dir)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(names, isSegment) {
+		return damaged(errors.New("there are no segments, although they were written"))
+	}
+	remove := func(which func(name string) bool) error {
+		for _, name := range names {
+			if !which(name) {
+				continue
+			}
+			if err := fs.Remove(fs.PathJoin(dir, name)); err != nil {
+				return err
+			}
+		}
+		return syncDir(fs, dir)
+	}
+	if err := remove(func(name string) bool { return !isOurs(name) && !isManifestMark(name) }); err != nil {
+		return err
+	}
+	if err := errors.Join(fs.RemoveAll(dir+newSuffix), syncDir(fs, fs.PathDir(dir))); err != nil {
+		return err
+	}
+	return remove(isManifestMark)
 }
 
 // rewrite copies a log from a Pebble database into a new store. All of it is on

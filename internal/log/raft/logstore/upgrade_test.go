@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,7 +14,6 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
-	"trackway/internal/scale"
 	"trackway/internal/store/engine"
 )
 
@@ -56,79 +56,142 @@ func olderModel() *model {
 }
 
 // TestUpgrade: the log of an older program is taken over whole, whenever the
-// power is cut meanwhile. No file of it stays, and an older program does not
-// take the directory for an empty one.
+// program is killed or the power is cut meanwhile. If an older program is
+// started then, it finds the whole log and goes on with it, or refuses to
+// start. No file of the old log stays.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	m := olderModel()
 	fs := vfs.NewCrashableMem()
 	older(t, fs, m)
-	for seed := range uint64(scale.Of(14, 5)) {
-		// Each change of a directory is a moment at which the power is cut.
-		random := rand.New(rand.NewPCG(seed, 0))
+	refused, went := 0, 0
+	for at := 1; ; at++ {
+		random := rand.New(rand.NewPCG(uint64(at), 0))
 		from := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: random})
-		cut := &cutting{FS: from, mem: from, at: 1 + int(seed)*14/scale.Of(14, 5)}
-		s, err := Open("raft", Options{FS: cut, Fatal: func(err error) { t.Error(err) }})
-		if err != nil {
-			t.Fatal(err)
+		cut := &cutting{FS: from, mem: from, at: at}
+		wantUpgraded(t, from, cut, m)
+		if cut.killed == nil {
+			break // there are no more moments
 		}
-		if diff := m.difference(s); diff != "" {
-			t.Fatal(diff)
+		for what, after := range map[string]*vfs.MemFS{"killed": cut.killed, "the power cut": cut.dark} {
+			t.Run(fmt.Sprintf("%s before change %d", what, at), func(t *testing.T) {
+				clone := after.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: random})
+				wantUpgraded(t, clone, clone, m)
+				last := m.logs[len(m.logs)-1].Index
+				if !goOn(t, after, last) {
+					refused++
+					wantUpgraded(t, after, after, m)
+					return
+				}
+				went++
+				more := *m
+				more.logs = append(slices.Clone(m.logs), entry(last+1, 1, 10))
+				wantUpgraded(t, after, after, &more)
+			})
 		}
-		mustClose(t, s)
-		if cut.after != nil {
-			s = mustOpen(t, cut.after)
-			if diff := m.difference(s); diff != "" {
-				t.Fatalf("the power was cut at change %d of a directory: %s", seed, diff)
-			}
-			mustClose(t, s)
-			from = cut.after
-		}
-		names, err := from.List("")
-		if err != nil || len(names) != 1 {
-			t.Errorf("there are %q, %v", names, err)
-		}
-		if names, err = from.List("raft"); err != nil || strings.Contains(fmt.Sprint(names), ".sst") {
-			t.Errorf("there are %q, %v", names, err)
-		}
-		if _, err := engine.Open("raft", engine.Options{FS: from, Fatal: func(error) {}}, func(*pebble.Options) {}); err == nil {
-			t.Fatal("an older program opens it")
-		}
+	}
+	if refused == 0 || went == 0 {
+		t.Errorf("an older program refused %d times, and went on %d times", refused, went)
 	}
 }
 
-// cutting cuts the power before a certain change of a directory.
+// wantUpgraded opens a log through fs, which is that of mem, and wants to find
+// what is in the model, and no files of an older program.
+func wantUpgraded(t *testing.T, mem *vfs.MemFS, fs vfs.FS, m *model) {
+	t.Helper()
+	s, err := Open("raft", Options{FS: fs, Fatal: func(err error) { t.Error(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := m.difference(s); diff != "" {
+		t.Fatal(diff)
+	}
+	mustClose(t, s)
+	names, err := mem.List("")
+	if err != nil || len(names) != 1 {
+		t.Errorf("there are %q, %v", names, err)
+	}
+	names, err = mem.List("raft")
+	if err != nil || !slices.ContainsFunc(names, isSegment) {
+		t.Errorf("there are %q, %v", names, err)
+	}
+	for _, name := range names {
+		if !isOurs(name) {
+			t.Errorf("%s is left", name)
+		}
+	}
+	if goOn(t, mem, 0) {
+		t.Fatal("an older program opens it")
+	}
+}
+
+// goOn starts an older program, which appends an entry. It wants to find the
+// log up to the entry last. It returns false if the program does not start.
+func goOn(t *testing.T, fs vfs.FS, last uint64) bool {
+	t.Helper()
+	db, err := engine.Open("raft", engine.Options{FS: fs, MemTable: 1 << 20, Plain: true, Fatal: func(err error) { t.Error(err) }}, func(*pebble.Options) {})
+	if err != nil {
+		return false
+	}
+	at, before := uint64(0), uint64(0)
+	err = each(db.DB, tableLog, func(key, value []byte) error {
+		at = binary.BigEndian.Uint64(key)
+		r, err := decode(value)
+		before = r.before + r.size()
+		return err
+	})
+	if err != nil || at != last {
+		t.Fatalf("an older program finds the log up to entry %d only: %v", at, err)
+	}
+	r := record{log: *entry(last+1, 1, 10), before: before}
+	b := db.NewBatch()
+	key := binary.BigEndian.AppendUint64([]byte{tableLog}, last+1)
+	if err := errors.Join(b.LogData(db.Synced().Append(nil), nil), b.Set(key, r.append(nil), nil), b.Commit(pebble.Sync), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return true
+}
+
+// cutting notes what there is before a certain change of a directory: after a
+// kill, and after a power cut.
 type cutting struct {
 	vfs.FS
 
-	mem   *vfs.MemFS
-	n, at int
-	after *vfs.MemFS // what there is afterwards
+	mem          *vfs.MemFS
+	n, at        int
+	killed, dark *vfs.MemFS
 }
 
 func (c *cutting) change() {
 	if c.n++; c.n == c.at {
-		c.after = c.mem.CrashClone(vfs.CrashCloneCfg{})
+		c.killed = c.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
+		c.dark = c.mem.CrashClone(vfs.CrashCloneCfg{})
 	}
 }
 
 func (c *cutting) Rename(old, name string) error {
 	c.change()
-	err := c.FS.Rename(old, name)
+	return c.FS.Rename(old, name)
+}
+
+func (c *cutting) Remove(name string) error {
 	c.change()
-	return err
+	return c.FS.Remove(name)
 }
 
 func (c *cutting) RemoveAll(name string) error {
 	c.change()
-	err := c.FS.RemoveAll(name)
-	c.change()
-	return err
+	return c.FS.RemoveAll(name)
 }
 
 func (c *cutting) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	c.change()
 	return c.FS.Create(name, category)
+}
+
+func (c *cutting) OpenDir(name string) (vfs.File, error) {
+	c.change() // it is about to be synced
+	return c.FS.OpenDir(name)
 }
 
 // TestUpgradeDamaged: a damaged log of an older program is refused, and stays
@@ -174,33 +237,24 @@ func TestUpgradeLater(t *testing.T) {
 	m := olderModel()
 	mem := vfs.NewMem()
 	older(t, mem, m)
-	for _, interrupted := range []bool{false, true} {
-		if interrupted {
-			if err := mem.Rename("raft", "raft"+oldSuffix); err != nil {
-				t.Fatal(err)
-			}
+	broken := true
+	fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if broken && op.Kind == errorfs.OpList {
+			broken = false
+			return syscall.EMFILE
 		}
-		broken := true
-		fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if broken && (op.Kind == errorfs.OpList || interrupted && op.Kind == errorfs.OpStat) {
-				broken = false
-				return syscall.EMFILE
-			}
-			return nil
-		}))
-		o := Options{FS: fs, Fatal: func(err error) { t.Error(err) }}
-		if _, err := Open("raft", o); !errors.Is(err, syscall.EMFILE) || errors.Is(err, ErrDamaged) {
-			t.Fatalf("got %v", err)
-		}
-		if interrupted {
-			s, err := Open("raft", o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := m.difference(s); diff != "" {
-				t.Error(diff)
-			}
-			mustClose(t, s)
-		}
+		return nil
+	}))
+	o := Options{FS: fs, Fatal: func(err error) { t.Error(err) }}
+	if _, err := Open("raft", o); !errors.Is(err, syscall.EMFILE) || errors.Is(err, ErrDamaged) {
+		t.Fatalf("got %v", err)
 	}
+	s, err := Open("raft", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := m.difference(s); diff != "" {
+		t.Error(diff)
+	}
+	mustClose(t, s)
 }

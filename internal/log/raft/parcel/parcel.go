@@ -8,7 +8,9 @@
 package parcel
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -16,6 +18,8 @@ import (
 	"hash"
 	"io"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -27,6 +31,9 @@ const (
 	maxFiles = 1 << 20
 	maxName  = 255
 )
+
+// pieceBytes is how much is written to a file at once.
+const pieceBytes = 128 << 10
 
 // ErrDamaged is the error for a stream that is not what was sent.
 var ErrDamaged = errors.New("it is not what was sent")
@@ -148,6 +155,7 @@ func (r *Reader) Close() error {
 // Writer receives a stream into a directory. Each of its methods is called by
 // one goroutine.
 type Writer struct {
+	to   *bufio.Writer // the pipe
 	pipe *io.PipeWriter
 	done chan error // receives the outcome
 }
@@ -160,17 +168,19 @@ func orDefault(fs vfs.FS) vfs.FS {
 	return fs
 }
 
-// Receive creates dir, and returns what receives a stream into it. fs may be
-// nil, for the operating system's files.
-func Receive(fs vfs.FS, dir string) (*Writer, error) {
+// Receive creates dir, and returns what receives a stream into it. It calls
+// check with the name of each file that is whole, while the next ones arrive,
+// and from several goroutines. Nothing was received if that returns an error.
+// fs may be nil, for the operating system's files.
+func Receive(fs vfs.FS, dir string, check func(name string) error) (*Writer, error) {
 	fs = orDefault(fs)
 	if err := errors.Join(fs.RemoveAll(dir), fs.MkdirAll(dir, 0o700)); err != nil {
 		return nil, err
 	}
 	r, w := io.Pipe()
-	one := &Writer{pipe: w, done: make(chan error, 1)}
+	one := &Writer{to: bufio.NewWriterSize(w, pieceBytes), pipe: w, done: make(chan error, 1)}
 	go func() {
-		err := receive(fs, dir, r)
+		err := receive(fs, dir, r, check)
 		_ = r.CloseWithError(err)
 		one.done <- err
 	}()
@@ -178,26 +188,44 @@ func Receive(fs vfs.FS, dir string) (*Writer, error) {
 }
 
 // Write implements [io.Writer].
-func (w *Writer) Write(b []byte) (int, error) { return w.pipe.Write(b) }
+func (w *Writer) Write(b []byte) (int, error) { return w.to.Write(b) }
 
 // Close waits until everything is on the disk. An error means that it was not
 // received as it was sent.
 func (w *Writer) Close() error {
+	_ = w.to.Flush() // an error comes from the other end
 	_ = w.pipe.Close()
 	return <-w.done
 }
 
-func receive(fs vfs.FS, dir string, r io.Reader) error {
+func receive(fs vfs.FS, dir string, r io.Reader, check func(name string) error) error {
 	sum := sha256.New()
 	from := io.TeeReader(r, sum)
 	files, err := readHead(fs, from)
 	if err != nil {
 		return err
 	}
+	finishing := finishing{room: make(chan struct{}, atOnce)}
+	buffer := make([]byte, pieceBytes)
 	for _, f := range files {
-		if err := receiveFile(fs, fs.PathJoin(dir, f.name), from, f.size); err != nil {
-			return err
+		name := fs.PathJoin(dir, f.name)
+		var open vfs.File
+		if open, err = receiveFile(fs, name, io.LimitReader(from, f.size), f.size, buffer); err != nil {
+			break
 		}
+		err = finishing.do(func() error {
+			if err := errors.Join(open.Sync(), open.Close()); err != nil {
+				return err
+			}
+			return check(name)
+		})
+		if err != nil {
+			break
+		}
+	}
+	finishing.running.Wait()
+	if err := cmp.Or(err, finishing.err()); err != nil {
+		return err
 	}
 	want, got := sum.Sum(nil), make([]byte, sha256.Size)
 	if _, err := io.ReadFull(r, got); err != nil {
@@ -255,14 +283,49 @@ func readHead(fs vfs.FS, r io.Reader) ([]file, error) {
 	return files, nil
 }
 
-func receiveFile(fs vfs.FS, name string, r io.Reader, size int64) error {
+// receiveFile receives a file, which is not synced yet.
+func receiveFile(fs vfs.FS, name string, r io.Reader, size int64, buffer []byte) (vfs.File, error) {
 	f, err := fs.Create(name, "trackway-parcel")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = io.CopyN(f, r, size)
+	n, err := io.CopyBuffer(struct{ io.Writer }{f}, r, buffer) // the file's own ReadFrom uses small pieces
+	if err == nil && n < size {
+		err = io.EOF
+	}
 	if err != nil {
-		err = short(err)
+		return nil, errors.Join(short(err), f.Close())
 	}
-	return errors.Join(err, f.Sync(), f.Close())
+	return f, nil
+}
+
+// atOnce is how many files are finished at the same time.
+const atOnce = 2
+
+// finishing syncs and checks files while others arrive.
+type finishing struct {
+	room    chan struct{} // holds a value for each file that is being finished
+	running sync.WaitGroup
+	failed  atomic.Pointer[error] // the first error
+}
+
+// do has work done, once there is room for it. The error may be that of other
+// work.
+func (f *finishing) do(work func() error) error {
+	f.room <- struct{}{}
+	f.running.Go(func() {
+		defer func() { <-f.room }()
+		if err := work(); err != nil {
+			f.failed.CompareAndSwap(nil, &err)
+		}
+	})
+	return f.err()
+}
+
+// err returns the first error of the work, or nil.
+func (f *finishing) err() error {
+	if err := f.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
 }

@@ -50,7 +50,7 @@ func stream(t *testing.T) []byte {
 }
 
 func receiveInto(fs vfs.FS, b []byte) error {
-	w, err := Receive(fs, "to")
+	w, err := Receive(fs, "to", func(string) error { return nil })
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -419,64 +418,6 @@ func TestOneSnapshot(t *testing.T) {
 	}
 }
 
-// TestAway: messages to a server that cannot be reached wait for it, while they
-// are wanted. Heartbeats do not wait.
-func TestAway(t *testing.T) {
-	t.Parallel()
-	n := &names{at: make(map[string]string)}
-	a, b := n.start(t, "", nil), n.start(t, "", nil)
-	var away atomic.Bool
-	tried := make(chan struct{})
-	connect := a.o.Connect
-	a.o.Connect = func(ctx context.Context, address string) (net.Conn, error) {
-		select {
-		case tried <- struct{}{}:
-		default:
-		}
-		if away.Load() {
-			return nil, errors.New("it is away")
-		}
-		return connect(ctx, address)
-	}
-	quiet := hclog.NewNullLogger()
-	from, to := a.Transport(0, ID{1}, 10*time.Second, quiet), b.Transport(0, ID{2}, 10*time.Second, quiet)
-	defer func() { _ = errors.Join(from.Close(), to.Close()) }()
-	var wanted atomic.Bool
-	from.Await(func(id hraft.ServerID, term uint64) bool { return id == "b" && term == 3 && wanted.Load() })
-	send := func(previous uint64) error {
-		return from.AppendEntries("b", to.LocalAddr(), &hraft.AppendEntriesRequest{Term: 3, PrevLogEntry: previous}, new(hraft.AppendEntriesResponse))
-	}
-	away.Store(true)
-	if err := send(1); err == nil {
-		t.Error("a message that is not wanted has reached a server that is away")
-	}
-	wanted.Store(true)
-	if err := send(0); err == nil {
-		t.Error("a heartbeat has reached a server that is away")
-	}
-	for _, returns := range []bool{false, true} {
-		sent := make(chan error, 1)
-		go func() { sent <- send(1) }()
-		for range 3 {
-			<-tried
-		}
-		if !returns {
-			wanted.Store(false)
-			if err := <-sent; err == nil {
-				t.Error("a message that is not wanted any more has reached a server that is away")
-			}
-			wanted.Store(true)
-			continue
-		}
-		away.Store(false)
-		rpc := <-to.Consumer()
-		rpc.Respond(new(hraft.AppendEntriesResponse), nil)
-		if err := <-sent; err != nil {
-			t.Error(err)
-		}
-	}
-}
-
 // TestEndedConnections: messages to a server that ends connections, because it
 // is starting or stopping, wait until it answers. The library would pause for
 // seconds after them. An answer that says no is passed on.
@@ -487,7 +428,7 @@ func TestEndedConnections(t *testing.T) {
 	quiet := hclog.NewNullLogger()
 	from := a.Transport(0, ID{1}, 10*time.Second, quiet)
 	defer func() { _ = from.Close() }()
-	from.Await(func(hraft.ServerID, uint64) bool { return true })
+	from.Await(func(hraft.ServerID, uint64) bool { return true }, nil)
 	target := hraft.ServerAddress(Target{b.Advertise(), ID{2}}.String())
 	ended := make(chan struct{})
 	b.Handle(Raft, 0, ID{2}, func(net.Conn) { ended <- struct{}{} })

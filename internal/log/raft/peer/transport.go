@@ -25,7 +25,7 @@ type Transport struct {
 	messages  chan hraft.RPC          // that have arrived
 	refuses   atomic.Bool
 	receives  sync.Mutex // held while there is a connection with a snapshot for this server
-	awaits    atomic.Pointer[func(id hraft.ServerID, term uint64) bool]
+	awaits    atomic.Pointer[awaits]
 	closed    <-chan struct{}
 }
 
@@ -87,11 +87,22 @@ func (n *Network) Transport(partition byte, id ID, timeout time.Duration, log hc
 	return t
 }
 
-// InstallSnapshot implements [hraft.Transport].
+// InstallSnapshot implements [hraft.Transport]. After a failure it closes data,
+// because others may wait for it to end, and returns once the server answers
+// and takes entries, see [Transport.Await]. Then the library sends another
+// snapshot at once, and does not pause for up to 10 s.
 func (t *Transport) InstallSnapshot(
 	id hraft.ServerID, target hraft.ServerAddress, args *hraft.InstallSnapshotRequest, resp *hraft.InstallSnapshotResponse, data io.Reader,
 ) error {
-	return t.snapshots.InstallSnapshot(id, target, args, resp, data)
+	err := t.snapshots.InstallSnapshot(id, target, args, resp, data)
+	if err == nil {
+		return nil
+	}
+	if c, ok := data.(io.Closer); ok {
+		err = errors.Join(err, c.Close())
+	}
+	t.awaitReady(id, target, args.Term)
+	return err
 }
 
 // AwaitSender waits until the sender of a snapshot has its answer and closes
@@ -102,9 +113,19 @@ func (t *Transport) AwaitSender() {
 	defer t.receives.Unlock()
 }
 
-// Await has messages to a follower wait until the server answers, as long as
-// wanted says that this server still has entries for it in the term.
-func (t *Transport) Await(wanted func(id hraft.ServerID, term uint64) bool) { t.awaits.Store(&wanted) }
+// awaits says how long messages to a server wait.
+type awaits struct {
+	wanted func(id hraft.ServerID, term uint64) bool
+	ready  func(id hraft.ServerID, target hraft.ServerAddress) bool
+}
+
+// Await has messages to a follower wait until the server answers and takes
+// entries, as long as wanted says that this server still has entries for it in
+// the term. A server that has refused entries is asked by ready whether it
+// takes them again.
+func (t *Transport) Await(wanted func(id hraft.ServerID, term uint64) bool, ready func(id hraft.ServerID, target hraft.ServerAddress) bool) {
+	t.awaits.Store(&awaits{wanted, ready})
+}
 
 // retry is how long a message waits between two attempts to reach a server. If
 // the server takes connections and ends them, because it is starting or
@@ -112,32 +133,62 @@ func (t *Transport) Await(wanted func(id hraft.ServerID, term uint64) bool) { t.
 const (
 	retry     = 100 * time.Millisecond
 	mostRetry = time.Second
+	asking    = 500 * time.Millisecond // between two questions whether it is ready
 )
+
+// awaitReady returns once a server is ready, or has no need to be in the term.
+func (t *Transport) awaitReady(id hraft.ServerID, target hraft.ServerAddress, term uint64) {
+	for t.rest(asking, id, term) {
+		if t.awaits.Load().ready(id, target) {
+			return
+		}
+	}
+}
+
+// rest waits a while. It returns false if the server has no need of entries in
+// the term meanwhile.
+func (t *Transport) rest(while time.Duration, id hraft.ServerID, term uint64) bool {
+	for ; while > 0; while -= retry {
+		if a := t.awaits.Load(); a == nil || !a.wanted(id, term) {
+			return false
+		}
+		select {
+		case <-time.After(min(while, retry)):
+		case <-t.closed:
+			return false
+		}
+	}
+	return true
+}
 
 // AppendEntries implements [hraft.Transport]. A heartbeat fails if the server
 // does not answer. Other messages wait, see [Transport.Await]. The library
-// would pause after each failure, up to 10 s, and a server that has come back
-// would have to wait for the end of the last pause. Meanwhile, nothing could be
-// stored if the others need it.
+// would pause after each failure, up to 10 s, and a server that has come back,
+// or has room on its disk again, would have to wait for the end of the last
+// pause. Meanwhile, nothing could be stored if the others need it.
 func (t *Transport) AppendEntries(
 	id hraft.ServerID, target hraft.ServerAddress, args *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse,
 ) error {
 	heartbeat := args.PrevLogEntry == 0 && args.LeaderCommitIndex == 0 && len(args.Entries) == 0
 	for pause := retry; ; {
 		err := t.NetworkTransport.AppendEntries(id, target, args, resp)
-		if heartbeat || !unanswered(err) {
+		switch {
+		case heartbeat || err == nil:
 			return err
-		}
-		if wanted := t.awaits.Load(); wanted == nil || !(*wanted)(id, args.Term) {
+		case unanswered(err):
+			if !t.rest(pause, id, args.Term) {
+				return err
+			}
+			if away := (*unreachable)(nil); !errors.As(err, &away) {
+				pause = min(2*pause, mostRetry)
+			}
+		case err.Error() == errRefuses.Error(): // the library sends the text
+			t.awaitReady(id, target, args.Term)
+			if !t.rest(retry, id, args.Term) {
+				return err
+			}
+		default:
 			return err
-		}
-		select {
-		case <-time.After(pause):
-		case <-t.closed:
-			return err
-		}
-		if away := (*unreachable)(nil); !errors.As(err, &away) {
-			pause = min(2*pause, mostRetry)
 		}
 	}
 }

@@ -25,7 +25,7 @@ import (
 type view struct {
 	Part    int
 	ID      string // of the server in the partition; empty: its program is older
-	Serves  bool // with all that the others have
+	Serves  bool   // with all that the others have
 	Leading bool
 	Term    uint64
 	Leader  string // host:port

@@ -138,15 +138,18 @@ func (m *Maker) latest(ctx context.Context, part int) error {
 	return m.Latest(ctx, part)
 }
 
-// fetch receives a copy of a partition from one of the servers that hold it.
+// fetch receives a copy of a partition from one of the servers that hold it. It
+// asks the one first that has sent the last backup: others have other tables.
 func (m *Maker) fetch(ctx context.Context, part int, dir string, last backup.Tables) (left backup.Tables, unsure bool, err error) {
 	failed := errors.New("no server is known to hold it")
-	for _, holder := range m.Holders(part) {
-		if left, unsure, failed = receive(ctx, holder, &asked{part, last}, dir); failed == nil {
-			return left, unsure, nil
-		}
-		if ctx.Err() != nil {
-			break
+	for _, again := range []bool{true, false} {
+		for _, holder := range m.Holders(part) {
+			if again && last.From == "" || ctx.Err() != nil {
+				break
+			}
+			if left, unsure, failed = receive(ctx, holder, &asked{part, last, again}, dir); failed == nil {
+				return left, unsure, nil
+			}
 		}
 	}
 	return left, false, fmt.Errorf("other servers hold partition %s, and none of them has sent it; "+

@@ -132,6 +132,12 @@ func TestFetched(t *testing.T) {
 			t.Errorf("all tables were fetched again: %+v, %d bytes", made.Parts[1], last)
 		}
 	}
+	// the same server is asked again, although another one leads
+	other := newHolder(t, "another", 10)
+	m.Holders = func(int) []http.RoundTripper { return []http.RoundTripper{other, h} }
+	if made, err := m.Make(t.Context(), dir, at, 2, false); err != nil || made.Parts[1].Seq != h.Stores.All()[1].Synced() || other.sent.Load() > 100 {
+		t.Errorf("got %+v, %v; another server has sent %d bytes", made, err, other.sent.Load())
+	}
 	to := filepath.Join(t.TempDir(), "data")
 	r, err := datadir.Restore(t.Context(), dir, to)
 	if err != nil || len(r.Parts) != 2 || r.Parts[1].Seq != h.Stores.All()[1].Synced() {
@@ -186,7 +192,7 @@ func TestRefused(t *testing.T) {
 	t.Parallel()
 	h := newHolder(t, "theirs", 0)
 	serves := h.Handler(func(part int) bool { return part == 0 })
-	for body, want := range map[string]int{`{"partition":2}`: 400, `{"partition":-1}`: 400, "x": 400, `{"partition":1}`: 503, `{"partition":0}`: 200} {
+	for body, want := range map[string]int{`{"partition":2}`: 400, `{"partition":-1}`: 400, "x": 400, `{"partition":1}`: 503, `{"partition":0}`: 200, `{"partition":0,"again":true}`: 409} {
 		w := httptest.NewRecorder()
 		serves.ServeHTTP(deadlines{w}, httptest.NewRequestWithContext(t.Context(), http.MethodPost, Path, strings.NewReader(body)))
 		if w.Code != want {

@@ -26,6 +26,9 @@ const Path = "/copy"
 type asked struct {
 	Part int           `json:"partition"`
 	Last backup.Tables `json:"last"` // what it has
+
+	// Again asks the server only that has sent what it has.
+	Again bool `json:"again"`
 }
 
 // head is the first line of the answer. The files follow, as package parcel
@@ -56,6 +59,10 @@ func (m *Maker) Handler(serves func(part int) bool) http.Handler {
 		}
 		if !serves(q.Part) {
 			http.Error(w, "another server holds it", http.StatusServiceUnavailable)
+			return
+		}
+		if q.Again && q.Last.From != m.Server {
+			http.Error(w, "another server has sent the last one", http.StatusConflict)
 			return
 		}
 		h := head{LeftOut: backup.Tables{From: m.Server}, Unsure: m.latest(r.Context(), q.Part) != nil}

@@ -59,7 +59,7 @@ func olderModel() *model {
 // program is killed or the power is cut meanwhile. If an older program is
 // started then, it finds the whole log and goes on with it, or refuses to
 // start. No file of the old log stays.
-func TestUpgrade(t *testing.T) {
+func TestUpgrade(t *testing.T) { //nolint:tparallel // they count together
 	t.Parallel()
 	m := olderModel()
 	fs := vfs.NewCrashableMem()

@@ -99,14 +99,14 @@ func (fakeAlarms) Simulate(context.Context, alarm.Question) (*alarm.Simulation, 
 
 type fakeCluster struct{}
 
-func (fakeCluster) Status() members.Status                         { return members.Status{} }
-func (fakeCluster) Init() error                                    { return nil }
-func (fakeCluster) Join(context.Context, string) error             { return nil }
-func (fakeCluster) Remove(context.Context, string) error           { return nil }
-func (fakeCluster) Transfer(context.Context, int) error            { return nil }
-func (fakeCluster) Recover() error                                 { return nil }
+func (fakeCluster) Status() members.Status                     { return members.Status{} }
+func (fakeCluster) Init() error                                { return nil }
+func (fakeCluster) Join(context.Context, string) error         { return nil }
+func (fakeCluster) Remove(context.Context, string) error       { return nil }
+func (fakeCluster) Transfer(context.Context, int) error        { return nil }
+func (fakeCluster) Recover() error                             { return nil }
 func (fakeCluster) Plan(context.Context) (members.Plan, error) { return members.Plan{}, nil }
-func (fakeCluster) Step(context.Context, placement.Step) error     { return nil }
+func (fakeCluster) Step(context.Context, placement.Step) error { return nil }
 
 // audited serves the control socket in a directory with an audit log, and
 // returns a client of it.

@@ -31,8 +31,8 @@ type Call struct {
 	Safe bool   // it changes nothing, so it may be tried again
 
 	Stream bool // the answer goes on for as long as the caller stays
-	By   *Caller
-	Free func() // called before an answer that costs nothing
+	By     *Caller
+	Free   func() // called before an answer that costs nothing
 }
 
 // enterTime limits how long a call waits until it is passed on.

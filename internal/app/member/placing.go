@@ -25,7 +25,7 @@ import (
 type view struct {
 	Part    int
 	ID      string // of the server in the partition; empty: its program is older
-	Serves  bool // with all that the others have
+	Serves  bool   // with all that the others have
 	Leading bool
 	Term    uint64
 	Leader  string // host:port
@@ -259,7 +259,8 @@ func (c *cluster) plan(copies int) (steps []placement.Step) {
 			if one.Voter && c.serves(one.Address, part) {
 				g.Fit = append(g.Fit, one.Address)
 			}
-			if name := c.name(one.Address); one.Voter && !c.lost(&one, part) || !slices.Contains(want, name) { // else it is on its way
+			name := c.name(one.Address)
+			if one.Voter && !c.lost(&one, part) || !slices.Contains(want, name) { // else it is on its way
 				now[part].Holders = append(now[part].Holders, name)
 			}
 		}

@@ -61,7 +61,7 @@ func TestPlan(t *testing.T) {
 	place()
 	lost := c.parts[1].Members[2]
 	for name, views := range map[string][]view{
-		"a server has lost a copy":            {{Part: 0, Serves: true}},
+		"a server has lost a copy":             {{Part: 0, Serves: true}},
 		"a server has a copy under another id": {{Part: 0, Serves: true}, {Part: 1, ID: "another"}},
 	} {
 		c.told[lost.Address] = views

@@ -82,9 +82,9 @@ func (s *Sampler) Take(now time.Time) (Sample, error) {
 	return out, err
 }
 
-// readUsage reads what projects have sent. What cannot be read of one stays as
-// it was, and the others are read all the same: the data may be on different
-// servers.
+// readUsage reads how much projects have sent. A project that cannot be read
+// stays as it was, and the others are read all the same: the data may be on
+// different servers.
 func (s *Sampler) readUsage() (projects []Project, err error) {
 	snapshot := s.Counts.Snapshot()
 	for _, p := range s.Projects() {

@@ -150,7 +150,7 @@ func (c *call) stepsFor(ctx context.Context, by *passing.Caller) {
 
 // carryOut does what the call asks for, once this server may answer it.
 func (c *call) carryOut(ctx context.Context) error {
-	if c.grant.Project != nil && !c.route.anywhere && !c.route.server {
+	if c.grant.Project != nil && !c.route.anywhere && !c.route.server && !c.route.admin {
 		if done, err := c.atHolder(ctx, c.grant.Project.Number, passing.By(c.grant, c.ask.Addr)); done || err != nil {
 			return err
 		}

@@ -84,8 +84,10 @@ type server struct {
 	destinations *spread.Set
 	// The projects in force. They are read without a lock, because a reload
 	// waits for destinations.
-	sent    atomic.Pointer[[]trackway.Project]
-	waiting atomic.Pointer[[]string] // projects of the configuration that are not among them yet; nil: all are, as they should be
+	sent atomic.Pointer[[]trackway.Project]
+	// The projects of the configuration that are not among them yet; nil: all
+	// are, as they should be.
+	waiting atomic.Pointer[[]string]
 
 	member    *member.Member   // nil: the server stands alone
 	operate   http.Handler     // answers what operators ask about destinations; nil: the server stands alone

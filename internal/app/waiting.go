@@ -27,7 +27,8 @@ func (s *server) begin() (prepared, error) {
 	if err := s.store.Known(all); err != nil {
 		return p, err
 	}
-	if p.access, err = accessOf(s.Config, all); err != nil { // with keys of all, so that callers hear what is the matter
+	// With keys of all, so that callers hear what is the matter.
+	if p.access, err = accessOf(s.Config, all); err != nil {
 		return p, err
 	}
 	waiting := []string{}
@@ -60,14 +61,14 @@ func (s *server) registerLater(ctx context.Context) error {
 		s.mu.Unlock()
 		err := s.store.Register(all) // it takes a while without a leader, so no lock is held
 		if err == nil {
-			err = s.putAgain()
+			err = s.putAgain() //nolint:contextcheck // as in a reload: exports of spans end by themselves
 		}
 		if err != nil && !isOverloaded(err) && err.Error() != told {
 			told = err.Error()
 			s.Log.Error("a new project cannot be served", "err", err)
 		}
 		if sleep.For(ctx, time.Second) != nil {
-			break
+			return nil //nolint:nilerr // the server stops, and begins with this at its next start
 		}
 	}
 	return nil

@@ -72,23 +72,30 @@ func (c *cluster) remove(i int, names ...string) {
 	}
 }
 
-// ready returns what a server says of itself.
-func ready(t *testing.T, s *server) (status int, text string) {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.ops+"/-/ready", http.NoBody)
+// ready returns what a server says of itself, or nothing while it starts again.
+func (c *cluster) ready(i int) (status int, text string) {
+	c.t.Helper()
+	r, err := http.NewRequestWithContext(c.t.Context(), http.MethodGet, "http://"+c.ops[i]+"/-/ready", http.NoBody)
 	if err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
 	res, err := web.Do(r)
 	if err != nil {
-		t.Fatal(err)
+		return 0, err.Error()
 	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
 	if err != nil {
-		t.Fatal(err)
+		return 0, err.Error()
 	}
 	return res.StatusCode, string(b)
+}
+
+// operated gives each server an address for operators that it keeps.
+func (c *cluster) operated() {
+	for range c.servers {
+		c.ops = append(c.ops, freeAddress(c.t))
+	}
 }
 
 // TestClusterPartitionLost: a server that has lost the log or the data of a
@@ -99,6 +106,7 @@ func TestClusterPartitionLost(t *testing.T) {
 	t.Parallel()
 	c := prepareCluster(t, 3)
 	withPartitions(c, partitionSize)
+	c.operated()
 	c.begin()
 	sent := map[string]int{} // events by project
 	send := func(at int, may int) {
@@ -139,7 +147,7 @@ func TestClusterPartitionLost(t *testing.T) {
 			return id != "" && id != before && votes == 3
 		})
 		c.until("it serves the partition", func() bool {
-			_, text := ready(t, c.servers[1])
+			_, text := c.ready(1)
 			return text == "ready\n"
 		})
 		send(1, 0)
@@ -167,7 +175,7 @@ func TestClusterPartitionLost(t *testing.T) {
 		if status != 1 || strings.Count(out, "running") != partitions-1 || !strings.Contains(out, "the list is not complete: partition p01: ") {
 			t.Errorf("server %d lists, with status %d\n%s", i, status, out)
 		}
-		if status, text := ready(t, c.servers[i]); status != http.StatusOK || !strings.HasPrefix(text, "ready\npartition p01: ") {
+		if status, text := c.ready(i); status != http.StatusOK || !strings.HasPrefix(text, "ready\npartition p01: ") {
 			t.Errorf("server %d: ready: got %d %s", i, status, text)
 		}
 	}
@@ -189,8 +197,14 @@ func TestClusterPartitionLost(t *testing.T) {
 		send(i, http.StatusServiceUnavailable)
 	}
 
+	for _, s := range c.servers {
+		s.log.mayHold("its position belongs to another store") // as after a restore
+	}
 	c.command(0, "recover", "--others-are-lost")
-	c.until("the partition has a leader", func() bool { return !slices.Contains(c.partitionLeaders(0), -1) })
+	c.until("the server is the only member of the partition", func() bool {
+		id, votes := c.idIn(0, 1, 0)
+		return id != "" && votes == 1
+	})
 	c.until("the others know that they have no copy", func() bool {
 		return !slices.Contains(c.onDisk(1), 1) && !slices.Contains(c.onDisk(2), 1)
 	})
@@ -218,7 +232,7 @@ func TestClusterPartitionLost(t *testing.T) {
 	c.command(0, "rebalance", "--yes")
 	for i := range c.servers {
 		c.until("it serves all", func() bool {
-			_, text := ready(t, c.servers[i])
+			_, text := c.ready(i)
 			return text == "ready\n"
 		})
 		send(i, 0)
@@ -228,11 +242,13 @@ func TestClusterPartitionLost(t *testing.T) {
 }
 
 // TestClusterNewProject: a server whose configuration has a new project begins
-// although no server leads. It serves what it knows, and says what it waits for.
-// Once a server leads, it serves the new project, too.
+// although no server leads. It serves what it knows, and says what it waits
+// for. Once a server leads, it serves the new project, too.
 func TestClusterNewProject(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 3)
+	c := prepareCluster(t, 3)
+	c.operated()
+	c.begin()
 	c.servers[0].track(t, "customers/events", obj{"customer_ids": obj{"registered": "ann"}, "event_type": "e", "properties": obj{}})
 	c.settle()
 	c.servers[0].kill(t)
@@ -251,23 +267,32 @@ func TestClusterNewProject(t *testing.T) {
 	c.servers[0].awaitLog(t, "a line that says it waits", func(text string) bool { return strings.Contains(text, "waiting for the cluster") })
 	socket := filepath.Join(c.dirs[0], "data", "control.sock")
 	connect := func() (net.Conn, error) { return new(net.Dialer).DialContext(t.Context(), "unix", socket) }
-	others(syscall.SIGCONT)
+	var begun net.Conn
+	c.until("operators can reach it", func() (is bool) {
+		var err error
+		begun, err = connect()
+		return err == nil
+	})
 	// Before the server goes on from waiting to serving, it lets this request
-	// end, for a second. Meanwhile, the others fail.
+	// end, for a while. Meanwhile, the others fail.
+	more := []byte("GET /cluster HTTP/1.1\r\nX: ")
+	others(syscall.SIGCONT)
 	for {
-		begun, err := connect()
-		if err == nil {
-			_, err = begun.Write([]byte("GET /cluster HTTP/1.1\r\nX: "))
+		if _, err := begun.Write(more); err != nil {
+			t.Fatal(err)
 		}
+		more = []byte("x")
+		another, err := connect()
 		if err != nil {
 			break
 		}
-		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // the server goes on at its own pace
-		defer func() { _ = begun.Close() }()
+		_ = another.Close()
+		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // the server goes on at its own pace
 	}
 	others(syscall.SIGSTOP)
+	_ = begun.Close()
 	c.servers[0].awaitReady(t)
-	if status, text := ready(t, c.servers[0]); !strings.Contains(text, "new projects (fresh) are not served yet: the servers of the cluster cannot store anything\n") {
+	if status, text := c.ready(0); !strings.Contains(text, "new projects (fresh) are not served yet: the servers of the cluster cannot store anything\n") {
 		t.Fatalf("ready: got %d %s", status, text)
 	}
 	if _, out := c.try(0, "cluster", "status"); !strings.Contains(out, "On this server, new projects (fresh) are not served yet") {
@@ -286,7 +311,7 @@ func TestClusterNewProject(t *testing.T) {
 		status, _, err := c.servers[0].ask(t.Context(), 1, "/track/v2/projects/{token}/customers/events", event)
 		return err == nil && status == http.StatusOK
 	})
-	if status, text := ready(t, c.servers[0]); status != http.StatusOK || text != "ready\n" {
+	if status, text := c.ready(0); status != http.StatusOK || text != "ready\n" {
 		t.Errorf("ready: got %d %s", status, text)
 	}
 }

@@ -30,6 +30,7 @@ type cluster struct {
 	t       *testing.T
 	dirs    []string
 	public  []string  // host:port for clients; a server that starts again keeps it
+	ops     []string  // host:port for operators, which it keeps, too; nil: any
 	members []string  // host:port for the other servers
 	servers []*server // nil: it is down
 
@@ -96,7 +97,11 @@ func (c *cluster) start(i int) {
 	if err := os.WriteFile(c.config(i), []byte(config), 0o600); err != nil {
 		c.t.Fatal(err)
 	}
-	s := launch(c.t, c.dirs[i], "--config", c.config(i), "--data", filepath.Join(c.dirs[i], "data"), "--listen", c.public[i])
+	args := []string{"--config", c.config(i), "--data", filepath.Join(c.dirs[i], "data"), "--listen", c.public[i]}
+	if c.ops != nil {
+		args = append(args, "--ops-listen", c.ops[i])
+	}
+	s := launch(c.t, c.dirs[i], args...)
 	s.log.private("person-", "visit-")
 	s.config = c.config(i)
 	c.servers[i] = s

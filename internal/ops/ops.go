@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -15,16 +16,16 @@ import (
 	"trackway/internal/control/members"
 )
 
-// Config is what the handler needs. All fields but Notes and Cluster are
-// required.
+// Config is what the handler needs. All fields are required, unless they say
+// what nil means.
 type Config struct {
 	Gatherer prometheus.Gatherer
 	Ready    func() error // nil while the server accepts requests; otherwise the reason
 	Listen   string       // host:port, as configured
 	Reload   func() error // puts the present configuration in force; an error says why nothing was changed
 
-	// Notes returns what else is not in order, whether or not the server accepts
-	// requests; nil: nothing.
+	// Notes returns other things that are not in order, whether or not the
+	// server accepts requests; nil: none.
 	Notes func() []string
 
 	Cluster func() members.Status // nil: the server stands alone
@@ -34,8 +35,8 @@ type Config struct {
 //
 //	/-/healthy      200 as long as the process answers
 //	/-/ready        200 while the server accepts requests; 503 with the reason
-//	                otherwise (from the moment a stop begins). What else is not
-//	                in order comes in further lines
+//	                otherwise (from the moment a stop begins). Further lines name
+//	                other things that are not in order
 //	POST /-/reload  200 once the configuration is in force; 400 with the reason
 //	                if it is wrong, and nothing was changed
 //	/-/cluster      a [members.Status]; 404 if the server stands alone
@@ -48,16 +49,18 @@ func Handler(c Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil, http.StatusOK, "healthy") })
 	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, _ *http.Request) {
-		notes, err := "", c.Ready()
-		if c.Notes != nil {
-			for _, note := range c.Notes() {
-				notes += "\n" + note
-			}
-		}
+		lines, err := []string{"ready"}, c.Ready()
 		if err != nil {
-			err = errors.New(err.Error() + notes)
+			lines[0] = err.Error()
 		}
-		answer(w, err, http.StatusServiceUnavailable, "ready"+notes)
+		if c.Notes != nil {
+			lines = append(lines, c.Notes()...)
+		}
+		text := strings.Join(lines, "\n")
+		if err != nil {
+			err = errors.New(text)
+		}
+		answer(w, err, http.StatusServiceUnavailable, text)
 	})
 	mux.HandleFunc("POST /-/reload", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, c.Reload(), http.StatusBadRequest, "reloaded")

@@ -9,8 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// TestReadyNotes: what else is not in order follows in further lines, whether or
-// not the server accepts requests.
+// TestReadyNotes: other things that are not in order follow in further lines,
+// whether or not the server accepts requests.
 func TestReadyNotes(t *testing.T) {
 	t.Parallel()
 	var why error

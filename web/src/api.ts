@@ -106,7 +106,10 @@ export interface Overview {
   health: { ready: boolean; reason: string; damaged: number; disk_free: number; store_bytes: number; memory: number; goroutines: number };
   /** null: the server stands alone. */
   cluster: Cluster | null;
-  /** Tokens of the projects that totals, types and usage leave out, because no server that holds them answers. */
+  /**
+   * Tokens of the projects that totals, types and usage leave out, because no
+   * server that holds them answers.
+   */
   missing: string[];
 }
 
@@ -508,7 +511,7 @@ export interface ProposedContract {
 export interface Destinations {
   now: number;
   destinations: Destination[];
-  /** Partitions of a cluster of whose destinations nothing is known, and why. */
+  /** Partitions of whose destinations nothing is known, and why. */
   unanswered: { partition: string; error: string }[];
 }
 

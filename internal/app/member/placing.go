@@ -259,7 +259,8 @@ func (c *cluster) plan(copies int) (steps []placement.Step) {
 			if one.Voter && c.serves(one.Address, part) {
 				g.Fit = append(g.Fit, one.Address)
 			}
-			if name := c.name(one.Address); one.Voter && !c.lost(&one, part) || !slices.Contains(want, name) { // else it is on its way
+			name := c.name(one.Address)
+			if one.Voter && !c.lost(&one, part) || !slices.Contains(want, name) { // else it is on its way
 				now[part].Holders = append(now[part].Holders, name)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"trackway/internal/config/membership"
 	"trackway/internal/partition"
 )
 
@@ -23,7 +24,7 @@ func (s several) Error() string {
 // Unwrap is for [errors.Is].
 func (s several) Unwrap() []error { return s }
 
-// err returns the reasons as an error, or nil if there are none.
+// err returns the reasons as an error, or nil without any.
 func (s several) err() error {
 	switch len(s) {
 	case 0:
@@ -53,7 +54,7 @@ func (m *Member) Ready() error {
 		}
 		if errors.Is(err, errNoLeader) && p.caughtUp.Load() {
 			leaderless++
-		} else if p.number == 0 || !serving {
+		} else if p.number == 0 || !serving || m.o.Cluster.Log != membership.Raft { // which passes calls on
 			stops = true
 		}
 		found = append(found, m.of(p, err))

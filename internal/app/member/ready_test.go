@@ -98,8 +98,9 @@ func TestReady(t *testing.T) {
 }
 
 // TestHolders: during an election, calls wait at a server that holds the
-// partition, though another one has told that it leads: that may be the one that
-// has failed. If the server cannot serve the partition, calls are passed on.
+// partition, though another one has told that it leads: that may be the one
+// that has failed. If the server cannot serve the partition, calls are passed
+// on.
 func TestHolders(t *testing.T) {
 	t.Parallel()
 	const project = 1<<24 + 1 // in the second partition

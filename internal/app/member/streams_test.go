@@ -56,7 +56,7 @@ func TestStreamsApart(t *testing.T) {
 		if err == nil && path != "/stream" {
 			err = res.Body.Close()
 		}
-		return err //nolint:bodyclose // a stream ends with its context
+		return err
 	}
 	watching, leave := context.WithCancel(t.Context())
 	defer leave()

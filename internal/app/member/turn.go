@@ -23,10 +23,12 @@ type turn struct {
 	until time.Time
 }
 
-// How long a turn lasts, unless it is taken again, and how often it is.
+// How long a turn lasts, unless it is taken again, how often it is, and how
+// long its end may take: the server may be about to start again.
 const (
 	turnTime  = 15 * time.Second
 	turnAgain = 5 * time.Second
+	turnEnd   = 2 * time.Second
 )
 
 // take gives the turn to a server, or keeps it there.
@@ -71,7 +73,9 @@ func (m *Member) takeTurn(ctx context.Context, c *cluster) (done func(), err err
 	return func() {
 		stop()
 		kept.Wait()
-		_ = ask(context.WithoutCancel(ctx), "turn/end") // else it ends by itself
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), turnEnd)
+		defer cancel()
+		_ = ask(ending, "turn/end") // else it ends by itself
 	}, nil
 }
 

@@ -47,7 +47,8 @@ func TestSpread(t *testing.T) {
 		{"/destinations", begins, []string{"there /destinations"}, 200, `"unanswered":[{"partition":"p02","error":"the server that leads it does not send to y/p02 yet"}]}`},
 		{"/destinations", []Place{{"p00", "c", gone, nil}, {"p01", "c", gone, nil}}, []string{"gone /destinations"}, 503, `partition p00: gone is down\npartition p01: gone is down`},
 		{
-			"/destinations/check?name=x", down, []string{"here /destinations/check?name=x%2Fp00", "gone /destinations/check?name=x%2Fp01"},
+			"/destinations/check?name=x", down,
+			[]string{"here /destinations/check?name=x%2Fp00", "gone /destinations/check?name=x%2Fp01"},
 			200, `{"name":"x","error":"p00: full\np01: gone is down"}`,
 		},
 		{

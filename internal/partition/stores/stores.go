@@ -161,33 +161,38 @@ func (s *Set) Register(projects []trackway.Project) error {
 	for part, of := range s.all {
 		if of == nil {
 			s.names.number(projects, at, part)
-			continue
-		}
-		var here []trackway.Project
-		for i := range projects {
-			if at[i] == part {
-				here = append(here, projects[i])
-			}
-		}
-		if err := of.Register(here); err != nil { // the others go on: this one may have no leader
+		} else if err := registerIn(of, part, projects, at); err != nil { // the others go on: this one may have no leader
 			failed = errors.Join(failed, err)
-			continue
-		}
-		for i := range projects {
-			if at[i] != part {
-				continue
-			}
-			local := here[0].Number
-			if here = here[1:]; local > partition.MostProjects {
-				return fmt.Errorf("project %q: partition %d has more than %d projects", projects[i].Name, part, partition.MostProjects)
-			}
-			projects[i].Number = partition.Global(part, local)
 		}
 	}
 	if failed == nil {
 		s.names.note(projects)
 	}
 	return failed
+}
+
+// registerIn registers the projects of a partition with its store.
+func registerIn(of *store.Store, part int, projects []trackway.Project, at []int) error {
+	var here []trackway.Project
+	for i := range projects {
+		if at[i] == part {
+			here = append(here, projects[i])
+		}
+	}
+	if err := of.Register(here); err != nil {
+		return err
+	}
+	for i := range projects {
+		if at[i] != part {
+			continue
+		}
+		local := here[0].Number
+		if here = here[1:]; local > partition.MostProjects {
+			return fmt.Errorf("project %q: partition %d has more than %d projects", projects[i].Name, part, partition.MostProjects)
+		}
+		projects[i].Number = partition.Global(part, local)
+	}
+	return nil
 }
 
 // Known gives each project the number that it has here already, or 0. It asks

@@ -22,6 +22,7 @@ test("lags are kept by time, with gaps where nobody looked", () => {
   const at = (now: number, lags: { [name: string]: number }): Destinations => ({
     now,
     destinations: Object.entries(lags).map(([name, lag_events]) => ({ name, lag_events }) as Destination),
+    unanswered: [],
   });
   const lags = new Lags(10, 4);
   assert.deepEqual(lags.of("a", 95), { start: 90, values: [null] });

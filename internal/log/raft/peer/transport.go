@@ -196,7 +196,7 @@ func (t *Transport) AppendEntries(
 // unanswered reports whether a message has got no answer. To send it again is
 // safe. The library's decoder says in its own way why it could not read one.
 func unanswered(err error) bool {
-	if coded, is := err.(interface{ Cause() error }); is { //nolint:errorlint // the decoder wraps nothing
+	if coded, is := err.(interface{ Cause() error }); is {
 		err = coded.Cause()
 	}
 	away, broken := (*unreachable)(nil), net.Error(nil)

@@ -6,6 +6,7 @@ package rounds
 import (
 	"flag"
 	"fmt"
+	"log"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -41,6 +42,7 @@ func NewFlags() *Flags {
 	flag.StringVar(&f.only, "only", "", "measure only this: single or batch")
 	flag.StringVar(&f.profile, "profile", "", "save CPU profiles of the servers in this `folder`")
 	flag.BoolVar(&f.Together, "together", false, "load all servers at the same time instead of in turn: better for processor time on a busy machine")
+	flag.Float64Var(&running.Cores, "cores", 0, "give each server so many processors, as if it had a machine of its own (needs root)")
 	flag.DurationVar(&running.FsyncDelay, "fsync", 0, "lengthen each fsync of the servers by this much (needs strace)")
 	return &f
 }
@@ -99,7 +101,7 @@ func requests(size int) (all []*client.Request) {
 // start starts a server. The returned function loads it, and stops it.
 func (f *Flags) start(subject Subject, name string, r []*client.Request, v *figures) func() {
 	dir, err := os.MkdirTemp("", "trackway-bench-")
-	running.Must(err)
+	Must(err)
 	s := subject.Start(dir)
 	return func() {
 		defer os.RemoveAll(dir)
@@ -144,4 +146,11 @@ func Median(v []float64) float64 {
 		return (v[half-1] + v[half]) / 2
 	}
 	return v[half]
+}
+
+// Must ends the program if there is an error.
+func Must(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
 }

@@ -9,6 +9,7 @@
 //	go run ./server -fsync 2ms -conns 512     # a slow disk (needs strace)
 //	go run ./server -partitions 2             # two partitions and projects, and one
 //	go run ./server -servers 3                # three servers of a cluster, and one
+//	go run ./server -servers 3 -cores 0.5     # the same, half a processor for each
 //	go run ./server -with FILE                # what a piece of configuration costs
 //	go run ./server -contract                 # what a contract for the events costs
 //	go run ./server -serve bare               # the handler alone, for wrk and others

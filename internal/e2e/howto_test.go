@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"trackway/internal/prereq"
@@ -255,11 +256,14 @@ func prints(want, text string) bool {
 
 // freeAddress returns an address of this machine on which nobody listens. Its
 // port lies below those that systems give to connections, so that none of
-// those takes it meanwhile.
+// those takes it meanwhile. No other test gets the same one.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for {
 		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+rand.IntN(20_000)))
+		if _, given := addresses.LoadOrStore(address, nil); given {
+			continue
+		}
 		var c net.ListenConfig
 		l, err := c.Listen(t.Context(), "tcp", address)
 		if err == nil {
@@ -271,6 +275,9 @@ func freeAddress(t *testing.T) string {
 		}
 	}
 }
+
+// addresses are those that tests have got.
+var addresses sync.Map
 
 func TestPrints(t *testing.T) {
 	t.Parallel()

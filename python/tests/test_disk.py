@@ -205,6 +205,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
     @unittest.skipIf(sys.platform == "win32", "Windows removes no open file")
     def test_a_journal_that_goes_is_not_taken_over(self) -> None:
+        os.makedirs(self.dir)
         journal = _journal.Journal.create(self.dir, False, [(1, b"{}")])
         unlink = os.unlink
 

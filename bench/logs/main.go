@@ -39,12 +39,12 @@ func main() {
 	lib := flag.String("kafka", "", "the `folder` with the jars of the broker")
 	partitions := flag.Int("partitions", 1, "partitions of the servers, and projects")
 	conns := flag.Int("conns", 64, "connections")
-	rounds := flag.Int("rounds", 5, "rounds; medians are printed")
+	turns := flag.Int("rounds", 5, "rounds; medians are printed")
 	length := flag.Duration("time", 4*time.Second, "length of one measurement")
 	flag.Parse()
 	runtime.LockOSThread() // the servers end with the thread that started them
 	dir, err := os.MkdirTemp("", "trackway-bench-")
-	running.Must(err)
+	rounds.Must(err)
 	defer os.RemoveAll(dir)
 	if *binary == "" {
 		*binary = running.Build(dir)
@@ -71,7 +71,7 @@ func main() {
 	}
 	for _, size := range []int{1, 50} {
 		all := subjects()
-		for round := range *rounds {
+		for round := range *turns {
 			for i := range all {
 				all[(i+round)%len(all)].measure(size, *conns, *length)
 			}
@@ -86,7 +86,7 @@ func main() {
 // measure starts the servers, loads one of them, and stops all.
 func (s *subject) measure(size, conns int, length time.Duration) {
 	dir, err := os.MkdirTemp("", "trackway-bench-")
-	running.Must(err)
+	rounds.Must(err)
 	defer os.RemoveAll(dir)
 	servers, broker := s.start(dir)
 	var requests []*client.Request

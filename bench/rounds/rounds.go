@@ -6,6 +6,7 @@ package rounds
 import (
 	"flag"
 	"fmt"
+	"log"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -100,7 +101,7 @@ func requests(size int) (all []*client.Request) {
 // start starts a server. The returned function loads it, and stops it.
 func (f *Flags) start(subject Subject, name string, r []*client.Request, v *figures) func() {
 	dir, err := os.MkdirTemp("", "trackway-bench-")
-	running.Must(err)
+	Must(err)
 	s := subject.Start(dir)
 	return func() {
 		defer os.RemoveAll(dir)
@@ -145,4 +146,11 @@ func Median(v []float64) float64 {
 		return (v[half-1] + v[half]) / 2
 	}
 	return v[half]
+}
+
+// Must ends the program if there is an error.
+func Must(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
 }

@@ -28,11 +28,11 @@ func StartCluster(binary, dir string, limit, n, public int, more string) *Server
 		args = append(append([]string{"cluster"}, args...), "--config", filepath.Join(home, "trackway.yaml"), "--data", filepath.Join(home, "data"))
 		cmd := Command(binary, args...)
 		cmd.Stderr = os.Stderr
-		Must(cmd.Run())
+		must(cmd.Run())
 	}
 	for i := range n {
 		home := filepath.Join(dir, fmt.Sprint(i))
-		Must(os.Mkdir(home, 0o700))
+		must(os.Mkdir(home, 0o700))
 		cluster := fmt.Sprintf("cluster: {name: bench, listen: %s, peers: [%s]}\n%s", peers[i], strings.Join(peers, ", "), more)
 		s, lines, out := begin(binary, home, limit, "", cluster)
 		all.cmds = append(all.cmds, s.cmds...)
@@ -48,7 +48,7 @@ func StartCluster(binary, dir string, limit, n, public int, more string) *Server
 	run(0, "init")
 	for i := 1; i < n; i++ {
 		address, err := strconv.Unquote(peers[0])
-		Must(err)
+		must(err)
 		run(i, "join", address)
 	}
 	for i := range n {
@@ -89,13 +89,13 @@ func await(s *Server, lines *bufio.Scanner, out io.Reader, waits chan<- struct{}
 			fmt.Fprintln(os.Stderr, lines.Text())
 		}
 	}
-	Must(fmt.Errorf("a server of the cluster does not start"))
+	must(fmt.Errorf("a server of the cluster does not start"))
 }
 
 // free returns an address at which nobody listens.
 func free() string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	Must(err)
+	must(err)
 	defer l.Close()
 	return l.Addr().String()
 }

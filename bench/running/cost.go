@@ -30,7 +30,7 @@ func (s *Server) Memory() (bytes int64) {
 		}
 		_, after, _ := strings.Cut(string(text), "\nPss:")
 		kilobytes, err := strconv.Atoi(strings.Fields(after)[0])
-		Must(err)
+		must(err)
 		bytes += int64(kilobytes) << 10
 	}
 	return bytes
@@ -47,19 +47,19 @@ type process struct {
 func (s *Server) processes() map[int]process {
 	all := map[int]process{}
 	names, err := filepath.Glob("/proc/[0-9]*/stat")
-	Must(err)
+	must(err)
 	for _, name := range names {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			continue // it has ended
 		}
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
-		Must(err)
+		must(err)
 		_, after, _ := strings.Cut(string(text), ") ") // after the name, which may hold anything
 		fields := strings.Fields(after)
 		number := func(field int) int {
 			n, err := strconv.Atoi(fields[field])
-			Must(err)
+			must(err)
 			return n
 		}
 		all[pid] = process{parent: number(1), ticks: number(11) + number(12) + number(13) + number(14)}

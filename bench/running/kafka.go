@@ -33,15 +33,15 @@ func StartBroker(lib, dir string, sync bool) *Server {
 		records = 1
 	}
 	settings, public := filepath.Join(dir, "server.properties"), free()
-	Must(os.MkdirAll(dir, 0o700))
-	Must(os.WriteFile(settings, fmt.Appendf(nil, brokerSettings, dir, free(), public, records), 0o600))
+	must(os.MkdirAll(dir, 0o700))
+	must(os.WriteFile(settings, fmt.Appendf(nil, brokerSettings, dir, free(), public, records), 0o600))
 	java := []string{"-Xmx512m", "-Xms512m", "-XX:+UseSerialGC", "-cp", filepath.Join(lib, "*")}
 	out, err := exec.Command("java", append(java, "kafka.tools.StorageTool", "format", "-t", "4L6g3nShT-eMCtK--X86sw", "-c", settings)...).CombinedOutput()
 	if err != nil {
-		Must(fmt.Errorf("format the broker's disk: %w\n%s", err, out))
+		must(fmt.Errorf("format the broker's disk: %w\n%s", err, out))
 	}
 	cmd := Command("java", append(java, "kafka.Kafka", settings)...)
-	Must(cmd.Start())
+	must(cmd.Start())
 	for range 1800 {
 		if conn, err := net.Dial("tcp", public); err == nil {
 			_ = conn.Close()
@@ -49,7 +49,7 @@ func StartBroker(lib, dir string, sync bool) *Server {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	Must(fmt.Errorf("the broker does not answer"))
+	must(fmt.Errorf("the broker does not answer"))
 	return nil
 }
 
@@ -62,7 +62,7 @@ func StartOverKafka(binary, dir string, limit, n int, broker *Server, more strin
 	var ready []chan *Server
 	for i := range n {
 		home := filepath.Join(dir, fmt.Sprint(i))
-		Must(os.Mkdir(home, 0o700))
+		must(os.Mkdir(home, 0o700))
 		cluster := fmt.Sprintf("cluster: {name: bench, listen: %q, log: kafka, kafka: {url: \"kafka://%s\"}}\n%s", free(), broker.Public, more)
 		s, lines, out := begin(binary, home, limit, "", cluster)
 		all.cmds = append(all.cmds, s.cmds...)
@@ -77,7 +77,7 @@ func StartOverKafka(binary, dir string, limit, n int, broker *Server, more strin
 	home := filepath.Join(dir, "0")
 	cmd := Command(binary, "cluster", "init", "--config", filepath.Join(home, "trackway.yaml"), "--data", filepath.Join(home, "data"))
 	cmd.Stderr = os.Stderr
-	Must(cmd.Run())
+	must(cmd.Run())
 	for i := range n {
 		s := <-ready[i]
 		all.OpsOf = append(all.OpsOf, s.Ops)

@@ -17,14 +17,14 @@ import (
 // database. The returned Server stops them as well.
 func StartRole(needs []*exec.Cmd, args ...string) *Server {
 	self, err := os.Executable()
-	Must(err)
+	must(err)
 	cmd := Command(self, args...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
-	Must(err)
-	Must(cmd.Start())
+	must(err)
+	must(cmd.Start())
 	addr, err := bufio.NewReader(out).ReadString('\n')
-	Must(err)
+	must(err)
 	return &Server{Public: strings.TrimSpace(addr), cmds: append(needs, cmd)}
 }
 
@@ -32,16 +32,16 @@ func StartRole(needs []*exec.Cmd, args ...string) *Server {
 // serves until it is stopped.
 func Serve(h http.HandlerFunc) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	Must(err)
+	must(err)
 	fmt.Println(ln.Addr())
-	Must((&http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}).Serve(ln))
+	must((&http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}).Serve(ln))
 }
 
 // Bare is the least that a handler can do: it reads the body and keeps nothing.
 func Bare(w http.ResponseWriter, r *http.Request) {
 	body := make([]byte, r.ContentLength)
 	_, err := io.ReadFull(r.Body, body)
-	Must(err)
+	must(err)
 	Succeed(w)
 }
 

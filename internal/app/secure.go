@@ -33,7 +33,8 @@ func (s *server) secure(ctx context.Context, reg *prometheus.Registry) error {
 	}
 	home := reach.HTTPS(s.Config)
 	s.home.Store(&home)
-	plain := httpsonly.Config{URL: func() string { return *s.home.Load() }, Port: uint16(s.public.Addr().(*net.TCPAddr).Port)} // listen.TCP opened it
+	port := s.public.Addr().(*net.TCPAddr).Port // listen.TCP opened it
+	plain := httpsonly.Config{URL: func() string { return *s.home.Load() }, Port: uint16(port)}
 	if t.Cert != "" {
 		files, err := certificate.New(t.Cert, t.Key, s.Log)
 		if err != nil {

@@ -86,7 +86,15 @@ type Content struct {
 	Record     []byte // the end of its record in the log: type and properties
 	Properties []byte // a part of Record: a JSON object in canonical form
 	Hash       uint64 // the tail of its timeline key, if the sender chose the event's time
+
+	// IDs are the command's identifiers as the cache of the appender's store
+	// knows them. The encoding leaves them out: if IDs is nil, the machine
+	// computes them.
+	IDs []Fingerprint
 }
+
+// Fingerprint stands for an identifier in the memory of one process.
+type Fingerprint [2]uint64
 
 // Reached reports whether a machine reached the request. If it did not, other
 // requests of the entry took too long.

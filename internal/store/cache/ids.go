@@ -6,7 +6,9 @@ import (
 	"encoding/binary"
 
 	"trackway"
+	"trackway/internal/entry"
 	"trackway/internal/identity"
+	"trackway/internal/store/format"
 )
 
 // fingerprint stands for the key of an identifier. It is SipHash-2-4 of the key
@@ -15,9 +17,40 @@ import (
 // its results from random ones. It takes a fifth of the time of BLAKE2b for a
 // key of this length. The probability that two of n keys share a fingerprint is
 // n*n in 2^129, which is 1 in 10^26 for a million keys.
-type fingerprint [2]uint64
+type fingerprint entry.Fingerprint
 
 func (f fingerprint) hash() uint64 { return f[0] }
+
+// FewIDs is the most identifiers in a command for which the cache is tried
+// first and updated afterwards. A command usually names one or two.
+const FewIDs = 4
+
+// AppendIDs appends the fingerprints of a command's identifiers, unless there
+// are too many. It needs no lock.
+func (c *Cache) AppendIDs(all []entry.Fingerprint, cmd *trackway.Command) []entry.Fingerprint {
+	if len(cmd.IDs) > FewIDs {
+		return all
+	}
+	var room [128]byte
+	for _, id := range cmd.IDs {
+		all = append(all, entry.Fingerprint(c.ids.hash(format.AppendIDKey(room[:0], cmd.Project, id))))
+	}
+	return all
+}
+
+// CustomerOf returns the customer of an event whose identifiers have these
+// fingerprints, if the cache knows that all of them are plain and lead to that
+// customer. Otherwise, it returns 0.
+func (c *Cache) CustomerOf(ids []entry.Fingerprint) (customer trackway.Customer) {
+	for i, id := range ids {
+		of, plain, known := c.customer(fingerprint(id))
+		if !known || !plain || i > 0 && of != customer {
+			return 0
+		}
+		customer = of
+	}
+	return customer
+}
 
 // idEntry is twice the customer's number, plus one if the identifier is plain.
 type idEntry uint64
@@ -61,7 +94,11 @@ func (t *ids) hash(key []byte) fingerprint {
 // identifiers if it names only this one and other plain ones of the same
 // customer, and that the customer keeps no timelines of others.
 func (c *Cache) Customer(key []byte) (customer trackway.Customer, plain, known bool) {
-	e := c.ids.find(c.ids.of(key))
+	return c.customer(c.ids.of(key))
+}
+
+func (c *Cache) customer(id fingerprint) (customer trackway.Customer, plain, known bool) {
+	e := c.ids.find(id)
 	if e == nil {
 		return 0, false, false
 	}

@@ -353,7 +353,7 @@ func (t *tx) append(e *trackway.Event, record []byte, tail uint64, mark ...byte)
 	t.value = append(binary.AppendUvarint(t.value[:0], e.Seq), mark...)
 	t.nextSeq++
 	t.counted = append(t.counted, counts.Of(e))
-	return t.b.Set(t.key, t.value, nil)
+	return t.b.SetEntry(t.key, t.value)
 }
 
 // freeTail returns the tail of the timeline key for an event with a time set by

@@ -87,14 +87,11 @@ type Content struct {
 	Properties []byte // a part of Record: a JSON object in canonical form
 	Hash       uint64 // the tail of its timeline key, if the sender chose the event's time
 
-	// IDs are the command's identifiers as the cache of the appender's store
-	// knows them. The encoding leaves them out: if IDs is nil, the machine
-	// computes them.
-	IDs []Fingerprint
+	// IDs are the fingerprints of the command's identifiers, under a secret of
+	// the appender's store. The encoding leaves them out: if IDs is nil, the
+	// machine computes them.
+	IDs [][2]uint64
 }
-
-// Fingerprint stands for an identifier in the memory of one process.
-type Fingerprint [2]uint64
 
 // Reached reports whether a machine reached the request. If it did not, other
 // requests of the entry took too long.

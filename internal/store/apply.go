@@ -51,7 +51,7 @@ func (t *tx) known(c *trackway.Command, content *entry.Content) trackway.Custome
 	if content != nil && content.IDs != nil {
 		return t.m.cache.CustomerOf(content.IDs)
 	}
-	t.ids = t.m.cache.AppendIDs(t.ids[:0], c)
+	t.ids = prepared.AppendIDs(t.ids[:0], c, &t.m.cache)
 	return t.m.cache.CustomerOf(t.ids)
 }
 
@@ -80,7 +80,7 @@ func (t *tx) resolve(c *trackway.Command) (*identity.Holder, *trackway.Error, er
 		return nil, refused, nil
 	}
 	if d.Holder.Customer != 0 && !d.Changed {
-		if len(c.IDs) <= cache.FewIDs && d.Holder.Absorbed == 0 {
+		if len(c.IDs) <= prepared.FewIDs && d.Holder.Absorbed == 0 {
 			t.noteIDs(c.Project, d.Holder)
 		}
 		return d.Holder, nil, nil

@@ -6,9 +6,7 @@ import (
 	"encoding/binary"
 
 	"trackway"
-	"trackway/internal/entry"
 	"trackway/internal/identity"
-	"trackway/internal/store/format"
 )
 
 // fingerprint stands for the key of an identifier. It is SipHash-2-4 of the key
@@ -17,31 +15,18 @@ import (
 // its results from random ones. It takes a fifth of the time of BLAKE2b for a
 // key of this length. The probability that two of n keys share a fingerprint is
 // n*n in 2^129, which is 1 in 10^26 for a million keys.
-type fingerprint entry.Fingerprint
+type fingerprint [2]uint64
 
 func (f fingerprint) hash() uint64 { return f[0] }
 
-// FewIDs is the most identifiers in a command for which the cache is tried
-// first and updated afterwards. A command usually names one or two.
-const FewIDs = 4
-
-// AppendIDs appends the fingerprints of a command's identifiers, unless there
-// are too many. It needs no lock.
-func (c *Cache) AppendIDs(all []entry.Fingerprint, cmd *trackway.Command) []entry.Fingerprint {
-	if len(cmd.IDs) > FewIDs {
-		return all
-	}
-	var room [128]byte
-	for _, id := range cmd.IDs {
-		all = append(all, entry.Fingerprint(c.ids.hash(format.AppendIDKey(room[:0], cmd.Project, id))))
-	}
-	return all
-}
+// Fingerprint returns the fingerprint of the identifier with this key. It needs
+// no lock.
+func (c *Cache) Fingerprint(key []byte) [2]uint64 { return c.ids.hash(key) }
 
 // CustomerOf returns the customer of an event whose identifiers have these
 // fingerprints, if the cache knows that all of them are plain and lead to that
 // customer. Otherwise, it returns 0.
-func (c *Cache) CustomerOf(ids []entry.Fingerprint) (customer trackway.Customer) {
+func (c *Cache) CustomerOf(ids [][2]uint64) (customer trackway.Customer) {
 	for i, id := range ids {
 		of, plain, known := c.customer(fingerprint(id))
 		if !known || !plain || i > 0 && of != customer {

@@ -23,7 +23,7 @@ type Request struct {
 
 	contents []entry.Content
 	bytes    []byte // backing memory of contents
-	ids      []entry.Fingerprint
+	ids      [][2]uint64
 }
 
 var requests = sync.Pool{New: func() any { return &Request{Entry: entry.Commands{Requests: make([]entry.Request, 1)}} }}
@@ -71,7 +71,7 @@ func (room *Room) Contents(r *Request, cmds []trackway.Command, known *cache.Cac
 		if cmds[i].Kind == trackway.AddEvent {
 			r.bytes, one = Append(r.bytes, &cmds[i])
 			from := len(r.ids)
-			r.ids = known.AppendIDs(r.ids, &cmds[i])
+			r.ids = AppendIDs(r.ids, &cmds[i], known)
 			one.IDs = r.ids[from:len(r.ids):len(r.ids)]
 		}
 		r.contents = append(r.contents, one)
@@ -100,6 +100,23 @@ func Append(b []byte, c *trackway.Command) ([]byte, entry.Content) {
 		one.Hash = timeline.RecordHash(one.Record)
 	}
 	return b, one
+}
+
+// FewIDs is the most identifiers in a command for which the cache is tried
+// first and updated afterwards. A command usually names one or two.
+const FewIDs = 4
+
+// AppendIDs appends the fingerprints of a command's identifiers, unless there
+// are too many.
+func AppendIDs(all [][2]uint64, cmd *trackway.Command, known *cache.Cache) [][2]uint64 {
+	if len(cmd.IDs) > FewIDs {
+		return all
+	}
+	var room [128]byte
+	for _, id := range cmd.IDs {
+		all = append(all, known.Fingerprint(format.AppendIDKey(room[:0], cmd.Project, id)))
+	}
+	return all
 }
 
 func isMark(p trackway.Property) bool { return p.Name == trackway.Quarantined }

@@ -38,7 +38,7 @@ func TestContents(t *testing.T) {
 		var want entry.Content
 		if cmds[i].Kind == trackway.AddEvent {
 			_, want = Append(nil, &cmds[i])
-			want.IDs = known.AppendIDs(nil, &cmds[i])
+			want.IDs = AppendIDs(nil, &cmds[i], &known)
 		}
 		if got := contents[i]; got.Hash != want.Hash || !bytes.Equal(got.Properties, want.Properties) || !slices.Equal(got.IDs, want.IDs) {
 			t.Errorf("command %d: got %+v, want %+v", i, got, want)

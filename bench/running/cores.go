@@ -22,11 +22,11 @@ func confine(pid int) {
 		return
 	}
 	group, limits := groupOf(pid)
-	Must(os.Mkdir(group, 0o755))
+	must(os.Mkdir(group, 0o755))
 	for name, limit := range limits {
-		Must(os.WriteFile(filepath.Join(group, name), []byte(limit), 0))
+		must(os.WriteFile(filepath.Join(group, name), []byte(limit), 0))
 	}
-	Must(os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0))
+	must(os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0))
 }
 
 // release removes the control group of a process that has ended.

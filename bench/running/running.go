@@ -98,12 +98,12 @@ func begin(binary, dir string, limit int, settings, more string) (s *Server, lin
 		token, key := ProjectOf(i)
 		projects += fmt.Sprintf(project, i, token, key, settings)
 	}
-	Must(os.WriteFile(file, fmt.Appendf(nil, config+"%s", projects, limit, more), 0o600))
+	must(os.WriteFile(file, fmt.Appendf(nil, config+"%s", projects, limit, more), 0o600))
 	cmd := Command(binary, "serve", "--config", file, "--data", filepath.Join(dir, "data"),
 		"--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--log-format", "json")
 	pipe, err := cmd.StderrPipe()
-	Must(err)
-	Must(cmd.Start())
+	must(err)
+	must(cmd.Start())
 	confine(cmd.Process.Pid)
 	return &Server{cmds: []*exec.Cmd{cmd}}, bufio.NewScanner(pipe), pipe
 }
@@ -126,7 +126,7 @@ func Command(name string, args ...string) *exec.Cmd {
 // Stop ends the server.
 func (s *Server) Stop() {
 	for _, cmd := range slices.Backward(s.cmds) {
-		Must(cmd.Process.Signal(syscall.SIGTERM))
+		must(cmd.Process.Signal(syscall.SIGTERM))
 		_ = cmd.Wait()
 		release(cmd.Process.Pid)
 	}
@@ -138,7 +138,7 @@ func (s *Server) Pid() int { return s.cmds[len(s.cmds)-1].Process.Pid }
 // Kill ends the server by kill -9, and all that belongs to it.
 func (s *Server) Kill() {
 	for _, cmd := range s.cmds {
-		Must(cmd.Process.Kill())
+		must(cmd.Process.Kill())
 		_ = cmd.Wait()
 		release(cmd.Process.Pid)
 	}
@@ -147,30 +147,29 @@ func (s *Server) Kill() {
 // Profile saves a CPU profile of the server.
 func (s *Server) Profile(file string, length time.Duration) {
 	res, err := http.Get(fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", s.Ops, max(1, int(length.Seconds()))))
-	Must(err)
+	must(err)
 	defer res.Body.Close()
 	f, err := os.Create(file)
-	Must(err)
+	must(err)
 	_, err = io.Copy(f, res.Body)
-	Must(err)
-	Must(f.Close())
+	must(err)
+	must(f.Close())
 }
 
 // Build builds the server from the module that this one replaces, into dir, and
 // returns its path.
 func Build(dir string) string {
 	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "trackway").Output()
-	Must(err)
+	must(err)
 	name := filepath.Join(dir, "trackway")
 	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", name, "./cmd/trackway")
 	cmd.Dir, cmd.Stderr = strings.TrimSpace(string(root)), os.Stderr
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // with it, the storage engine has other memory
-	Must(cmd.Run())
+	must(cmd.Run())
 	return name
 }
 
-// Must ends the program if there is an error.
-func Must(err error) {
+func must(err error) {
 	if err != nil {
 		log.Fatal(err)
 	}

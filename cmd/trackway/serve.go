@@ -85,6 +85,7 @@ func (c *serveCommand) serve(ctx context.Context, out output, run server) error 
 		},
 		Ready: func(public, ops net.Addr) {
 			log.Info("ready", "public", public.String(), "ops", ops.String())
+			go debug.FreeOSMemory() // what only the start needed
 			if made != nil {
 				printTrial(out.stdout, public, *made)
 				told.Store(true)

@@ -49,8 +49,8 @@ type Memory struct {
 // no cheaper. So of a usual limit, the server leaves unused free. With a higher
 // limit, which somebody has chosen, the cache grows further.
 const (
-	usualCache = 64 * mib
-	unused     = 128 * mib
+	usualCache = 48 * mib
+	unused     = 144 * mib
 )
 
 // split splits a limit in bytes, at least [Least], for a server with a number

@@ -8,15 +8,15 @@ import (
 )
 
 const (
-	// leastGarbage is how much garbage may gather at least before Go's
-	// collector runs, in hundredths of the memory in use, and mostGarbage is
-	// how much at most.
-	leastGarbage = 25
+	// How much garbage may gather before Go's collector runs, in hundredths of
+	// the memory in use: on an idle server, at least beside a large heap, and
+	// at most.
+	idleGarbage  = 25
+	leastGarbage = 12
 	mostGarbage  = 100
 
 	// usualHeap is how large the heap may become before the collector runs,
-	// garbage included. With a million customers, a quarter of the memory in
-	// use is as much.
+	// garbage included, unless the memory in use alone is nearly as much.
 	usualHeap = 230 << 20
 
 	// idleHeap is the memory in use below which little garbage may gather,
@@ -31,7 +31,7 @@ const (
 // garbage as tables costs as much memory as they do.
 func garbageOf(inUse uint64) int {
 	if inUse < idleHeap {
-		return leastGarbage
+		return idleGarbage
 	}
 	free := 100 * (usualHeap - float64(inUse)) / float64(inUse)
 	return int(math.Round(min(max(free, leastGarbage), mostGarbage)))

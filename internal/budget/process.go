@@ -40,7 +40,7 @@ func Take(memory int64, stores int, store func(files uint64) (int, error)) (Budg
 		debug.SetMemoryLimit(b.Memory.Runtime)
 	}
 	const usual = 100 // Go's own
-	if asked := debug.SetGCPercent(leastGarbage); asked != usual {
+	if asked := debug.SetGCPercent(idleGarbage); asked != usual {
 		debug.SetGCPercent(asked)
 	} else {
 		newAdjuster().adjust()

@@ -86,6 +86,11 @@ type Content struct {
 	Record     []byte // the end of its record in the log: type and properties
 	Properties []byte // a part of Record: a JSON object in canonical form
 	Hash       uint64 // the tail of its timeline key, if the sender chose the event's time
+
+	// IDs are the fingerprints of the command's identifiers, under a secret of
+	// the appender's store. The encoding leaves them out: if IDs is nil, the
+	// machine computes them.
+	IDs [][2]uint64
 }
 
 // Reached reports whether a machine reached the request. If it did not, other

@@ -26,7 +26,7 @@ import (
 // many properties has still set the others.
 func (t *tx) command(c *trackway.Command, content *entry.Content) (trackway.Result, error) {
 	t.m.cache.MakeRoom()
-	if customer := t.known(c); customer != 0 {
+	if customer := t.known(c, content); customer != 0 {
 		return t.addEvent(customer, c, content)
 	}
 	h, refused, err := t.resolve(c)
@@ -40,26 +40,19 @@ func (t *tx) command(c *trackway.Command, content *entry.Content) (trackway.Resu
 	return t.addEvent(h.Customer, c, content)
 }
 
-// fewIDs is the most identifiers in a command for which the cache is tried
-// first and updated afterwards. A command usually names one or two.
-const fewIDs = 4
-
 // known returns the customer of an event if the cache alone can tell: all
 // identifiers of the event lead to that customer, and using them changes
 // nothing about it. resolve would find the same in the customer's record. If
 // known returns 0, call resolve.
-func (t *tx) known(c *trackway.Command) (customer trackway.Customer) {
-	if c.Kind != trackway.AddEvent || len(c.IDs) > fewIDs {
+func (t *tx) known(c *trackway.Command, content *entry.Content) trackway.Customer {
+	if c.Kind != trackway.AddEvent {
 		return 0
 	}
-	for i, id := range c.IDs {
-		of, plain, known := t.m.cache.Customer(t.idKey(c.Project, id))
-		if !known || !plain || i > 0 && of != customer {
-			return 0
-		}
-		customer = of
+	if content != nil && content.IDs != nil {
+		return t.m.cache.CustomerOf(content.IDs)
 	}
-	return customer
+	t.ids = prepared.AppendIDs(t.ids[:0], c, &t.m.cache)
+	return t.m.cache.CustomerOf(t.ids)
 }
 
 // resolve finds the customer of a command. It creates and merges customers as
@@ -87,7 +80,7 @@ func (t *tx) resolve(c *trackway.Command) (*identity.Holder, *trackway.Error, er
 		return nil, refused, nil
 	}
 	if d.Holder.Customer != 0 && !d.Changed {
-		if len(c.IDs) <= fewIDs && d.Holder.Absorbed == 0 {
+		if len(c.IDs) <= prepared.FewIDs && d.Holder.Absorbed == 0 {
 			t.noteIDs(c.Project, d.Holder)
 		}
 		return d.Holder, nil, nil
@@ -360,7 +353,7 @@ func (t *tx) append(e *trackway.Event, record []byte, tail uint64, mark ...byte)
 	t.value = append(binary.AppendUvarint(t.value[:0], e.Seq), mark...)
 	t.nextSeq++
 	t.counted = append(t.counted, counts.Of(e))
-	return t.b.Set(t.key, t.value, nil)
+	return t.b.SetEntry(t.key, t.value)
 }
 
 // freeTail returns the tail of the timeline key for an event with a time set by

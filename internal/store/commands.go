@@ -23,7 +23,7 @@ import (
 func (s *Store) Apply(cmds []trackway.Command, results []trackway.Result) error {
 	all := len(cmds)
 	p := prepared.Get()
-	contents, taken := s.prepared.Contents(p, cmds)
+	contents, taken := s.prepared.Contents(p, cmds, &s.cache)
 	defer s.prepared.Free(taken)
 	for len(cmds) > 0 {
 		r := &p.Entry.Requests[0]

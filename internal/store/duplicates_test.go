@@ -15,6 +15,7 @@ import (
 	"trackway/internal/entry"
 	"trackway/internal/scale"
 	"trackway/internal/store/cache"
+	"trackway/internal/store/prepared"
 )
 
 // TestMemoryOfKeys: a store that remembers the last keys of its customers finds
@@ -117,8 +118,10 @@ func TestCacheIsAnswered(t *testing.T) {
 		c := at(n)
 		tx := s.begin()
 		tx.from = unreadable{}
-		if customer := tx.known(&c); customer != 1 {
-			t.Errorf("event %d: the cache knows customer %d, want 1", n, customer)
+		for _, content := range []*entry.Content{nil, {IDs: prepared.AppendIDs(nil, &c, &s.cache)}} {
+			if customer := tx.known(&c, content); customer != 1 {
+				t.Errorf("event %d: the cache knows customer %d, want 1", n, customer)
+			}
 		}
 		if r, err := tx.command(&c, nil); err != nil || r.Seq == 0 {
 			t.Errorf("event %d is %+v, %v, want it to be new", n, r, err)

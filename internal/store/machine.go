@@ -152,6 +152,7 @@ func (m *machine) Sync() error {
 type scratch struct {
 	key, value, object []byte
 	found              []*identity.Holder
+	ids                [][2]uint64
 	// empty between transactions, since it refers to requests' bodies
 	counted []counts.Event
 	touched []uint32 // projects

@@ -19,6 +19,24 @@ type fingerprint [2]uint64
 
 func (f fingerprint) hash() uint64 { return f[0] }
 
+// Fingerprint returns the fingerprint of the identifier with this key. It needs
+// no lock.
+func (c *Cache) Fingerprint(key []byte) [2]uint64 { return c.ids.hash(key) }
+
+// CustomerOf returns the customer of an event whose identifiers have these
+// fingerprints, if the cache knows that all of them are plain and lead to that
+// customer. Otherwise, it returns 0.
+func (c *Cache) CustomerOf(ids [][2]uint64) (customer trackway.Customer) {
+	for i, id := range ids {
+		of, plain, known := c.customer(fingerprint(id))
+		if !known || !plain || i > 0 && of != customer {
+			return 0
+		}
+		customer = of
+	}
+	return customer
+}
+
 // idEntry is twice the customer's number, plus one if the identifier is plain.
 type idEntry uint64
 
@@ -61,7 +79,11 @@ func (t *ids) hash(key []byte) fingerprint {
 // identifiers if it names only this one and other plain ones of the same
 // customer, and that the customer keeps no timelines of others.
 func (c *Cache) Customer(key []byte) (customer trackway.Customer, plain, known bool) {
-	e := c.ids.find(c.ids.of(key))
+	return c.customer(c.ids.of(key))
+}
+
+func (c *Cache) customer(id fingerprint) (customer trackway.Customer, plain, known bool) {
+	e := c.ids.find(id)
 	if e == nil {
 		return 0, false, false
 	}

@@ -54,8 +54,14 @@ type Overlay struct {
 	// are items too
 	stray bool
 
+	// Entries of timelines that were new, in the order of staging. Nearly all
+	// are, and nobody looks for them. They become items when somebody does, or
+	// stages an entry that may not be new, and all later ones are items too.
+	entries []item
+	mixed   bool // there are entries of timelines among the items
+
 	items  []item
-	data   []byte   // keys and values of the items; overwritten values stay until the end
+	data   []byte   // keys and values of both; overwritten values stay until the end
 	index  []uint32 // a hash table of indexes into items, plus 1; empty up to fewItems
 	filter [64]uint64
 	seed   maphash.Seed
@@ -106,6 +112,28 @@ func (o *Overlay) SetLog(seq uint64, head, rest []byte) error {
 	return nil
 }
 
+// SetEntry stages an entry of a timeline. REQUIRES: its key is not staged, and
+// not in the database.
+func (o *Overlay) SetEntry(key, value []byte) error {
+	if o.mixed {
+		o.put(key, value, int32(len(value)))
+		return nil
+	}
+	o.entries = append(o.entries, o.newItem(key, value, int32(len(value))))
+	return nil
+}
+
+// mix makes all entries of timelines items.
+func (o *Overlay) mix() {
+	o.mixed = true
+	for _, it := range o.entries {
+		it.hash = uint32(maphash.Bytes(o.seed, o.key(&it)))
+		o.items = append(o.items, it)
+		o.indexLast()
+	}
+	o.entries = o.entries[:0]
+}
+
 // Delete stages the deletion of a key. It ignores the options and returns nil.
 func (o *Overlay) Delete(key []byte, _ *pebble.WriteOptions) error {
 	o.put(key, nil, -1)
@@ -131,7 +159,16 @@ func (o *Overlay) put(key, value []byte, size int32) {
 		o.data = append(o.data, value...)
 		return
 	}
-	it := item{order: order(key), table: key[0], hash: hash, value: size}
+	it := o.newItem(key, value, size)
+	it.hash = hash
+	o.items = append(o.items, it)
+	o.stray = o.stray || key[0] == format.TableLog
+	o.indexLast()
+}
+
+// newItem keeps a key and its value. The item has no hash yet.
+func (o *Overlay) newItem(key, value []byte, size int32) item {
+	it := item{order: order(key), table: key[0], value: size}
 	if it.table == format.TableTimeline {
 		it.table = 0
 	}
@@ -140,11 +177,9 @@ func (o *Overlay) put(key, value []byte, size int32) {
 	it.key.to = uint32(len(o.data))
 	it.from = it.key.to
 	o.data = append(o.data, value...)
-	o.items = append(o.items, it)
 	word, bit := slot(key[0], it.order)
 	o.filter[word] |= bit
-	o.stray = o.stray || key[0] == format.TableLog
-	o.indexLast()
+	return it
 }
 
 // order returns the first 8 bytes of a key after its table as a number with the
@@ -162,6 +197,12 @@ func order(key []byte) uint64 {
 func slot(table byte, order uint64) (word int, bit uint64) {
 	h := (order ^ uint64(table)<<56) * 0x9e3779b97f4a7c15 >> 52
 	return int(h >> 6), 1 << (h & 63)
+}
+
+// staged reports whether a key may be staged that begins as this one does.
+func (o *Overlay) staged(key []byte) bool {
+	word, bit := slot(key[0], order(key))
+	return o.filter[word]&bit != 0
 }
 
 func (o *Overlay) indexLast() {
@@ -190,6 +231,12 @@ func (o *Overlay) enter(i int) {
 
 // find returns the item of a key, or nil if there is no such item.
 func (o *Overlay) find(key []byte, hash uint32) *item {
+	if key[0] == format.TableTimeline && !o.mixed {
+		if !o.staged(key) {
+			return nil
+		}
+		o.mix()
+	}
 	if len(o.items) <= fewItems {
 		for i := range o.items {
 			if it := &o.items[i]; it.hash == hash && bytes.Equal(o.key(it), key) {
@@ -217,7 +264,7 @@ func (o *Overlay) value(it *item) []byte {
 }
 
 // Count returns the number of staged keys.
-func (o *Overlay) Count() int { return len(o.logs) + len(o.items) }
+func (o *Overlay) Count() int { return len(o.logs) + len(o.entries) + len(o.items) }
 
 // nothing is a closer that has nothing to close.
 type nothing struct{}
@@ -277,10 +324,12 @@ func (o *Overlay) NewIter(options *pebble.IterOptions) (*pebble.Iterator, error)
 			}
 		}
 	}
-	for i := range o.items {
-		it := &o.items[i]
-		if err := stage(o.key(it), o.value(it), it.value < 0); err != nil {
-			return nil, err
+	for _, items := range [][]item{o.entries, o.items} {
+		for i := range items {
+			it := &items[i]
+			if err := stage(o.key(it), o.value(it), it.value < 0); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if b == nil {
@@ -300,8 +349,7 @@ func (o *Overlay) may(low, high []byte) bool {
 	if end := order(high); end != begins && (end != begins+1 || len(high) > 9) {
 		return true
 	}
-	word, bit := slot(low[0], begins)
-	return o.filter[word]&bit != 0
+	return o.staged(low)
 }
 
 // Commit commits what is staged as one batch and ends the transaction, even on
@@ -339,6 +387,8 @@ func (o *Overlay) finish() error {
 	if o.b == nil {
 		o.b = o.db.NewBatch(pebble.WithInitialSizeBytes(o.size))
 	}
+	o.items = append(o.items, o.entries...)
+	o.entries = o.entries[:0]
 	slices.SortFunc(o.items, o.compare)
 	const head = 12 // of a batch, for Pebble's own notes
 	from := head    // of what is not summed up yet
@@ -387,11 +437,12 @@ func (o *Overlay) Reset() {
 		o.b = nil
 	}
 	o.ranges, o.logs, o.items, o.data, o.index = o.ranges[:0], o.logs[:0], o.items[:0], o.data[:0], o.index[:0]
+	o.entries, o.mixed = o.entries[:0], false
 	o.filter, o.stray = [64]uint64{}, false
 	if cap(o.data) > usualBytes {
 		o.data = nil
 	}
-	if cap(o.items) > usualItems || cap(o.logs) > usualItems {
-		o.items, o.logs, o.index = nil, nil, nil
+	if cap(o.items) > usualItems || cap(o.logs) > usualItems || cap(o.entries) > usualItems {
+		o.items, o.logs, o.index, o.entries = nil, nil, nil, nil
 	}
 }

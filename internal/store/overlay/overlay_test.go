@@ -156,7 +156,7 @@ func TestDifferential(t *testing.T) {
 func step(t *testing.T, r *rand.Rand, o *Overlay, b *pebble.Batch, next *uint64) {
 	t.Helper()
 	key := randomKey(r, next)
-	switch r.IntN(6) {
+	switch r.IntN(8) {
 	case 0:
 		if err := errors.Join(o.Delete(key, nil), b.Delete(key, nil)); err != nil {
 			t.Fatal(err)
@@ -178,6 +178,17 @@ func step(t *testing.T, r *rand.Rand, o *Overlay, b *pebble.Batch, next *uint64)
 		v2, c2, err2 := b.Get(key)
 		if got, want := got(v1, c1, err1), got(v2, c2, err2); got != want {
 			t.Fatalf("%q: got %q, want %q", key, got, want)
+		}
+	case 6, 7:
+		*next++
+		key := format.AppendTimelineKey(nil, trackway.Customer(r.IntN(6)), trackway.Micros(r.IntN(4)), *next)
+		if err := errors.Join(o.SetEntry(key, []byte("new")), b.Set(key, []byte("new"), nil)); err != nil {
+			t.Fatal(err)
+		}
+		if r.IntN(4) == 0 { // some are changed later
+			if err := errors.Join(o.Set(key, nil, nil), b.Set(key, nil, nil)); err != nil {
+				t.Fatal(err)
+			}
 		}
 	case 5:
 		low, high := randomBounds(r)

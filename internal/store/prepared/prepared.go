@@ -11,6 +11,7 @@ import (
 	"trackway"
 	"trackway/internal/canonjson"
 	"trackway/internal/entry"
+	"trackway/internal/store/cache"
 	"trackway/internal/store/format"
 	"trackway/internal/store/timeline"
 )
@@ -22,6 +23,7 @@ type Request struct {
 
 	contents []entry.Content
 	bytes    []byte // backing memory of contents
+	ids      [][2]uint64
 }
 
 var requests = sync.Pool{New: func() any { return &Request{Entry: entry.Commands{Requests: make([]entry.Request, 1)}} }}
@@ -52,7 +54,7 @@ type Room struct{ taken atomic.Int64 }
 // Contents prepares what the store keeps of commands. It returns nil if they
 // are too large or memory is short. The request owns the contents. Return what
 // was taken with [Room.Free].
-func (room *Room) Contents(r *Request, cmds []trackway.Command) (contents []entry.Content, taken int64) {
+func (room *Room) Contents(r *Request, cmds []trackway.Command, known *cache.Cache) (contents []entry.Content, taken int64) {
 	size := 0
 	for i := range cmds {
 		size += cmds[i].Bytes
@@ -63,11 +65,14 @@ func (room *Room) Contents(r *Request, cmds []trackway.Command) (contents []entr
 	if taken = int64(size); room.taken.Add(taken) > mostAll {
 		return nil, taken
 	}
-	r.contents, r.bytes = r.contents[:0], r.bytes[:0]
+	r.contents, r.bytes, r.ids = r.contents[:0], r.bytes[:0], r.ids[:0]
 	for i := range cmds {
 		var one entry.Content
 		if cmds[i].Kind == trackway.AddEvent {
 			r.bytes, one = Append(r.bytes, &cmds[i])
+			from := len(r.ids)
+			r.ids = AppendIDs(r.ids, &cmds[i], known)
+			one.IDs = r.ids[from:len(r.ids):len(r.ids)]
 		}
 		r.contents = append(r.contents, one)
 	}
@@ -95,6 +100,23 @@ func Append(b []byte, c *trackway.Command) ([]byte, entry.Content) {
 		one.Hash = timeline.RecordHash(one.Record)
 	}
 	return b, one
+}
+
+// FewIDs is the most identifiers in a command for which the cache is tried
+// first and updated afterwards. A command usually names one or two.
+const FewIDs = 4
+
+// AppendIDs appends the fingerprints of a command's identifiers, unless there
+// are too many.
+func AppendIDs(all [][2]uint64, cmd *trackway.Command, known *cache.Cache) [][2]uint64 {
+	if len(cmd.IDs) > FewIDs {
+		return all
+	}
+	var room [128]byte
+	for _, id := range cmd.IDs {
+		all = append(all, known.Fingerprint(format.AppendIDKey(room[:0], cmd.Project, id)))
+	}
+	return all
 }
 
 func isMark(p trackway.Property) bool { return p.Name == trackway.Quarantined }

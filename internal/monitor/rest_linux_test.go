@@ -1,0 +1,59 @@
+package monitor
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMain lets the test be the program that starts itself again.
+func TestMain(m *testing.M) {
+	if os.Getenv("TRACKWAY_TEST_MONITOR") == "" {
+		os.Exit(m.Run())
+	}
+	Rest()
+	var all []string
+	threads, err := os.ReadDir("/proc/self/task")
+	for _, t := range threads {
+		text, readErr := os.ReadFile("/proc/" + t.Name() + "/timerslack_ns")
+		if readErr != nil {
+			err = readErr
+		}
+		all = append(all, strings.TrimSpace(string(text)))
+	}
+	fmt.Println(os.Getpid(), slack(), err, strings.Join(os.Args[1:], " "), all)
+	os.Exit(0)
+}
+
+// TestRest: only the monitor gets a wider slack, in the same process, unless
+// somebody has set one.
+func TestRest(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "a", "b c")
+	cmd.Env = append(os.Environ(), "TRACKWAY_TEST_MONITOR=1")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(out)
+	if want := fmt.Sprint(cmd.Process.Pid, " ", usual, " "); !strings.HasPrefix(text, want) {
+		t.Fatalf("got %q, want it to begin with %q", text, want)
+	}
+	if os.Geteuid() != 0 {
+		return // the kernel shows the slack of other threads to root alone
+	}
+	begin, list, _ := strings.Cut(strings.TrimSuffix(text, "]\n"), "[")
+	if want := "<nil> a b c "; !strings.HasSuffix(begin, want) {
+		t.Errorf("got %q, want it to end with %q", begin, want)
+	}
+	all := strings.Fields(list)
+	slices.Sort(all)
+	number := func(d time.Duration) string { return fmt.Sprint(d.Nanoseconds()) }
+	if len(all) < 3 || all[0] != number(wide) || slices.ContainsFunc(all[1:], func(n string) bool { return n != number(usual) }) {
+		t.Errorf("the threads have %q, want one of them to have %s", all, number(wide))
+	}
+}

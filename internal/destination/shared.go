@@ -54,8 +54,9 @@ func (m *Manager) Acting() bool {
 	return acting
 }
 
-// acting returns what [Manager.Acting] does, and the runners, if they send. When
-// the turn has just begun, none of them has read yet where its destination is.
+// acting returns what [Manager.Acting] does, and the runners, if they send.
+// When the turn has just begun, none of them has read yet where its destination
+// is.
 func (m *Manager) acting() (runners []*managed, acting bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

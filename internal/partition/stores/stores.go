@@ -161,7 +161,8 @@ func (s *Set) Register(projects []trackway.Project) error {
 	for part, of := range s.all {
 		if of == nil {
 			s.names.number(projects, at, part)
-		} else if err := registerIn(of, part, projects, at); err != nil { // the others go on: this one may have no leader
+		} else if err := registerIn(of, part, projects, at); err != nil {
+			// The others go on: this one may have no leader.
 			failed = errors.Join(failed, err)
 		}
 	}

@@ -81,9 +81,6 @@ func (l *Log) send(e entry.Entry) error {
 // of them had it in time.
 func (l *Log) deliver(b []byte, came <-chan *entry.Once) (*entry.Once, error) {
 	if l.Ready() != nil {
-		if err := l.broken(); err != nil && !errors.Is(err, raft.ErrRestart) {
-			return nil, err
-		}
 		return nil, raft.ErrUnavailable
 	}
 	end := time.NewTimer(l.patience())

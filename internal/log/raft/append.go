@@ -26,8 +26,8 @@ const (
 //
 // If it is not known what became of the entry, Append sends it again, and it
 // takes effect once. An error is [ErrUnavailable], [ErrUnknown],
-// [ErrTooLarge], [ErrClosed], or says why this server cannot go on. ctx may
-// keep an entry from being sent; an entry that was sent is not abandoned.
+// [ErrTooLarge], [ErrClosed], or says why this server takes no commands. ctx
+// may keep an entry from being sent; an entry that was sent is not abandoned.
 func (l *Log) Append(ctx context.Context, e entry.Entry) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
@@ -118,7 +118,7 @@ func (l *Log) deliver(b []byte) ([]byte, error) {
 			unanswered = true
 		}
 		if err := l.await(changed, end.C); err != nil {
-			if unanswered && !errors.Is(err, l.broken()) {
+			if unanswered {
 				err = ErrUnknown
 			}
 			return nil, err
@@ -149,11 +149,10 @@ func (l *Log) await(changed <-chan struct{}, end <-chan time.Time) error {
 	if address, _ := l.raft.LeaderWithID(); address == "" && l.stopping.Load() {
 		return ErrUnavailable
 	}
-	err := l.broken()
-	if errors.Is(err, ErrRestart) {
-		return ErrUnavailable // another server can take it, or this one when it was opened again
+	if l.broken() != nil {
+		return ErrUnavailable // another server can take it, or this one when it has started again
 	}
-	return err
+	return nil
 }
 
 // attempt gives an entry to the server that is the leader now. It gives up when

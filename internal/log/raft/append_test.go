@@ -90,15 +90,16 @@ func TestUnavailable(t *testing.T) {
 	l.check(t, c.wantEqual())
 }
 
-// TestAppendBeforeRestart: a caller of a server that has to be opened again may
-// try again.
-func TestAppendBeforeRestart(t *testing.T) {
+// TestAppendAtEnd: a caller of a server that cannot go on, or has to be opened
+// again, may try again.
+func TestAppendAtEnd(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 1, Options{})
-	log := c.servers[0].log
-	log.fatal(ErrRestart)
-	if err := log.Append(t.Context(), visit("never")); !errors.Is(err, ErrUnavailable) {
-		t.Errorf("got %v, want %v", err, ErrUnavailable)
+	for _, why := range []error{ErrRestart, errKilled} {
+		log := newCluster(t, 1, Options{}).servers[0].log
+		log.fatal(why)
+		if err := log.Append(t.Context(), visit("never")); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("%v: got %v, want %v", why, err, ErrUnavailable)
+		}
 	}
 }
 

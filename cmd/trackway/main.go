@@ -34,7 +34,7 @@ const (
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "serve" {
-		monitor.Rest() // starts the program again, once
+		monitor.Rest(os.Environ()) // starts the program again, once
 	}
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

@@ -18,10 +18,10 @@ const (
 )
 
 // Rest makes the monitor sleep longer. To do so, it starts the program again in
-// the same process, with the same arguments and environment: call it first. It
-// returns in the new program, or in the old one if that fails. If somebody has
-// set a slack for the process, it does nothing.
-func Rest() {
+// the same process, with the same arguments: call it first. It returns in the
+// new program, or in the old one if that fails. If somebody has set a slack for
+// the process, it does nothing.
+func Rest(environment []string) {
 	switch slack() {
 	case usual:
 		name, err := os.Executable()
@@ -31,15 +31,15 @@ func Rest() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		setSlack(wide)
-		_ = syscall.Exec(name, os.Args, os.Environ())
+		_ = syscall.Exec(name, os.Args, environment) //nolint:gosec // this program, with its own arguments
 		setSlack(usual)
 	case wide:
 		narrow()
 	}
 }
 
-// narrow gives all threads but the monitor the usual slack again. Otherwise
-// each of them would sleep longer too.
+// narrow gives all threads but the monitor, and perhaps one that is busy, the
+// usual slack again. Otherwise each of them would sleep longer too.
 func narrow() {
 	// The first call of LockOSThread starts a thread that starts others.
 	setSlack(usual)

@@ -5,17 +5,20 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
 
+const startAgain = "start again"
+
 // TestMain lets the test be the program that starts itself again.
 func TestMain(m *testing.M) {
-	if os.Getenv("TRACKWAY_TEST_MONITOR") == "" {
+	if !slices.Contains(os.Args, startAgain) {
 		os.Exit(m.Run())
 	}
-	Rest()
+	Rest(nil)
 	var all []string
 	threads, err := os.ReadDir("/proc/self/task")
 	for _, t := range threads {
@@ -25,16 +28,14 @@ func TestMain(m *testing.M) {
 		}
 		all = append(all, strings.TrimSpace(string(text)))
 	}
-	fmt.Println(os.Getpid(), slack(), err, strings.Join(os.Args[1:], " "), all)
+	_, _ = fmt.Fprintln(os.Stdout, os.Getpid(), slack(), err, strings.Join(os.Args[1:], " "), all)
 	os.Exit(0)
 }
 
-// TestRest: only the monitor gets a wider slack, in the same process, unless
-// somebody has set one.
+// TestRest: the monitor gets a wider slack, in the same process.
 func TestRest(t *testing.T) {
 	t.Parallel()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "a", "b c")
-	cmd.Env = append(os.Environ(), "TRACKWAY_TEST_MONITOR=1")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "a", startAgain)
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
@@ -47,13 +48,18 @@ func TestRest(t *testing.T) {
 		return // the kernel shows the slack of other threads to root alone
 	}
 	begin, list, _ := strings.Cut(strings.TrimSuffix(text, "]\n"), "[")
-	if want := "<nil> a b c "; !strings.HasSuffix(begin, want) {
+	if want := "<nil> a " + startAgain + " "; !strings.HasSuffix(begin, want) {
 		t.Errorf("got %q, want it to end with %q", begin, want)
 	}
 	all := strings.Fields(list)
-	slices.Sort(all)
-	number := func(d time.Duration) string { return fmt.Sprint(d.Nanoseconds()) }
-	if len(all) < 3 || all[0] != number(wide) || slices.ContainsFunc(all[1:], func(n string) bool { return n != number(usual) }) {
-		t.Errorf("the threads have %q, want one of them to have %s", all, number(wide))
+	threads := make(map[string]int)
+	for _, n := range all {
+		threads[n]++
+	}
+	number := func(d time.Duration) string { return strconv.FormatInt(d.Nanoseconds(), 10) }
+	few, most := threads[number(wide)], threads[number(usual)]
+	// a thread that is busy may keep the wider one
+	if few == 0 || few > 3 || most < 3 || few+most != len(all) {
+		t.Errorf("the threads have %q, want few to have %s and the others %s", all, number(wide), number(usual))
 	}
 }

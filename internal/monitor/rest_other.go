@@ -3,4 +3,4 @@
 package monitor
 
 // Rest does nothing: other systems have no slack.
-func Rest() {}
+func Rest([]string) {}

@@ -14,6 +14,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
 	"hash/maphash"
 	"io"
@@ -324,18 +325,24 @@ func (o *Overlay) NewIter(options *pebble.IterOptions) (*pebble.Iterator, error)
 			}
 		}
 	}
-	for _, items := range [][]item{o.entries, o.items} {
-		for i := range items {
-			it := &items[i]
-			if err := stage(o.key(it), o.value(it), it.value < 0); err != nil {
-				return nil, err
-			}
-		}
+	if err := errors.Join(o.each(o.entries, stage), o.each(o.items, stage)); err != nil {
+		return nil, err
 	}
 	if b == nil {
 		return o.db.NewIter(options)
 	}
 	return b.NewIter(options)
+}
+
+// each calls do for items until it fails.
+func (o *Overlay) each(items []item, do func(key, value []byte, deleted bool) error) error {
+	for i := range items {
+		it := &items[i]
+		if err := do(o.key(it), o.value(it), it.value < 0); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // may reports whether a key within these bounds may be staged.

@@ -93,7 +93,9 @@ func TestNeverRead(t *testing.T) {
 		Dir:          t.TempDir(), Folders: func() []string { return nil }, Metrics: prometheus.NewRegistry(), Counts: counts,
 		Destinations: func() []destination.Status { return nil },
 		Limits:       func(time.Time) limit.Report { return limit.Report{} },
-		Projects:     func() []trackway.Project { return []trackway.Project{{Name: "shop", Number: 1}, {Name: "app", Number: 2}} },
+		Projects: func() []trackway.Project {
+			return []trackway.Project{{Name: "shop", Number: 1}, {Name: "app", Number: 2}}
+		},
 	}
 	now := time.Now()
 	for i, want := range []struct {

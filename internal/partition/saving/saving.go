@@ -34,7 +34,7 @@ type Maker struct {
 // Made describes a backup.
 type Made struct {
 	Parts  []backup.Backup // of each partition; without a path if it was left out
-	Unsure []int           // partitions of which the backup may lack what came last: no leader has answered
+	Unsure []int           // partitions of which the backup may lack what came last
 }
 
 // Make backs up all partitions into a directory, and then the files beside

@@ -377,7 +377,7 @@ func (c *copier) take(dir string) error {
 		return c.Checkpoint(dir)
 	}
 	for name, f := range c.has {
-		if isTable(name) {
+		if isTable(name) && c.kept(f) {
 			last.Files = append(last.Files, f)
 		}
 	}
@@ -397,6 +397,12 @@ func (c *copier) take(dir string) error {
 		}
 	}
 	return nil
+}
+
+// kept reports whether the previous generation still has a file.
+func (c *copier) kept(f File) bool {
+	info, err := c.FS.Stat(c.FS.PathJoin(c.previous, f.Name))
+	return err == nil && info.Size() == f.Bytes
 }
 
 func (c *copier) generation(ctx context.Context) (Backup, error) {

@@ -125,6 +125,9 @@ func (p *Part) Reach(ctx context.Context, at string, latest bool) (err error) {
 // this one does not get the rest.
 func (m *Member) Latest(ctx context.Context, part int) error {
 	p := m.Part(part)
+	if p == nil {
+		return errNotReached // it has been taken from this server
+	}
 	for began := time.Now(); ; {
 		err := p.Reach(position.Stay(ctx), "", true)
 		if err == nil || time.Since(began) > 5*p.o.Cluster.Heartbeat || sleep.For(ctx, lookPause) != nil {

@@ -32,8 +32,8 @@ type Deps struct {
 	Leads  func() bool                         // whether this server tells what is wrong with shared data
 	Log    *slog.Logger
 
-	// LeadsOf reports whether this server tells what only servers know that hold
-	// the data of a project.
+	// LeadsOf reports whether this server tells what only servers know that
+	// hold the data of a project.
 	LeadsOf func(project uint32) bool
 }
 

@@ -62,7 +62,8 @@ type Config struct {
 	// Elsewhere returns what answers a call about a project whose data other
 	// servers of the cluster hold, or nil if this one does. Latest waits a
 	// while until this server has everything that any server has acknowledged;
-	// an error means that it may lack some of it. Both are nil if the server stands alone.
+	// an error means that it may lack some of it. Both are nil if the server
+	// stands alone.
 
 	Elsewhere func(r *http.Request, project uint32) http.Handler
 	Latest    func(ctx context.Context, project uint32) error

@@ -42,7 +42,7 @@ const (
 type Restored struct {
 	Path  string // of the backup
 	Parts []store.Backup
-	Newer string // the name of a newer backup there, which lacks partitions; empty: there is none
+	Newer string // the name of a newer backup there, which lacks partitions, if there is one
 }
 
 // Apart reports whether the parts are of different backups.

@@ -98,9 +98,9 @@ func (w *work) begin(ctx context.Context, part int) (err error) {
 			return left, err
 		}
 	}
-	if w.Holders != nil {
-		src.Store = w.Stores.Name() // the servers' stores of a partition have different names
-	}
+	// The stores of a partition have different names at different servers, and
+	// a restored one has that of any of them. That of the first one stays.
+	src.Store, src.Was = w.Stores.Name(), src.Store
 	w.pending[part], err = backup.Begin(ctx, src, w.into(part), w.at)
 	if unsure {
 		w.made.Unsure = append(w.made.Unsure, part)

@@ -55,7 +55,7 @@ func (c *backupCommand) Run(out output) error {
 			terminal.Say(out.stdout, "Partition %s is not in it: other servers hold it.\n", partition.Name(part))
 		}
 		for _, part := range b.Unsure {
-			terminal.Say(out.stdout, "No leader of partition %s has answered: what came last may be missing.\n", partition.Name(part))
+			terminal.Say(out.stdout, "No server has answered that surely has all of partition %s: what came last may be missing.\n", partition.Name(part))
 		}
 		terminal.Say(out.stdout, "The configuration is not in it, because it holds secrets: keep %s elsewhere.\n", c.Config)
 		return nil
@@ -96,6 +96,15 @@ func (c *restoreCommand) Run(out output) error {
 	}
 	terminal.Say(out.stdout, "Restored %s of %s to %s: everything up to %s, %s. All of it was read and found whole.\n",
 		b.Path, b.Parts[0].At.Local().Format("2006-01-02 15:04:05"), dir, through(seqs[0], seqs, nil), terminal.Size(bytes))
+	if b.Newer != "" {
+		terminal.Say(out.stdout, "The newer backup %s was passed over, because it lacks partitions.\n", b.Newer)
+	}
+	if b.Apart() {
+		terminal.Say(out.stdout, "No backup there has all partitions, so these were not backed up together:\n")
+		for part := range b.Parts {
+			terminal.Say(out.stdout, "  %s is of %s.\n", partition.Name(part), b.Parts[part].At.Local().Format("2006-01-02 15:04:05"))
+		}
+	}
 	if len(seqs) > 1 {
 		terminal.Say(out.stdout, "It needs the setting partitions: %d.\n", len(seqs))
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"trackway"
+	"trackway/internal/control"
 	"trackway/internal/durable"
 	"trackway/internal/iso8601"
 	"trackway/internal/running"
@@ -41,7 +42,7 @@ func (c *exportCommand) Run(out output) error {
 		return err
 	}
 	return c.with(ctx, out, false, func(client *http.Client) error {
-		answer, err := running.Control(ctx, client, http.MethodGet, "/export", query, nil, 0)
+		answer, fields, err := running.ControlWith(ctx, client, http.MethodGet, "/export", query, nil, 0)
 		if err != nil {
 			return err
 		}
@@ -55,6 +56,9 @@ func (c *exportCommand) Run(out output) error {
 			return errors.New("interrupted; nothing was exported")
 		} else if err != nil {
 			return fmt.Errorf("the export is not complete, and the server's log says why: %w", err)
+		}
+		if fields.Get(control.UnsureField) != "" {
+			terminal.Say(out.stderr, "No server of the cluster has answered that surely has all: what came last may be missing.\n")
 		}
 		return nil
 	})

@@ -24,7 +24,7 @@ type importCommand struct {
 
 	Files []string `arg:"" help:"NDJSON or CSV files, plain or as .gz or .zst, or folders of them; - is the standard input." name:"file" placeholder:"FILE"`
 
-	From      string   `enum:",segment,rudderstack,posthog,mixpanel,bloomreach" default:"" help:"Vendor that exported the files: segment, rudderstack, posthog, mixpanel or bloomrunning. Then the files are imported as they are." placeholder:"VENDOR"`
+	From      string   `enum:",segment,rudderstack,posthog,mixpanel,bloomreach" default:"" help:"Vendor that exported the files: segment, rudderstack, posthog, mixpanel or bloomreach. Then the files are imported as they are." placeholder:"VENDOR"`
 	Format    string   `enum:",ndjson,csv" default:"" help:"ndjson or csv, if the file's name does not show it." placeholder:"FORMAT"`
 	Map       []string `help:"CSV: target of a column, such as customer_ids.registered=email." placeholder:"TARGET=COLUMN" sep:"none"`
 	Mapping   string   `help:"CSV: file with a mapping, in YAML or JSON." placeholder:"FILE"`

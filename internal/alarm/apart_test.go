@@ -6,9 +6,11 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"trackway"
+	"trackway/internal/catalogue"
 	"trackway/internal/config/alarming"
 	"trackway/internal/query"
 )
@@ -36,6 +38,28 @@ func (a apartSnapshot) Counts(project uint32, _ query.CountRange, _ func(query.C
 		return errors.New("nobody answers")
 	}
 	return nil
+}
+
+// TestTypesApart: the server that leads a project's partition tells about its
+// types, because the one that leads the cluster may not know them.
+func TestTypesApart(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, alarming.UsualOf(alarming.NewType), alarming.UsualOf(alarming.Refusals))
+		s.leads, s.leadsOf = false, 1
+		s.sample.Projects = []Project{{Name: "shop", Commands: 1000, New: []catalogue.Beginning{{Type: "buy", First: time.Now()}}}}
+		s.start()
+		pass(time.Minute)
+		s.set(func() {
+			s.sample.Projects = []Project{{Name: "shop", Commands: 2000, Refused: 1000, New: s.sample.Projects[0].New}}
+		})
+		pass(time.Hour)
+		s.want("it leads the project's partition only", "ringing New type: shop")
+		s.set(func() { s.leadsOf = 2; s.sample.Projects = []Project{{Name: "shop"}} })
+		pass(time.Hour)
+		s.want("another one does")
+		s.stop()
+	})
 }
 
 // TestJudgedApart: if the counts of one project cannot be read, silence of the

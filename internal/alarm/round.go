@@ -215,9 +215,24 @@ func (r *round) remove(at int) {
 	r.changed = true
 }
 
-// tell tells what became of an alarm. Of the servers of a cluster, the leader
-// alone tells what is wrong with the data that all of them have. The others
-// know it too, so a new leader does not tell it again.
+// tells reports whether this server tells an alarm. Of the servers of a
+// cluster, the leader alone tells what is wrong with the data that all of them
+// have, or can read. It may not hold a project, and then it does not know its
+// types. So it is the leader of the project's partition that tells about these.
+func (r *round) tells(a *Alarm) bool {
+	switch a.Kind {
+	case alarming.NewType, alarming.ChangedType:
+		for i := range r.setup.Projects {
+			if p := &r.setup.Projects[i]; p.Name == a.Subject {
+				return r.watch.LeadsOf(p.Number)
+			}
+		}
+	}
+	return r.leads || !shared(a.Kind)
+}
+
+// tell tells what became of an alarm. Other servers know it too, so a new
+// leader does not tell it again.
 func (r *round) tell(a *Alarm, is State) {
 	r.changed = true
 	log := r.watch.Log.Info
@@ -225,7 +240,7 @@ func (r *round) tell(a *Alarm, is State) {
 		log = r.watch.Log.Warn
 	}
 	log("alarm", "state", string(is), "kind", a.Kind, "subject", a.Subject, "text", a.Text)
-	if !shared(a.Kind) || r.leads {
+	if r.tells(a) {
 		r.watch.Book.postLocked(notice(a, is), r.setup.names())
 	}
 }

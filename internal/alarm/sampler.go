@@ -33,6 +33,7 @@ type Sampler struct {
 
 	projects []Project // as they were when they were read last
 	read     time.Time
+	lacks    error // some have never been read, and this is why
 	disks    disks
 }
 
@@ -69,7 +70,12 @@ func (s *Sampler) Take(now time.Time) (Sample, error) {
 	if now.Sub(s.read).Abs() >= usagePause {
 		var failed error
 		s.projects, failed = s.readUsage()
-		s.read, err = now, errors.Join(err, failed)
+		s.read, s.lacks, err = now, nil, errors.Join(err, failed)
+		if len(s.projects) < len(s.Projects()) {
+			s.lacks = failed
+		}
+	} else {
+		err = errors.Join(err, s.lacks) // what is missing has not gone
 	}
 	out.Projects, out.Contracts = s.projects, s.Contracts(now)
 	for _, p := range s.Projects() {

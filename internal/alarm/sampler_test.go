@@ -82,6 +82,37 @@ func TestUsageUnreadable(t *testing.T) {
 	take(false)
 }
 
+// TestNeverRead: a project whose usage could not be read since the start is not
+// missing from a whole sample: its alarms would end, as if it was not watched.
+func TestNeverRead(t *testing.T) {
+	t.Parallel()
+	counts := &usages{refused: 7, unread: 2, err: errors.New("nobody answers")}
+	s := Sampler{
+		Contracts: book.New().Hours, NewTypes: func(uint32) []catalogue.Beginning { return nil },
+		ChangedTypes: func(uint32) []catalogue.Changed { return nil },
+		Dir:          t.TempDir(), Folders: func() []string { return nil }, Metrics: prometheus.NewRegistry(), Counts: counts,
+		Destinations: func() []destination.Status { return nil },
+		Limits:       func(time.Time) limit.Report { return limit.Report{} },
+		Projects: func() []trackway.Project {
+			return []trackway.Project{{Name: "shop", Number: 1}, {Name: "app", Number: 2}}
+		},
+	}
+	now := time.Now()
+	for i, want := range []struct {
+		projects int
+		failed   bool
+	}{{1, true}, {1, true}, {1, true}, {1, true}, {1, true}, {2, false}, {2, false}} {
+		if i == 5 {
+			counts.err = nil
+		}
+		got, err := s.Take(now)
+		if len(got.Projects) != want.projects || (err != nil) != want.failed {
+			t.Errorf("look %d: got %+v, %v", i, got.Projects, err)
+		}
+		now = now.Add(10 * time.Second)
+	}
+}
+
 // TestUsageOfOthers: if the usage of one project cannot be read, because no
 // server that holds it answers, that of the others is.
 func TestUsageOfOthers(t *testing.T) {

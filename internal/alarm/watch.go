@@ -31,6 +31,10 @@ type Deps struct {
 	Sample func(now time.Time) (Sample, error) // an error means that the sample lacks something
 	Leads  func() bool                         // whether this server tells what is wrong with shared data
 	Log    *slog.Logger
+
+	// LeadsOf reports whether this server tells what only servers know that
+	// hold the data of a project.
+	LeadsOf func(project uint32) bool
 }
 
 // Watch looks at the server from time to time, and decides what rings. It is

@@ -80,9 +80,10 @@ type stage struct {
 	dir    string
 	counts *recorded
 
-	mu     sync.Mutex // guards what follows
-	sample Sample
-	leads  bool
+	mu      sync.Mutex // guards what follows
+	sample  Sample
+	leads   bool
+	leadsOf uint32
 
 	rules []alarming.Rule
 	stop  func()
@@ -115,6 +116,7 @@ func (s *stage) start() {
 	}
 	s.Watch = New(Deps{
 		Book: book, Counts: s.counts, Leads: func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.leads }, Log: slog.New(slog.DiscardHandler),
+		LeadsOf: func(project uint32) bool { s.mu.Lock(); defer s.mu.Unlock(); return project == s.leadsOf },
 		Sample: func(now time.Time) (Sample, error) {
 			s.mu.Lock()
 			defer s.mu.Unlock()

@@ -44,7 +44,8 @@ func (s *server) newAlarms(reg *prometheus.Registry, projects []trackway.Project
 	}
 	a.watch = alarm.New(alarm.Deps{
 		Book: book, Counts: s.store, Sample: sampler.Take, Log: s.Log,
-		Leads: func() bool { return s.member == nil || s.member.Leads() },
+		Leads:   func() bool { return s.member == nil || s.member.Leads() },
+		LeadsOf: func(project uint32) bool { return s.member == nil || s.member.LeadsOf(project) },
 	}, alarm.Setup{Alarms: s.Config.Alarms, Projects: projects})
 	reg.MustRegister(a.watch.Collector())
 	use, err := a.sender.Prepare(s.Config.Server.Name, s.Config.Alarms.Receivers)

@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"trackway/internal/api/passing"
-	"trackway/internal/api/position"
 	"trackway/internal/app/member"
 	"trackway/internal/control"
 	"trackway/internal/control/onward"
@@ -13,6 +12,7 @@ import (
 	"trackway/internal/door"
 	"trackway/internal/listen"
 	"trackway/internal/log/raft/peer"
+	"trackway/internal/partition"
 	"trackway/internal/partition/afar"
 	"trackway/internal/partition/saving"
 )
@@ -82,7 +82,11 @@ func (s *server) elsewhere() func(r *http.Request, project uint32) http.Handler 
 }
 
 // awaitLatest waits a while until this server has everything that any server
-// has acknowledged of a project.
-func (s *server) awaitLatest(ctx context.Context, project uint32) {
-	position.CatchUp(ctx, s.member.Of(project))
+// has acknowledged of a project that is here.
+func (s *server) awaitLatest(ctx context.Context, project uint32) error {
+	part := 0
+	if len(s.parts) > 1 {
+		part = partition.Of(project)
+	}
+	return s.member.Latest(ctx, part)
 }

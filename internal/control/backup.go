@@ -17,7 +17,7 @@ type Backup struct {
 	Seq         uint64    `json:"seq"`              // of the last event in it, if there is one partition
 	Seqs        []uint64  `json:"seqs,omitempty"`   // of the last event of each partition, if there are several
 	Left        []int     `json:"left,omitempty"`   // partitions that are left out: other servers hold them
-	Unsure      []int     `json:"unsure,omitempty"` // partitions whose leader has not answered: the end may be missing
+	Unsure      []int     `json:"unsure,omitempty"` // partitions whose end may be missing
 	Bytes       int64     `json:"bytes"`            // of all its files
 	Files       int       `json:"files"`            // those that follow, together
 	Kept        int       `json:"kept"`             // shared with the previous generation

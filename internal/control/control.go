@@ -61,11 +61,12 @@ type Config struct {
 
 	// Elsewhere returns what answers a call about a project whose data other
 	// servers of the cluster hold, or nil if this one does. Latest waits a
-	// while until this server has everything that any server has acknowledged.
-	// Both are nil if the server stands alone.
+	// while until this server has everything that any server has acknowledged;
+	// an error means that it may lack some of it. Both are nil if the server
+	// stands alone.
 
 	Elsewhere func(r *http.Request, project uint32) http.Handler
-	Latest    func(ctx context.Context, project uint32)
+	Latest    func(ctx context.Context, project uint32) error
 
 	// The users of the server's pages; nil if no server runs here. ReloadUsers
 	// puts those in force that the managed file has now, and ends the sessions
@@ -176,6 +177,10 @@ func projectRoutes() map[string]func(*call) error {
 // passed on to other servers.
 func OfProject(r *http.Request) bool { return projectRoutes()[r.Method+" "+r.URL.Path] != nil }
 
+// UnsureField in an answer says that it may lack what came last: no server has
+// answered that surely has all of the project.
+const UnsureField = "Trackway-Unsure"
+
 // atHolder has another server carry a call out if it holds the data of the
 // project, and this one does not. Otherwise this server does, and reads what
 // any server has acknowledged.
@@ -199,7 +204,9 @@ func atHolder(do func(*call) error) func(*call) error {
 			return nil
 		}
 		if c.r.Method == http.MethodGet {
-			c.Latest(c.r.Context(), p.Number)
+			if c.Latest(c.r.Context(), p.Number) != nil {
+				c.w.Header().Set(UnsureField, "1")
+			}
 		}
 		return do(c)
 	}

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -17,7 +18,7 @@ import (
 // of what is here wait for what others have acknowledged.
 func TestElsewhere(t *testing.T) {
 	t.Parallel()
-	f, waited := newFake(), 0
+	f, waited, lacks := newFake(), 0, error(nil)
 	all := []trackway.Project{{Number: 1, Name: "here", Token: "a", Hard: []string{"registered"}}, {Number: 2, Name: "there", Token: "b"}}
 	s := httptest.NewServer(Handler(Config{
 		Ingest: f, Store: f, Name: "n", Log: func(uint32) Log { return f }, Save: f.save, Flush: f.flush, Logger: slog.New(slog.DiscardHandler),
@@ -28,7 +29,7 @@ func TestElsewhere(t *testing.T) {
 			}
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, "there ", r.URL.RequestURI()) })
 		},
-		Latest: func(context.Context, uint32) { waited++ },
+		Latest: func(context.Context, uint32) error { waited++; return lacks },
 	}))
 	defer s.Close()
 	const row = `{"name":"customers/events","data":{"customer_ids":{"registered":"r1"},"event_type":"e"}}` + "\n"
@@ -50,6 +51,20 @@ func TestElsewhere(t *testing.T) {
 		status, answer, err := do(t, s, test.method, test.target, strings.NewReader(test.body))
 		if status != test.status || !strings.Contains(answer, test.want) || err != nil || waited != test.waited {
 			t.Errorf("%s: got %d %s, %v, after %d waits; want %+v", test.target, status, answer, err, waited, test)
+		}
+	}
+	for _, lacks = range []error{nil, errors.New("no server leads")} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/export?customers=true&format=ndjson&project=here", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := s.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close() // only the fields are wanted
+		if got := res.Header.Get(UnsureField) != ""; got != (lacks != nil) || res.StatusCode != http.StatusOK {
+			t.Errorf("%v: got %d, %v", lacks, res.StatusCode, res.Header)
 		}
 	}
 	for target, want := range map[string]bool{"GET /export": true, "POST /import": true, "GET /contracts": true, "POST /backup": false, "GET /import": false, "POST /cluster/init": false} {

@@ -42,6 +42,12 @@ const (
 type Restored struct {
 	Path  string // of the backup
 	Parts []store.Backup
+	Newer string // the name of a newer backup there, which lacks partitions, if there is one
+}
+
+// Apart reports whether the parts are of different backups.
+func (r *Restored) Apart() bool {
+	return slices.ContainsFunc(r.Parts, func(p store.Backup) bool { return !p.At.Equal(r.Parts[0].At) })
 }
 
 // Restore makes a data directory from a backup: from a given one, or from the
@@ -50,7 +56,7 @@ type Restored struct {
 // stay as they are. Restore opens and reads the whole result. If it returns an
 // error, nothing has changed.
 func Restore(ctx context.Context, backup, dataDir string) (_ Restored, err error) {
-	parts, err := backupsIn(backup)
+	parts, newer, err := backupsIn(backup)
 	if err != nil {
 		return Restored{}, err
 	}
@@ -67,7 +73,7 @@ func Restore(ctx context.Context, backup, dataDir string) (_ Restored, err error
 	if err != nil {
 		return Restored{}, fmt.Errorf("restore %s into %s: %w", backup, dataDir, err)
 	}
-	r := Restored{Path: backup}
+	r := Restored{Path: backup, Newer: newer}
 	for part, from := range parts {
 		dir := StoreOf(dataDir, part, len(parts))
 		made = append(made, dir)

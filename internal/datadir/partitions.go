@@ -203,8 +203,7 @@ func ClaimBackups(dir string, n int) error {
 	if err != nil || have == n {
 		return err
 	}
-	others, _ := filepath.Glob(filepath.Join(dir, "[0-9]*T*Z")) // the pattern is right
-	if have > 1 || len(others) > 0 {
+	if have > 1 || len(generationsIn(dir)) > 0 {
 		return fmt.Errorf("back up to %s: it holds backups of another store: use a directory for each", dir)
 	}
 	const private = 0o700
@@ -215,51 +214,67 @@ func ClaimBackups(dir string, n int) error {
 }
 
 // backupsIn returns what to restore for each partition from a directory of
-// backups, or from one backup in it.
-func backupsIn(backup string) ([]string, error) {
+// backups, or from one backup in it. newer is the name of the newest one there
+// if that lacks partitions, and so another one is restored.
+func backupsIn(backup string) (all []string, newer string, err error) {
 	dir, generation := filepath.Clean(backup), ""
 	if _, err := os.Stat(backup); errors.Is(err, fs.ErrNotExist) {
 		dir, generation = filepath.Split(dir) // with several partitions, each has a directory of that name
 	}
 	n, err := Partitions(dir)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if n == 1 {
 		above := filepath.Dir(filepath.Clean(backup))
 		for range 2 { // the backups of a partition, or one of them
 			if n, err := Partitions(above); err == nil && n > 1 {
-				return nil, fmt.Errorf("%s has one of %d partitions: restore %s", backup, n, above)
+				return nil, "", fmt.Errorf("%s has one of %d partitions: restore %s", backup, n, above)
 			}
 			above = filepath.Dir(above)
 		}
-		return []string{backup}, nil
+		return []string{backup}, "", nil
 	}
 	if generation == "" {
-		generation = newestOfAll(dir, n)
+		generation, newer = newestOfAll(dir, n)
 	}
-	all := make([]string, n)
+	all = make([]string, n)
 	for part := range all {
 		all[part] = filepath.Join(BackupOf(dir, part, n), generation)
 	}
-	return all, nil
+	return all, newer, nil
 }
 
 // newestOfAll returns the name of the newest backup that has all of n
 // partitions. It is empty if there are only backups of parts of the data, which
-// somebody has put together. Then the newest one of each part counts.
-func newestOfAll(dir string, n int) (newest string) {
-	first, _ := filepath.Glob(filepath.Join(BackupOf(dir, 0, n), "[0-9]*T*Z")) // the pattern is right
-	for _, path := range first {
-		name := filepath.Base(path)
-		all := true
-		for part := range n {
-			_, err := os.Stat(filepath.Join(BackupOf(dir, part, n), name))
-			all = all && err == nil
+// somebody has put together. Then the newest one of each part counts. newer is
+// the newest one of all, if that is a later one.
+func newestOfAll(dir string, n int) (newest, newer string) {
+	parts := make(map[string]int)
+	for part := range n {
+		for _, name := range generationsIn(BackupOf(dir, part, n)) {
+			parts[name]++
+			newer = max(newer, name)
 		}
-		if all {
+	}
+	for name, has := range parts {
+		if has == n {
 			newest = max(newest, name)
 		}
 	}
-	return newest
+	if newest == "" || newer == newest {
+		newer = ""
+	}
+	return newest, newer
+}
+
+// generationsIn returns the names in a directory that are those of backups.
+func generationsIn(dir string) (names []string) {
+	there, _ := os.ReadDir(dir) // what cannot be read is missed when it is restored
+	for _, entry := range there {
+		if is, _ := filepath.Match("[0-9]*T*Z", entry.Name()); is { // the pattern is right
+			names = append(names, entry.Name())
+		}
+	}
+	return names
 }

@@ -157,6 +157,13 @@ func TestRestorePartitions(t *testing.T) {
 	at := time.Date(2026, 11, 29, 1, 2, 3, 0, time.UTC)
 	back(t, in("data"), in("backups"), 3, at)
 	back(t, in("data"), in("backups"), 3, at.Add(time.Hour))
+	back(t, in("data"), in("[a-b]"), 3, at)
+	if err := os.CopyFS(in("[a-b]/p01/20261129T020203.000000Z"), os.DirFS(in("backups/p01/20261129T020203.000000Z"))); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := Restore(t.Context(), in("[a-b]"), in("of the same backup")); err != nil || r.Newer != "20261129T020203.000000Z" || !r.Parts[1].At.Equal(at) {
+		t.Errorf("got %+v, %v", r, err)
+	}
 	const first = "20261129T010203.000000Z"
 	for _, from := range []string{"backups", "backups/" + first, "backups/" + first + "/"} {
 		to := in(strings.ReplaceAll("to "+from, "/", "-"))

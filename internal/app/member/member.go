@@ -26,6 +26,7 @@ import (
 	"trackway/internal/log/kafka"
 	"trackway/internal/log/raft"
 	"trackway/internal/log/raft/peer"
+	"trackway/internal/partition"
 	"trackway/internal/sleep"
 	"trackway/internal/store"
 )
@@ -425,6 +426,15 @@ func (p *Part) Leads() bool {
 
 // Leads reports whether this server leads the cluster: its first partition.
 func (m *Member) Leads() bool { return m.parts[0].raft.Load().Status().Leading }
+
+// LeadsOf reports whether this server leads the partition of a project.
+func (m *Member) LeadsOf(project uint32) bool {
+	if m.o.Partitions == 1 {
+		return m.Leads()
+	}
+	p := m.Part(partition.Of(project))
+	return p != nil && p.serves.Load() && p.raft.Load().Status().Leading
+}
 
 // AwaitOwn waits until this server has applied what it has acknowledged, or ctx
 // ends. Of several partitions, it does not wait for one that gets nothing for

@@ -13,6 +13,7 @@ import (
 	"trackway/internal/ask"
 	"trackway/internal/log/raft/peer"
 	"trackway/internal/partition"
+	"trackway/internal/sleep"
 )
 
 // Of returns the partition that has a project, as readers see it, or nil if
@@ -119,10 +120,20 @@ func (p *Part) Reach(ctx context.Context, at string, latest bool) (err error) {
 }
 
 // Latest waits until this server has everything that any server has
-// acknowledged in a partition that it holds. An error means that no server
-// leads it, or that this one does not get the rest.
+// acknowledged in a partition that it holds. It waits for an election, as long
+// as writers do. An error means that no server leads the partition, or that
+// this one does not get the rest.
 func (m *Member) Latest(ctx context.Context, part int) error {
-	return m.Part(part).Reach(position.Stay(ctx), "", true)
+	p := m.Part(part)
+	if p == nil {
+		return errNotReached // it has been taken from this server
+	}
+	for began := time.Now(); ; {
+		err := p.Reach(position.Stay(ctx), "", true)
+		if err == nil || time.Since(began) > 5*p.o.Cluster.Heartbeat || sleep.For(ctx, lookPause) != nil {
+			return err
+		}
+	}
 }
 
 // Leader implements [position.Log].

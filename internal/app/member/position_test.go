@@ -1,6 +1,52 @@
 package member
 
-import "testing"
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"trackway/internal/log/raft/peer"
+)
+
+// electing is a log that has no leader for a while.
+type electing struct {
+	sharedLog
+
+	until time.Time
+}
+
+func (*electing) Leader() (peer.Target, bool) { return peer.Target{}, false }
+func (*electing) Self() peer.ID               { return peer.ID{} }
+
+func (e *electing) Latest(context.Context) (uint64, error) {
+	if time.Now().Before(e.until) {
+		return 0, errors.New("no server leads the cluster")
+	}
+	return 7, nil
+}
+
+func (*electing) Reach(context.Context, uint64) bool { return true }
+
+// TestLatest: what needs everything waits for an election, and not for ever.
+func TestLatest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &Member{o: Options{Partitions: 1}}
+		m.o.Cluster.Heartbeat = 2 * time.Second
+		p := &Part{Member: m}
+		m.parts = []*Part{p}
+		for elects, sure := range map[time.Duration]bool{0: true, 6 * time.Second: true, time.Hour: false} {
+			began := time.Now()
+			p.raft.set(&electing{until: began.Add(elects)})
+			err := m.Latest(t.Context(), 0)
+			if took := time.Since(began); (err == nil) != sure || took > 15*time.Second {
+				t.Errorf("an election of %v: got %v after %v", elects, err, took)
+			}
+		}
+	})
+}
 
 // TestIndex: a reader may name positions of several partitions. Each partition
 // takes its own, and refuses what no server of the cluster can have sent.

@@ -34,7 +34,7 @@ type Maker struct {
 // Made describes a backup.
 type Made struct {
 	Parts  []backup.Backup // of each partition; without a path if it was left out
-	Unsure []int           // partitions of which the backup may lack what came last: no leader has answered
+	Unsure []int           // partitions of which the backup may lack what came last
 }
 
 // Make backs up all partitions into a directory, and then the files beside
@@ -98,9 +98,9 @@ func (w *work) begin(ctx context.Context, part int) (err error) {
 			return left, err
 		}
 	}
-	if w.Holders != nil {
-		src.Store = w.Stores.Name() // the servers' stores of a partition have different names
-	}
+	// The stores of a partition have different names at different servers, and
+	// a restored one has that of any of them. That of the first one stays.
+	src.Store, src.Was = w.Stores.Name(), src.Store
 	w.pending[part], err = backup.Begin(ctx, src, w.into(part), w.at)
 	if unsure {
 		w.made.Unsure = append(w.made.Unsure, part)

@@ -18,6 +18,7 @@ import (
 	"trackway/internal/partition"
 	"trackway/internal/partition/stores"
 	"trackway/internal/store"
+	"trackway/internal/store/backup"
 )
 
 var at = time.Date(2026, 11, 30, 1, 2, 3, 0, time.UTC)
@@ -142,6 +143,48 @@ func TestFetched(t *testing.T) {
 	r, err := datadir.Restore(t.Context(), dir, to)
 	if err != nil || len(r.Parts) != 2 || r.Parts[1].Seq != h.Stores.All()[1].Synced() {
 		t.Errorf("got %+v, %v", r, err)
+	}
+}
+
+// TestSameStore: a directory of backups stays that of a server that joins a
+// cluster, or that stands alone again, after a restore.
+func TestSameStore(t *testing.T) {
+	t.Parallel()
+	h, dir := newHolder(t, "theirs", 20), filepath.Join(t.TempDir(), "backups")
+	if err := datadir.ClaimBackups(dir, 2); err != nil {
+		t.Fatal(err)
+	}
+	for part, s := range h.Stores.All() { // as they were called
+		if _, err := backup.Make(t.Context(), s.Source(), datadir.BackupOf(dir, part, 2), at, 9); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.Latest = func(context.Context, int) error { return nil }
+	first, second := h.Stores.All()[0], h.Stores.All()[1]
+	restored := stores.Of(first, open(t, "second of another server"))
+	for name, m := range map[string]*Maker{
+		"a server alone":      {Stores: h.Stores},
+		"a member":            {Stores: h.Stores, Holders: func(int) []http.RoundTripper { return nil }},
+		"one that fetches it": {Stores: stores.Of(first, nil), Holders: func(int) []http.RoundTripper { return []http.RoundTripper{h} }},
+	} {
+		m.DataDir = t.TempDir()
+		to := filepath.Join(t.TempDir(), "backups")
+		if name != "one that fetches it" {
+			to = dir
+		}
+		if _, err := m.Make(t.Context(), to, at, 9, false); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if name == "one that fetches it" {
+			m.Stores, m.Holders = restored, nil
+			if _, err := m.Make(t.Context(), to, at, 9, false); err != nil {
+				t.Errorf("a server with what was restored: %v", err)
+			}
+		}
+	}
+	m := &Maker{Stores: stores.Of(second, first), DataDir: t.TempDir()}
+	if _, err := m.Make(t.Context(), dir, at, 9, false); !errors.Is(err, backup.ErrForeign) {
+		t.Errorf("other stores: got %v", err)
 	}
 }
 

@@ -77,6 +77,7 @@ type Source struct {
 	FS      vfs.FS
 	Format  int    // version of the store's format
 	Store   string // a name unique to this store; empty: not known
+	Was     string // another name under which there may be backups of it
 	Staging string // a directory for Checkpoint to create, on the store's file system
 	// creates a consistent copy in dir: hard links to tables, copies of all
 	// else
@@ -152,7 +153,7 @@ func Begin(ctx context.Context, src Source, dir string, at time.Time) (_ *Pendin
 	if p.lock, err = src.FS.Lock(src.FS.PathJoin(dir, lockName)); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInUse, err)
 	}
-	generations, err := tidy(src.FS, dir, src.Store)
+	generations, err := tidy(src.FS, dir, src.Store, src.Was)
 	if err == nil {
 		p.old = generations.whole
 		p.b, err = add(ctx, src, dir, generations.names, at)
@@ -296,7 +297,7 @@ type generations struct {
 // tidy lists the generations in dir. It removes what a crash left unfinished,
 // and nothing else. If dir holds generations of another store, tidy removes
 // nothing and returns [ErrForeign].
-func tidy(f vfs.FS, dir, store string) (found generations, err error) {
+func tidy(f vfs.FS, dir, store, was string) (found generations, err error) {
 	names, err := f.List(dir)
 	if err != nil {
 		return found, err
@@ -321,7 +322,7 @@ func tidy(f vfs.FS, dir, store string) (found generations, err error) {
 		} else if err != nil {
 			return found, err
 		}
-		if list.Store != "" && store != "" && list.Store != store {
+		if list.Store != "" && store != "" && list.Store != store && list.Store != was {
 			return found, ErrForeign
 		}
 		found.whole = append(found.whole, name)
@@ -377,7 +378,7 @@ func (c *copier) take(dir string) error {
 		return c.Checkpoint(dir)
 	}
 	for name, f := range c.has {
-		if isTable(name) {
+		if isTable(name) && c.kept(f) {
 			last.Files = append(last.Files, f)
 		}
 	}
@@ -397,6 +398,12 @@ func (c *copier) take(dir string) error {
 		}
 	}
 	return nil
+}
+
+// kept reports whether the previous generation still has a file.
+func (c *copier) kept(f File) bool {
+	info, err := c.FS.Stat(c.FS.PathJoin(c.previous, f.Name))
+	return err == nil && info.Size() == f.Bytes
 }
 
 func (c *copier) generation(ctx context.Context) (Backup, error) {

@@ -97,12 +97,19 @@ func TestFetch(t *testing.T) {
 			}
 		}
 	}
+	// somebody has removed a table of the last generation
+	if err := fs.Remove(fs.PathJoin("backups", time.Unix(6, 0).UTC().Format(generationName), "000001.sst")); err != nil {
+		t.Fatal(err)
+	}
+	if made, err := Make(t.Context(), src(b), "backups", time.Unix(7, 0), 9); err != nil || made.Kept != 1 || made.Copied != 2 {
+		t.Errorf("got %+v, %v", made, err)
+	}
 	b.lies = true
 	if made, err := Make(t.Context(), src(b), "backups", time.Unix(99, 0), 9); err == nil || !strings.Contains(err.Error(), "000099.sst was not sent") {
 		t.Errorf("got %+v, %v", made, err)
 	}
 	names, err := fs.List("backups")
-	if err != nil || len(names) != 8 || strings.Contains(strings.Join(names, " "), partialSuffix) {
+	if err != nil || len(names) != 9 || strings.Contains(strings.Join(names, " "), partialSuffix) {
 		t.Errorf("got %q, %v", names, err)
 	}
 }

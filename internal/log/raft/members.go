@@ -383,10 +383,20 @@ func (l *Log) isAt(m Member) bool {
 	if m.ID == l.ID() {
 		return true
 	}
+	s := l.standingAt(m.Address)
+	return s != nil && s.ID == m.ID
+}
+
+// standingAt asks the server at an address, whatever its id. It returns nil if
+// none answers.
+func (l *Log) standingAt(address string) *standing {
 	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
 	defer cancel()
-	got, err := l.askAt(ctx, change{Cluster: l.o.Name, Do: "standing"}, m.Address)
-	return err == nil && got.Standing != nil && got.Standing.ID == m.ID
+	got, err := l.askAt(ctx, change{Cluster: l.o.Name, Do: "standing"}, address)
+	if err != nil {
+		return nil
+	}
+	return got.Standing
 }
 
 // ask has the leader carry out a change. It begins with this server, and then

@@ -378,7 +378,7 @@ func (s *stream) Dial(to hraft.ServerAddress, timeout time.Duration) (net.Conn, 
 		return nil, &unreachable{err}
 	}
 	if s.kind == Snapshot {
-		conn = &sending{conn, s.abandoned(func() { _ = conn.Close() })}
+		return &sending{conn, s.abandoned(func() { _ = conn.Close() })}, nil
 	}
 	return conn, nil
 }

@@ -367,7 +367,8 @@ func (l *Log) Remove(id string) error {
 func (l *Log) patience() time.Duration { return cmp.Or(l.o.patience, 5*l.o.Heartbeat) }
 
 // Close ends this server's part. It hands leadership over if it can, lets
-// entries end that are under way, and refuses others.
+// entries end that are under way, and refuses others. States that are on their
+// way from or to this server have to be sent again.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	if l.closed {
@@ -384,6 +385,7 @@ func (l *Log) Close() error {
 			l.awaitSuccessor()
 		}
 	}
+	l.transport.Abandon()
 	l.o.Network.Handle(peer.Forward, l.o.Partition, l.origin, nil)
 	l.o.Network.Handle(peer.Change, l.o.Partition, peer.ID{}, nil)
 	l.running.Wait()

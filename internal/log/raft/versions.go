@@ -52,14 +52,20 @@ func (l *Log) noteApplied(once *entry.Once) error {
 }
 
 // reads returns an error if a server cannot read the entries of the cluster. It
-// would be told to join, and end at the first such entry.
+// would be told to join, and end at the first such entry. A program that says
+// nothing when it wants to join may say it in its standing.
 func (l *Log) reads(c *change) error {
-	written := l.encoding.Load()
-	if uint64(max(c.Entries, 0)) >= written {
+	written, read := l.encoding.Load(), c.Entries
+	if read == 0 && written > 0 {
+		if s := l.standingAt(c.Address); s != nil && s.ID == c.ID {
+			read = s.Entries
+		}
+	}
+	if uint64(max(read, 0)) >= written {
 		return nil
 	}
 	return fmt.Errorf("the cluster writes entries of version %d, and the program of the server that wants to join (%s) reads version %d: "+
-		"install a newer one there, for example that of the leader (%s)", written, cmp.Or(c.Version, "an older one"), c.Entries, l.program())
+		"install a newer one there, for example that of the leader (%s)", written, cmp.Or(c.Version, "an older one"), read, l.program())
 }
 
 func (l *Log) program() string { return cmp.Or(l.o.Version, "of no version") }

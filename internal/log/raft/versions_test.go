@@ -17,7 +17,9 @@ var rarely = Options{askEach: time.Hour, Version: "v9"}
 
 // older asks a server to add one with an older program, in the words of such a
 // program, and returns the answer.
-func (s *server) older(id string) string {
+func (s *server) older(id string) string { return s.olderAt(id, "127.0.0.1:99") }
+
+func (s *server) olderAt(id, address string) string {
 	t := s.c.t
 	t.Helper()
 	conn, err := s.log.o.Network.Dial(t.Context(), peer.Target{Address: s.address}, peer.Change, 0)
@@ -25,7 +27,7 @@ func (s *server) older(id string) string {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	asked := `{"Cluster":"","Do":"add","ID":"` + id + `","Address":"127.0.0.1:99","Applied":0}` + "\n"
+	asked := `{"Cluster":"","Do":"add","ID":"` + id + `","Address":"` + address + `","Applied":0}` + "\n"
 	if _, err := conn.Write([]byte(asked)); err != nil {
 		t.Fatal(err)
 	}
@@ -65,6 +67,13 @@ func TestOlderJoins(t *testing.T) {
 	}
 	if l.log.member(id+"2") != nil {
 		t.Error("it is a member all the same")
+	}
+	silent := c.add() // its program reads the entries, and does not say so when it asks
+	if got := l.olderAt(silent.id, silent.address); got != "" {
+		t.Errorf("got %q, want to be admitted: it says in its standing what it reads", got)
+	}
+	if err := l.log.Remove(silent.id); err != nil {
+		t.Fatal(err)
 	}
 	if err := l.log.admit(change{ID: id + "3", Address: "127.0.0.1:99", Entries: readsContents}); err != nil {
 		t.Error(err)

@@ -32,6 +32,7 @@ const (
 	manifestMark = "marker.manifest."
 
 	newSuffix = ".upgraded" // of the directory in which an upgrade writes
+	oldSuffix = ".older"    // to which one program has renamed the directory for a moment
 )
 
 // keepOthersOut writes the guard. The segment that is begun next syncs the
@@ -54,10 +55,17 @@ func upgrade(dir string, o *Options) error {
 	names, err := o.FS.List(dir)
 	switch {
 	case errors.Is(err, iofs.ErrNotExist):
-		return nil // there is no log yet
+		found, err := bringBack(o.FS, dir)
+		if err != nil || !found {
+			return err // there is no log yet
+		}
+		return upgrade(dir, o)
 	case err != nil:
 		return err
 	case !slices.ContainsFunc(names, isManifestMark):
+		if slices.ContainsFunc(names, isSegment) {
+			return o.FS.RemoveAll(dir + oldSuffix) // it must not be brought back later
+		}
 		return nil
 	case slices.Contains(names, guardName):
 		return removeOlder(o.FS, dir)
@@ -89,6 +97,20 @@ func upgrade(dir string, o *Options) error {
 		}
 	}
 	return nil
+}
+
+// bringBack renames a log back that another program has renamed, when it was
+// about to put the upgraded one in its place. It reports whether there was one:
+// to begin an empty log instead would be to forget the votes, and entries that
+// are nowhere else.
+func bringBack(fs vfs.FS, dir string) (found bool, err error) {
+	switch _, err := fs.Stat(dir + oldSuffix); {
+	case errors.Is(err, iofs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return true, errors.Join(fs.Rename(dir+oldSuffix, dir), syncDir(fs, fs.PathDir(dir)))
 }
 
 func isManifestMark(name string) bool { return strings.HasPrefix(name, manifestMark) }

@@ -194,6 +194,23 @@ func (c *cutting) OpenDir(name string) (vfs.File, error) {
 	return c.FS.OpenDir(name)
 }
 
+// TestUpgradeBroughtBack: a program that was killed between the two renames of
+// its upgrade leaves no directory with the usual name. The log is found.
+func TestUpgradeBroughtBack(t *testing.T) {
+	t.Parallel()
+	m := olderModel()
+	fs := vfs.NewCrashableMem()
+	older(t, fs, m)
+	if err := errors.Join(fs.Rename("raft", "raft.older"), fs.MkdirAll("raft.upgraded", 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	wantUpgraded(t, fs, fs, m)
+	if err := fs.MkdirAll("raft.older", 0o700); err != nil { // it was killed after the second one
+		t.Fatal(err)
+	}
+	wantUpgraded(t, fs, fs, m)
+}
+
 // TestUpgradeDamaged: a damaged log of an older program is refused, and stays
 // as it is.
 func TestUpgradeDamaged(t *testing.T) {

@@ -27,7 +27,13 @@ type Transport struct {
 	receives  sync.Mutex // held while there is a connection with a snapshot for this server
 	awaits    atomic.Pointer[awaits]
 	closed    <-chan struct{}
+	abandon   func()
 }
+
+// Abandon ends the transfers of snapshots from and to this server, for good. It
+// is for a server that stops: the library waits for them, and they may take as
+// long as there is data.
+func (t *Transport) Abandon() { t.abandon() }
 
 // Refuse has this server refuse all entries and snapshots, or take them again.
 // Heartbeats and questions for votes are answered all the same, so the leader
@@ -68,12 +74,15 @@ func (n *Network) Transport(partition byte, id ID, timeout time.Duration, log hc
 	in := &stream{network: n, at: at, kind: Raft, partition: partition, accepted: make(chan net.Conn), closed: make(chan struct{})}
 	out := &stream{network: n, at: at, kind: Snapshot, partition: partition, closed: make(chan struct{})}
 	n.Handle(Raft, partition, id, in.take)
-	t := &Transport{messages: make(chan hraft.RPC), closed: in.closed}
+	transfers, abandon := context.WithCancel(context.Background())
+	out.abandoned = func(end func()) (forget func() bool) { return context.AfterFunc(transfers, end) }
+	t := &Transport{messages: make(chan hraft.RPC), closed: in.closed, abandon: abandon}
 	n.Handle(Snapshot, partition, id, func(conn net.Conn) {
 		if t.refuses.Load() || !t.receives.TryLock() {
 			return // the sender tries again later
 		}
 		defer t.receives.Unlock()
+		defer out.abandoned(func() { _ = conn.Close() })()
 		in.take(&receiving{conn})
 	})
 	const pooled = 3
@@ -300,6 +309,7 @@ func (p *pipeline) Close() error {
 
 // Close implements [hraft.WithClose].
 func (t *Transport) Close() error {
+	t.abandon()
 	t.CloseStreams()
 	t.snapshots.CloseStreams()
 	_ = t.snapshots.Close() // neither returns an error
@@ -313,6 +323,10 @@ type stream struct {
 	kind      Kind
 	partition byte
 	accepted  chan net.Conn // nil: none are accepted
+
+	// abandoned has end called when snapshots are abandoned, see
+	// [Transport.Abandon], unless forget is called before.
+	abandoned func(end func()) (forget func() bool) // nil: not a stream of snapshots
 
 	end    sync.Once
 	closed chan struct{}
@@ -364,7 +378,7 @@ func (s *stream) Dial(to hraft.ServerAddress, timeout time.Duration) (net.Conn, 
 		return nil, &unreachable{err}
 	}
 	if s.kind == Snapshot {
-		conn = &sending{conn}
+		return &sending{conn, s.abandoned(func() { _ = conn.Close() })}, nil
 	}
 	return conn, nil
 }
@@ -395,7 +409,17 @@ func (c *closing) Close() error {
 // sending is the sender's end of a connection for a snapshot. It fails if it
 // makes no progress, however large the snapshot is. The library would allow the
 // time that the whole may take, which is hours.
-type sending struct{ net.Conn }
+type sending struct {
+	net.Conn
+
+	forget func() bool // see [stream]
+}
+
+// Close implements [net.Conn].
+func (s *sending) Close() error {
+	s.forget()
+	return s.Conn.Close()
+}
 
 // Write implements [net.Conn].
 func (s *sending) Write(b []byte) (int, error) {

@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -134,6 +135,78 @@ func TestRefuses(t *testing.T) {
 	if err := <-sent; err == nil {
 		t.Error("a snapshot was sent to a server that refuses it")
 	}
+}
+
+// TestAbandon: the transfer of a snapshot ends when either server stops,
+// although the other one goes on.
+func TestAbandon(t *testing.T) {
+	t.Parallel()
+	for _, sender := range []bool{true, false} {
+		t.Run(fmt.Sprint("the sender stops: ", sender), func(t *testing.T) { abandon(t, sender) })
+	}
+}
+
+func abandon(t *testing.T, sender bool) {
+	t.Helper()
+	n := &names{at: make(map[string]string)}
+	a, b := n.start(t, "", nil), n.start(t, "", nil)
+	quiet := hclog.NewNullLogger()
+	from, to := a.Transport(0, ID{1}, time.Minute, quiet), b.Transport(0, ID{2}, time.Minute, quiet)
+	defer func() { _ = errors.Join(from.Close(), to.Close()) }()
+	stops := to
+	if sender {
+		stops = from
+	}
+	sent := make(chan error, 1)
+	data := &slow{took: make(chan struct{})}
+	send := func() {
+		args := &hraft.InstallSnapshotRequest{Size: 1 << 40}
+		sent <- from.InstallSnapshot("b", to.LocalAddr(), args, new(hraft.InstallSnapshotResponse), data)
+	}
+	go send()
+	rpc := <-to.Consumer()
+	received := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, rpc.Reader)
+		received <- err
+	}()
+	for range 100 { // it is on its way
+		<-data.took
+	}
+	go func() {
+		for {
+			select {
+			case <-data.took:
+			case <-t.Context().Done():
+				return
+			}
+		}
+	}()
+	stops.Abandon()
+	for _, ended := range []chan error{sent, received} {
+		select {
+		case err := <-ended:
+			if err == nil && ended == sent {
+				t.Error("a snapshot without an end was sent")
+			}
+		case <-time.After(stall / 2):
+			t.Fatal("the transfer goes on")
+		}
+	}
+	go send() // the library may try again
+	select {
+	case <-sent:
+	case <-time.After(stall / 2):
+		t.Fatal("another transfer has begun")
+	}
+}
+
+// slow is data without an end.
+type slow struct{ took chan struct{} }
+
+func (s *slow) Read(b []byte) (int, error) {
+	s.took <- struct{}{}
+	return len(b), nil
 }
 
 // closed notes when it is closed.

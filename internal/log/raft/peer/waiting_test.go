@@ -142,7 +142,10 @@ func TestRefuses(t *testing.T) {
 func TestAbandon(t *testing.T) {
 	t.Parallel()
 	for _, sender := range []bool{true, false} {
-		t.Run(fmt.Sprint("the sender stops: ", sender), func(t *testing.T) { abandon(t, sender) })
+		t.Run(fmt.Sprint("the sender stops: ", sender), func(t *testing.T) {
+			t.Parallel()
+			abandon(t, sender)
+		})
 	}
 }
 
@@ -195,7 +198,10 @@ func abandon(t *testing.T, sender bool) {
 	}
 	go send() // the library may try again
 	select {
-	case <-sent:
+	case err := <-sent:
+		if err == nil {
+			t.Error("another snapshot without an end was sent")
+		}
 	case <-time.After(stall / 2):
 		t.Fatal("another transfer has begun")
 	}

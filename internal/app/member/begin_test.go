@@ -2,8 +2,16 @@ package member
 
 import (
 	"errors"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
 	"testing"
 
+	"trackway/internal/config/membership"
+	"trackway/internal/datadir"
+	"trackway/internal/datadir/held"
 	files "trackway/internal/destination/kept"
 	"trackway/internal/log/raft"
 )
@@ -22,5 +30,48 @@ func TestBeginWith(t *testing.T) {
 		if got := files.Entrusted(dir); got != want {
 			t.Errorf("%v: got %v, want %v", why, got, want)
 		}
+	}
+}
+
+// TestNotMounted: a start that fails notes nothing about a partition whose disk
+// is not mounted: its data would be removed at the next start, when it is there
+// again. A start that fails later leaves the port free.
+func TestNotMounted(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	const n = 3
+	if err := errors.Join(datadir.Claim(dir, n), datadir.Made(dir, n)); err != nil {
+		t.Fatal(err)
+	}
+	for _, there := range []string{"p00/log/log", "p00/state/store", "p01/state/store"} {
+		if err := os.MkdirAll(filepath.Join(dir, there), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := l.Addr().String()
+	o := Options{
+		Cluster: membership.Cluster{Log: membership.Raft, Listen: at, Advertise: at}, DataDir: dir, Partitions: n, Log: slog.New(slog.DiscardHandler),
+	}
+	if _, _, err := Open(t.Context(), o); err == nil {
+		t.Fatal("it has begun, on a port that is taken")
+	}
+	if _, err := os.Stat(filepath.Join(dir, held.File)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it has noted what is missing: %v", err)
+	}
+	if err := errors.Join(l.Close(), os.RemoveAll(filepath.Join(dir, "p00", "state"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Open(t.Context(), o); err == nil {
+		t.Fatal("it has begun without its first partition")
+	}
+	if l, err = net.Listen("tcp", at); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
 	}
 }

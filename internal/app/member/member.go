@@ -90,12 +90,16 @@ type Part struct {
 // partition.
 func Open(ctx context.Context, o Options) (m *Member, all []*store.Store, err error) {
 	m = &Member{o: o, sending: make(chan struct{}, 1)}
-	if err := m.prepare(); err != nil {
-		return nil, nil, err
-	}
-	// First, so that a wrong configuration leaves the data as it is.
+	// First, so that a wrong configuration leaves the data as it is. Otherwise,
+	// what is noted to be removed, because it is missing, could be there at the
+	// next start, and be removed then.
 	if err := m.connect(ctx); err != nil {
 		return nil, nil, fmt.Errorf("cluster: %w", err)
+	}
+	if err := m.prepare(); err != nil {
+		m.serve(ctx)
+		m.Close()
+		return nil, nil, err
 	}
 	all = make([]*store.Store, o.Partitions)
 	if err = datadir.Claim(o.DataDir, o.Partitions); err == nil {

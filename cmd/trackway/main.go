@@ -21,7 +21,6 @@ import (
 	"trackway/cmd/trackway/key"
 	"trackway/cmd/trackway/user"
 	"trackway/internal/config"
-	"trackway/internal/monitor"
 	"trackway/internal/terminal"
 )
 
@@ -32,12 +31,7 @@ const (
 	misuse = 2 // no such command or flag
 )
 
-func main() {
-	if len(os.Args) > 1 && os.Args[1] == "serve" {
-		monitor.Rest(os.Environ()) // starts the program again, once
-	}
-	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
-}
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 type commands struct {
 	Serve        serveCommand        `cmd:"" help:"Run the server. Without a configuration file, create one and print how to try the server."`

@@ -44,7 +44,6 @@ var trackway = Rules{
 		"internal/scale":                                 0,
 		"internal/seal":                                  0,
 		"internal/shortcut":                              0,
-		"internal/monitor":                               0,
 		"internal/sleep":                                 0,
 		"internal/systemd":                               0,
 		"internal/terminal":                              0,

@@ -137,6 +137,8 @@ func TestRelease(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 4, Options{})
 	others := c.except(c.awaitLeader())
+	l := ledger{became: make(map[string]error)}
+	l.fill(t, others[2].log, 1) // now it knows who leads
 	errs := make([]error, 2)
 	var all sync.WaitGroup
 	for i := range errs {

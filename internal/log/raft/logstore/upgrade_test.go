@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -158,11 +159,14 @@ type cutting struct {
 	vfs.FS
 
 	mem          *vfs.MemFS
+	mu           sync.Mutex // Pebble removes files in another goroutine
 	n, at        int
 	killed, dark *vfs.MemFS
 }
 
 func (c *cutting) change() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.n++; c.n == c.at {
 		c.killed = c.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
 		c.dark = c.mem.CrashClone(vfs.CrashCloneCfg{})

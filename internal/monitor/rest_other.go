@@ -1,6 +1,0 @@
-//go:build !linux
-
-package monitor
-
-// Rest does nothing: other systems have no slack.
-func Rest([]string) {}

@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"trackway/internal/scale"
 	"trackway/internal/store/engine"
 )
 
@@ -66,7 +67,7 @@ func TestUpgrade(t *testing.T) { //nolint:tparallel // they count together
 	fs := vfs.NewCrashableMem()
 	older(t, fs, m)
 	refused, went := 0, 0
-	for at := 1; ; at++ {
+	for at := 1; ; at += scale.Of(1, 3) {
 		random := rand.New(rand.NewPCG(uint64(at), 0))
 		from := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: random})
 		cut := &cutting{FS: from, mem: from, at: at}

@@ -15,7 +15,7 @@ import (
 	"trackway/internal/query"
 )
 
-// apart is counts of projects of which one may be on a server that does not
+// apart is counts of projects. One of them may be on a server that does not
 // answer.
 type apart struct {
 	away uint32

@@ -150,8 +150,8 @@ func (b *Book) save() {
 	b.failed = err != nil
 }
 
-// Post adds a notice to the outboxes of receivers. From a full one, those that
-// matter least are left out first, of which strangers can cause many.
+// Post adds a notice to the outboxes of receivers. A full outbox leaves out
+// those first that matter least: strangers can cause many of them.
 func (b *Book) Post(n *Notice, receivers []string) {
 	b.change(func(*state) bool {
 		b.postLocked(n, receivers)

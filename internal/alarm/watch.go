@@ -49,8 +49,8 @@ type Watch struct {
 	saved  time.Time
 	failed bool // the last look has failed, and that was logged
 
-	judgedOf query.Hour // the hour of which
-	judged   []string   // these projects were judged
+	judged   []string   // the projects that were judged
+	judgedOf query.Hour // the hour that they were judged for
 }
 
 // Setup is what a reload replaces.

@@ -8,8 +8,8 @@ import (
 	"trackway/internal/partition"
 )
 
-// apart gathers the projects of which an answer about several says nothing: in
-// a cluster, their data may be on other servers, none of which answers. The
+// apart gathers the projects that an answer about several leaves out. In a
+// cluster, their data may be on other servers, and none of these answers. The
 // answer has the others.
 type apart struct {
 	partitions map[int]bool // whose servers do not answer

@@ -236,7 +236,7 @@ type overviewBody struct {
 	Health  Health      `json:"health"`
 
 	Cluster *members.Status `json:"cluster"` // null: the server stands alone
-	Missing []string        `json:"missing"` // tokens of the projects of which it says nothing
+	Missing []string        `json:"missing"` // tokens of the projects that it leaves out
 }
 
 func (q *request) typeRows(p *trackway.Project) ([]typeRow, error) {

@@ -46,9 +46,9 @@ type Sender struct {
 // New returns a sender.
 func New(log *slog.Logger) *Sender { return &Sender{make(chan struct{}, mostCalls), log} }
 
-// To returns a handler that has one of the servers answer that hold the data,
-// the best of which comes first. Another one is tried only if the one before
-// has surely not carried the call out, or if the call is a question.
+// To returns a handler that has a server answer that holds the data. The best
+// holder comes first. Another one is tried only if the one before has surely
+// not carried the call out, or if the call is a question.
 func (s *Sender) To(holders []http.RoundTripper) http.Handler {
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {

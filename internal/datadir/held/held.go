@@ -28,8 +28,8 @@ type List struct {
 	Gone    []int `json:"gone"`    // partitions whose data is removed at the next start, before any is opened
 }
 
-// Read returns what a server with so many partitions holds. It holds a
-// partition whose data is there, and of which the file says nothing: it then
+// Read returns what a server with so many partitions holds. If the data of a
+// partition is there and the file does not mention it, the server holds it, and
 // asks others whether it should.
 func Read(dataDir string, partitions int) (*List, error) {
 	path := filepath.Join(dataDir, File)

@@ -46,8 +46,8 @@ func (r *Gathered) add(project uint32, at trackway.Micros, n int) {
 	r.counts[on] = refused{at, r.counts[on].n + n}
 }
 
-// save stores the counts of those projects of which takes says that they can be
-// stored. The others are counted again.
+// save stores the counts of the projects that can be stored, as takes says. The
+// others are counted again.
 func (r *Gathered) save(to ingest.Store, takes func(project uint32) bool) error {
 	r.mu.Lock()
 	counts := r.counts

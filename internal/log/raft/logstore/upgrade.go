@@ -32,7 +32,7 @@ const (
 	manifestMark = "marker.manifest."
 
 	newSuffix = ".upgraded" // of the directory in which an upgrade writes
-	oldSuffix = ".older"    // to which one program has renamed the directory for a moment
+	oldSuffix = ".older"    // one program renamed the directory to this, for a moment
 )
 
 // keepOthersOut writes the guard. The segment that is begun next syncs the

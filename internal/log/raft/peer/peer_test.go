@@ -372,11 +372,7 @@ func TestBounds(t *testing.T) {
 // Raft meanwhile.
 func TestOneSnapshot(t *testing.T) {
 	t.Parallel()
-	n := &names{at: make(map[string]string)}
-	a, b := n.start(t, "", nil), n.start(t, "", nil)
-	quiet := hclog.NewNullLogger()
-	from, to := a.Transport(0, ID{1}, 10*time.Second, quiet), b.Transport(0, ID{2}, 10*time.Second, quiet)
-	defer func() { _ = errors.Join(from.Close(), to.Close()) }()
+	_, _, from, to := two(t)
 	target := to.LocalAddr()
 	content := strings.Repeat("state", 100_000)
 	install := func() error {
@@ -418,15 +414,22 @@ func TestOneSnapshot(t *testing.T) {
 	}
 }
 
+// two starts two servers, and returns their networks and transports.
+func two(t *testing.T) (a, b *Network, from, to *Transport) {
+	t.Helper()
+	n := &names{at: make(map[string]string)}
+	a, b = n.start(t, "", nil), n.start(t, "", nil)
+	quiet := hclog.NewNullLogger()
+	from, to = a.Transport(0, ID{1}, 10*time.Second, quiet), b.Transport(0, ID{2}, 10*time.Second, quiet)
+	t.Cleanup(func() { _ = errors.Join(from.Close(), to.Close()) })
+	return a, b, from, to
+}
+
 // TestUnreadAnswers: messages to a follower go on and come to an end though
 // nobody reads the answers.
 func TestUnreadAnswers(t *testing.T) {
 	t.Parallel()
-	n := &names{at: make(map[string]string)}
-	a, b := n.start(t, "", nil), n.start(t, "", nil)
-	quiet := hclog.NewNullLogger()
-	from, to := a.Transport(0, ID{1}, 10*time.Second, quiet), b.Transport(0, ID{2}, 10*time.Second, quiet)
-	defer func() { _ = errors.Join(from.Close(), to.Close()) }()
+	_, _, from, to := two(t)
 	const messages = 10
 	go func() {
 		for range messages {
@@ -473,11 +476,7 @@ func TestUnreadAnswers(t *testing.T) {
 // before is left out for a while.
 func TestNothingNew(t *testing.T) {
 	t.Parallel()
-	n := &names{at: make(map[string]string)}
-	a, b := n.start(t, "", nil), n.start(t, "", nil)
-	quiet := hclog.NewNullLogger()
-	from, to := a.Transport(0, ID{1}, 10*time.Second, quiet), b.Transport(0, ID{2}, 10*time.Second, quiet)
-	defer func() { _ = errors.Join(from.Close(), to.Close()) }()
+	_, _, from, to := two(t)
 	p, err := from.AppendEntriesPipeline("b", to.LocalAddr())
 	if err != nil {
 		t.Fatal(err)

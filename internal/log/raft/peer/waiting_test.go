@@ -77,11 +77,7 @@ func TestAway(t *testing.T) {
 // it takes them again, and a snapshot that has failed is closed meanwhile.
 func TestRefuses(t *testing.T) {
 	t.Parallel()
-	n := &names{at: make(map[string]string)}
-	a, b := n.start(t, "", nil), n.start(t, "", nil)
-	quiet := hclog.NewNullLogger()
-	from, to := a.Transport(0, ID{1}, 10*time.Second, quiet), b.Transport(0, ID{2}, 10*time.Second, quiet)
-	defer func() { _ = errors.Join(from.Close(), to.Close()) }()
+	_, _, from, to := two(t)
 	var wanted, ready atomic.Bool
 	asked := make(chan struct{}, 100)
 	from.Await(func(hraft.ServerID, uint64) bool { return wanted.Load() }, func(hraft.ServerID, hraft.ServerAddress) bool {

@@ -185,22 +185,6 @@ func (l *Log) Leader() (t peer.Target, known bool) {
 	return t, err == nil
 }
 
-// Transfer hands leadership over to a member, or, without an id, to any that
-// has a vote. Only the leader can do that.
-func (l *Log) Transfer(id string) error {
-	l.transfers.Add(1)
-	defer l.transfers.Add(-1)
-	if id == "" {
-		return l.raft.LeadershipTransfer().Error()
-	}
-	for _, s := range l.raft.GetConfiguration().Configuration().Servers {
-		if string(s.ID) == id {
-			return l.raft.LeadershipTransferToServer(s.ID, s.Address).Error()
-		}
-	}
-	return fmt.Errorf("%s is not a member", id)
-}
-
 // admit makes a server a member without a vote. If the address belonged to
 // another server, that one's disk is gone, and it is removed first. If that one
 // still answers there, the new server has a wrong address. A server that cannot

@@ -193,32 +193,3 @@ func (l *Log) fresh() (answered []other, members int) {
 	}
 	return answered, len(all)
 }
-
-// successor returns the member that should lead if this server should not: of
-// those that can, the one that has applied most.
-func (l *Log) successor() (best *Member) {
-	applied := uint64(0)
-	for _, m := range l.members() {
-		known, ok := l.others.get(m.ID)
-		if ok && m.Voter && known.Unfit == "" && time.Since(known.heard) < 3*l.o.askEach && (best == nil || known.Applied > applied) {
-			best, applied = &m, known.Applied
-		}
-	}
-	return best
-}
-
-// resign hands leadership over, if this server leads and another one can.
-func (l *Log) resign() {
-	if l.raft.State() != hraft.Leader {
-		return
-	}
-	to := l.successor()
-	if to == nil {
-		return
-	}
-	if err := l.Transfer(to.ID); err != nil {
-		l.o.Log.Warn("leadership was not handed over", "to", to.Address, "error", err)
-	} else {
-		l.o.Log.Info("leadership was handed over", "to", to.Address)
-	}
-}

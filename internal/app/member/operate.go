@@ -75,9 +75,6 @@ var (
 	errLostLog = errors.New("the servers of cluster.peers have a cluster of this name with a member at this server's address, so its log is lost: empty its data directory, and let it join (trackway cluster join)")
 )
 
-// peersTime limits how long others are asked whether they know this server.
-const peersTime = 2 * time.Second
-
 // knownToPeers reports whether a cluster that the peers belong to has a member
 // at the address of this server, which is no member.
 func (m *Member) knownToPeers() bool {
@@ -85,10 +82,7 @@ func (m *Member) knownToPeers() bool {
 	if !is || len(log.Status().Members) > 0 {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), peersTime)
-	defer cancel()
-	_, lost, _ := log.Belongs(ctx, m.o.Cluster.Peers) // an error: none of them has a cluster
-	return lost
+	return log.LostBy(context.Background(), m.o.Cluster.Peers)
 }
 
 // beginWith begins a log with data that may be of another one, the end of which

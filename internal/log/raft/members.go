@@ -296,6 +296,30 @@ func (l *Log) Belongs(ctx context.Context, addresses []string) (is, lost bool, e
 	return got.Known, got.Lost, err
 }
 
+// lostTime limits how long a server is asked whether this one was a member.
+const lostTime = 5 * time.Second
+
+// LostBy reports whether servers at addresses have a cluster in which this
+// server was a member, under an id that it has lost together with its log. All
+// are asked at once, so one that does not answer hides nobody.
+func (l *Log) LostBy(ctx context.Context, addresses []string) bool {
+	ctx, cancel := context.WithTimeout(ctx, lostTime)
+	defer cancel()
+	answers := make(chan bool, len(addresses))
+	for _, address := range addresses {
+		go func() {
+			_, lost, _ := l.Belongs(ctx, []string{address}) // an error: it has no cluster
+			answers <- lost
+		}()
+	}
+	for range addresses {
+		if <-answers {
+			return true
+		}
+	}
+	return false
+}
+
 // Promote asks for a vote. It reports whether this server is too far behind for
 // one.
 func (l *Log) Promote(ctx context.Context, addresses []string) (behind bool, err error) {

@@ -178,6 +178,7 @@ func (l *Log) askAt(ctx context.Context, c change, address string) (got changed,
 		return got, err
 	}
 	defer func() { _ = conn.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
 			return got, err

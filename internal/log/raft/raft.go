@@ -10,6 +10,7 @@ package raft
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
@@ -436,6 +437,20 @@ func (l *Log) begin() (end func(), ok bool) {
 	}
 	l.running.Add(1)
 	return l.running.Done, true
+}
+
+// whileOpen returns a context that ends after a while, or when the log is
+// closed.
+func (l *Log) whileOpen(limit time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	go func() {
+		select {
+		case <-l.closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // leaders tells when another server has become the leader.

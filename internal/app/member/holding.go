@@ -87,7 +87,9 @@ func (p *Part) settle(ctx context.Context, log *raft.Log) error {
 			go p.restart() //nolint:gosec,contextcheck // it outlives what has asked for it
 			<-ctx.Done()
 			return nil
-		case !p.joins() && time.Since(began) > 5*p.o.Cluster.Heartbeat:
+		case (!p.joins() || self != nil && s.Leader == "") && time.Since(began) > 5*p.o.Cluster.Heartbeat:
+			// If this server joins, and its log says that it is a member, that
+			// may be an old log, of a disk that was not mounted when it joined.
 			p.leaveUnlessMember(ctx, log)
 			began = time.Now()
 		}

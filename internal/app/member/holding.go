@@ -291,7 +291,13 @@ type ways struct {
 }
 
 // way is the connections to a server. Streams do not take those of calls.
-type way struct{ calls, streams *http.Transport }
+type way struct {
+	calls, streams *http.Transport
+	address        string // of the server
+}
+
+// String returns the address of the server.
+func (w *way) String() string { return w.address }
 
 // RoundTrip implements [http.RoundTripper].
 func (w *way) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -333,6 +339,7 @@ func (w *ways) to(n *peer.Network, t peer.Target) http.RoundTripper {
 			MaxConnsPerHost: mostConns, MaxIdleConnsPerHost: idleConns, IdleConnTimeout: idleTime, DisableCompression: true, DialContext: connect,
 		},
 		streams: &http.Transport{DisableKeepAlives: true, DisableCompression: true, DialContext: connect},
+		address: t.Address,
 	}
 	if w.all == nil {
 		w.all = make(map[string]*way)

@@ -135,7 +135,16 @@ func Renew(dataDir string, n int) (gone []int, err error) {
 		return nil, err
 	}
 	for _, part := range gone {
-		list.Again(part)
+		// What is left is removed when this is noted. If nothing is, nothing
+		// must be removed: the server may end in between, and the disk may be
+		// mounted when it starts again.
+		if left, err := held.Left(dataDir, part); err != nil {
+			return nil, err
+		} else if left {
+			list.Again(part)
+		} else {
+			list.Missing(part)
+		}
 	}
 	return gone, list.Write(dataDir)
 }

@@ -49,8 +49,8 @@ type Gap struct {
 // state is what the file holds.
 type state struct {
 	Seen   time.Time         `json:"seen"`            // when the server is known to have run last
-	Latest time.Time         `json:"latest"`          // the latest time that Seen ever was: the clock may have been turned back
-	Behind time.Time         `json:"behind,omitzero"` // the time to which the clock was turned back, until it is put right
+	Latest time.Time         `json:"latest"`          // the latest time that Seen ever was: the clock may be behind
+	Behind time.Time         `json:"behind,omitzero"` // the time to which the clock was turned back; zero: it is right
 	Judged query.Hour        `json:"judged"`          // the last hour whose counts were judged
 	Gaps   []Gap             `json:"gaps"`            // oldest first
 	Alarms []Alarm           `json:"alarms"`          // that ring, or will if it stays so

@@ -135,9 +135,9 @@ func Renew(dataDir string, n int) (gone []int, err error) {
 		return nil, err
 	}
 	for _, part := range gone {
-		// What is left is removed when this is noted. If nothing is, nothing
-		// must be removed: the server may end in between, and the disk may be
-		// mounted when it starts again.
+		// The rest of a copy is removed after this is noted. If there is no
+		// rest, nothing must be removed: the server may end in between, and the
+		// disk may be mounted when it starts again.
 		if left, err := held.Left(dataDir, part); err != nil {
 			return nil, err
 		} else if left {

@@ -21,7 +21,7 @@ func TestClusterLogLost(t *testing.T) {
 			c.operated()
 			c.begin()
 			applied := c.status(0).Applied
-			c.servers[1].kill(t)
+			c.servers[1].stop(t) // so that its data is on the disk
 			c.remove(1, "p00", "log")
 			c.start(1)
 			var why string

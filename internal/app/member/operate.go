@@ -78,8 +78,8 @@ var (
 )
 
 // joinAgain says what an operator does with a server that has lost the log of
-// the first partition: it has lost the knowledge of who the others are. What it
-// removes is on the other servers, too.
+// the first partition: it has lost the knowledge of who the others are. The
+// other servers have everything that is removed, too.
 func (m *Member) joinAgain() string {
 	return fmt.Sprintf("stop it, remove %s from its data directory, start it, and let it join (trackway cluster join)",
 		strings.Join(datadir.Copied(m.o.Partitions), ", "))

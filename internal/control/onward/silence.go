@@ -56,12 +56,11 @@ func (g *guarded) watch(ctx context.Context) {
 		if time.Since(time.Unix(0, g.moved.Load())) < g.quiet {
 			continue
 		}
-		if g.answers(ctx) {
-			g.move()
-		} else {
+		if !g.answers(ctx) {
 			g.end(&silentError{nameOf(g.holder)})
 			return
 		}
+		g.move()
 	}
 }
 

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	hraft "github.com/hashicorp/raft"
-
-	"trackway/internal/sleep"
 )
 
 // Errors of [Log.Transfer].
@@ -79,8 +77,8 @@ func (l *Log) Transfer(id string) error {
 
 // within waits until something is so, and reports whether it is so in time.
 func within(limit time.Duration, is func() bool) bool {
-	for end := time.Now().Add(limit); !is(); {
-		if time.Now().After(end) || sleep.For(context.Background(), handPause) != nil {
+	for end := time.Now().Add(limit); !is(); <-time.After(handPause) {
+		if time.Now().After(end) {
 			return false
 		}
 	}

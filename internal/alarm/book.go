@@ -48,13 +48,14 @@ type Gap struct {
 
 // state is what the file holds.
 type state struct {
-	Seen   time.Time         `json:"seen"`   // when the server is known to have run last
-	Latest time.Time         `json:"latest"` // the latest time that Seen ever was: the clock may have been turned back
-	Judged query.Hour        `json:"judged"` // the last hour whose counts were judged
-	Gaps   []Gap             `json:"gaps"`   // oldest first
-	Alarms []Alarm           `json:"alarms"` // that ring, or will if it stays so
-	Past   []Alarm           `json:"past"`   // newest first
-	Outbox map[string]outbox `json:"outbox"` // by receiver
+	Seen   time.Time         `json:"seen"`            // when the server is known to have run last
+	Latest time.Time         `json:"latest"`          // the latest time that Seen ever was: the clock may be behind
+	Behind time.Time         `json:"behind,omitzero"` // the time to which the clock was turned back; zero: it is right
+	Judged query.Hour        `json:"judged"`          // the last hour whose counts were judged
+	Gaps   []Gap             `json:"gaps"`            // oldest first
+	Alarms []Alarm           `json:"alarms"`          // that ring, or will if it stays so
+	Past   []Alarm           `json:"past"`            // newest first
+	Outbox map[string]outbox `json:"outbox"`          // by receiver
 }
 
 // outbox is what a receiver was not told yet.
@@ -231,6 +232,9 @@ func (s *state) noteGap(g Gap) {
 // turnBack corrects what was noted while the clock was ahead. Otherwise nothing
 // would be judged until that time comes.
 func (s *state) turnBack(now time.Time) {
+	if s.Behind.IsZero() || now.Before(s.Behind) {
+		s.Behind = now
+	}
 	s.Judged = min(s.Judged, hourBefore(now))
 	s.Gaps = slices.DeleteFunc(s.Gaps, func(g Gap) bool { return g.From.After(now) })
 	for i := range s.Gaps {
@@ -242,6 +246,21 @@ func (s *state) turnBack(now time.Time) {
 			*at = earlier(*at, now)
 		}
 	}
+}
+
+// putRight corrects the times of alarms that were noted, or turned back, while
+// the clock was behind, since the given time at most: it has jumped ahead, to
+// one after the latest time that was known before.
+func (s *state) putRight(wrong time.Time) {
+	for i := range s.Alarms {
+		a := &s.Alarms[i]
+		for _, at := range []*time.Time{&a.Since, &a.Rang, &a.Fine, &a.Unknown} {
+			if !at.IsZero() && !at.Before(s.Behind) && !at.After(wrong) {
+				*at = s.Latest
+			}
+		}
+	}
+	s.Behind = time.Time{}
 }
 
 // hourBefore returns the last hour that is over, and the first of all hours

@@ -172,11 +172,12 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
+const mostShown = 80 // bytes of a name
+
 // shown returns a name that clients have chosen, in a form that is safe in a
 // message: short, and without characters that control anything.
 func shown(name string) string {
-	const most = 80
-	name = excerpt.Of(strings.ToValidUTF8(name, "\ufffd"), most)
+	name = excerpt.Of(strings.ToValidUTF8(name, "\ufffd"), mostShown)
 	if strings.ContainsFunc(name, func(c rune) bool { return c == '"' || !unicode.IsGraphic(c) }) {
 		return strconv.Quote(name)
 	}

@@ -61,6 +61,54 @@ func TestClockWasBehind(t *testing.T) {
 	})
 }
 
+// An alarm that rang before the clock was far behind for a while, and one that
+// began meanwhile, say that they ring since the clock was right.
+func TestSinceAfterClockWasBehind(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, alarming.UsualOf(alarming.StoreDamaged), alarming.UsualOf(alarming.DiskFull))
+		s.set(func() { s.sample.Damaged = 1 })
+		s.start()
+		pass(time.Hour)
+		s.stop()
+		began := time.Now()
+		s.set(func() { s.sample.DiskFull = true })
+		for minute := range 10 {
+			s.look(time.Unix(int64(minute)*60, 0))
+		}
+		pass(10 * time.Minute)
+		s.look(time.Now())
+		rows := s.Report(time.Now(), nobody).Ringing
+		if len(rows) != 2 {
+			t.Fatalf("got %+v", rows)
+		}
+		for _, row := range rows {
+			if row.Since.Before(began.Add(-2*time.Minute)) || row.Since.After(began) {
+				t.Errorf("%s rings since %v, and the clock was wrong from %v", row.Kind, row.Since, began)
+			}
+		}
+	})
+}
+
+// Broken contracts of two long types that begin alike are two alarms.
+func TestLongContracts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, alarming.UsualOf(alarming.ContractBroken))
+		s.set(func() {
+			for _, end := range []string{"1", "2"} {
+				s.sample.Contracts = append(s.sample.Contracts, book.Hour{Project: "shop", Type: strings.Repeat("x", 90) + end, Checked: 1000, Broken: 1000})
+			}
+		})
+		s.start()
+		pass(time.Hour)
+		if n := s.Ringing()[alarming.ContractBroken]; n != 2 {
+			t.Errorf("%d alarms ring", n)
+		}
+		s.stop()
+	})
+}
+
 // As many alarms as strangers can cause keep out none about the server itself.
 func TestStrangersLeaveRoom(t *testing.T) {
 	t.Parallel()

@@ -174,7 +174,7 @@ func judgeSample(rules []alarming.Rule, r *recent) []verdict {
 	for i := range s.Contracts {
 		c := &s.Contracts[i]
 		of := func(rule *alarming.Rule) bool { return covers(rule.Project, c.Project) }
-		say(alarming.ContractBroken, subjectOf(c.Project, c.Type), of, func(rule *alarming.Rule) (bool, string) {
+		say(alarming.ContractBroken, distinct(c.Project, c.Type), of, func(rule *alarming.Rule) (bool, string) {
 			return c.Checked >= uint64(rule.Least) && c.Broken*100 > c.Checked*uint64(rule.Percent),
 				fmt.Sprintf("%d of %d events of type %s in project %s broke their contract, in this hour and the one before.", c.Broken, c.Checked, shown(c.Type), c.Project)
 		}).rests(r, c.Checked)

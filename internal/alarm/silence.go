@@ -1,6 +1,8 @@
 package alarm
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"math"
 	"time"
@@ -134,6 +136,18 @@ func subjectOf(project, typ string) string {
 		return project
 	}
 	return project + " / " + shown(typ)
+}
+
+// distinct is [subjectOf], with a mark if the type is too long to be shown as a
+// whole. So two such types have two alarms.
+func distinct(project, typ string) string {
+	subject := subjectOf(project, typ)
+	if len(typ) <= mostShown {
+		return subject
+	}
+	const bytes = 4
+	sum := sha256.Sum256([]byte(typ))
+	return subject + " (" + hex.EncodeToString(sum[:bytes]) + ")"
 }
 
 // silenceText says what is wrong.

@@ -159,6 +159,9 @@ func (w *Watch) noteRunning(now time.Time, setup *Setup) (gap bool) {
 		before := s.Seen
 		if s.Latest.After(before) && s.Latest.Before(now) {
 			before = s.Latest // the clock was wrong, and has been put right
+			if !s.Behind.IsZero() && now.Sub(s.Seen) >= gapLeast {
+				s.putRight(s.Seen)
+			}
 		}
 		s.Seen, s.Latest = now, later(s.Latest, now)
 		if now.Before(before) {

@@ -37,6 +37,7 @@ type ledger struct {
 	worst time.Duration  // without an acknowledgement
 	slow  time.Duration  // the longest that a writer has waited for one
 	reads map[string]int // that were answered
+	still bool           // nothing is sent, see pause
 }
 
 // writer is one client. The gate guards its fields.
@@ -81,6 +82,7 @@ func (c *cluster) write() {
 	for n, s := range l.servers {
 		l.ended.Go(func() { l.read(ctx, s, n) })
 	}
+	l.ended.Go(func() { l.watch(ctx) })
 	c.load = l
 }
 
@@ -212,9 +214,12 @@ func (l *ledger) await(more int) {
 // counted from the given moment.
 func (l *ledger) pause() (goOn func(since time.Time)) {
 	l.gate.Lock()
+	l.mu.Lock()
+	l.still = true
+	l.mu.Unlock()
 	return func(since time.Time) {
 		l.mu.Lock()
-		l.last = since
+		l.last, l.still = since, false
 		l.mu.Unlock()
 		l.gate.Unlock()
 	}

@@ -64,6 +64,19 @@ func Member(dataDir string, part, n int, kind string, log *slog.Logger) (string,
 	return dir, errors.Join(err, lock.Close(), syncDir(dir), syncDir(dataDir))
 }
 
+// Copied returns the names in the data directory of a member, with n
+// partitions, that are about what the other members have, too. Everything else
+// is this server's own: keys, users, the audit log.
+func Copied(n int) (names []string) {
+	for part := range n {
+		names = append(names, partition.Name(part))
+	}
+	if n > 1 {
+		names = append(names, held.File, partitionsFile)
+	}
+	return names
+}
+
 // DestinationsOf returns the directory of what the destinations of one of n
 // partitions keep.
 func DestinationsOf(dataDir string, part, n int) string {

@@ -135,7 +135,16 @@ func Renew(dataDir string, n int) (gone []int, err error) {
 		return nil, err
 	}
 	for _, part := range gone {
-		list.Again(part)
+		// The rest of a copy is removed after this is noted. If there is no
+		// rest, nothing must be removed: the server may end in between, and the
+		// disk may be mounted when it starts again.
+		if left, err := held.Left(dataDir, part); err != nil {
+			return nil, err
+		} else if left {
+			list.Again(part)
+		} else {
+			list.Missing(part)
+		}
 	}
 	return gone, list.Write(dataDir)
 }

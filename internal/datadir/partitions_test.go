@@ -3,6 +3,7 @@ package datadir
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -251,6 +252,9 @@ func TestRenew(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := os.MkdirAll(filepath.Join(dir, partition.Name(3), Log, "log"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	if gone, err := Renew(dir, n); len(gone) > 0 || err != nil || Fits(dir, n) == nil {
 		t.Errorf("no member: got %v, %v", gone, err)
 	}
@@ -269,6 +273,20 @@ func TestRenew(t *testing.T) {
 	}
 	if gone, err := Renew(dir, n); len(gone) > 0 || err != nil {
 		t.Errorf("again: got %v, %v", gone, err)
+	}
+	// The server ends now, and the disk of p01 is mounted when it starts again.
+	mounted := filepath.Join(dir, partition.Name(1), State)
+	if err := openStore(t, mounted).Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := list.Clear(dir, dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(mounted); err != nil {
+		t.Errorf("data that was missing for a while is removed: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, partition.Name(3), Log)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an old log stays: %v", err)
 	}
 	// without the first partition, nobody knows who the others are
 	if err := os.RemoveAll(filepath.Join(dir, Partition, State)); err != nil {

@@ -87,7 +87,9 @@ func (p *Part) settle(ctx context.Context, log *raft.Log) error {
 			go p.restart() //nolint:gosec,contextcheck // it outlives what has asked for it
 			<-ctx.Done()
 			return nil
-		case !p.joins() && time.Since(began) > 5*p.o.Cluster.Heartbeat:
+		case (!p.joins() || self != nil && s.Leader == "") && time.Since(began) > 5*p.o.Cluster.Heartbeat:
+			// If this server joins, and its log says that it is a member, that
+			// may be an old log, of a disk that was not mounted when it joined.
 			p.leaveUnlessMember(ctx, log)
 			began = time.Now()
 		}
@@ -289,7 +291,13 @@ type ways struct {
 }
 
 // way is the connections to a server. Streams do not take those of calls.
-type way struct{ calls, streams *http.Transport }
+type way struct {
+	calls, streams *http.Transport
+	address        string // of the server
+}
+
+// String returns the address of the server.
+func (w *way) String() string { return w.address }
 
 // RoundTrip implements [http.RoundTripper].
 func (w *way) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -331,6 +339,7 @@ func (w *ways) to(n *peer.Network, t peer.Target) http.RoundTripper {
 			MaxConnsPerHost: mostConns, MaxIdleConnsPerHost: idleConns, IdleConnTimeout: idleTime, DisableCompression: true, DialContext: connect,
 		},
 		streams: &http.Transport{DisableKeepAlives: true, DisableCompression: true, DialContext: connect},
+		address: t.Address,
 	}
 	if w.all == nil {
 		w.all = make(map[string]*way)

@@ -387,7 +387,7 @@ func (p *Part) logger() *slog.Logger {
 // Reasons for not being ready.
 var (
 	errNoMember = errors.New("this server is not a member of the cluster yet: see trackway cluster init and trackway cluster join")
-	errNoLog    = fmt.Errorf("%w. It has data, so if it was a member before, its log is lost: empty its data directory, and let it join", errNoMember)
+	errNoLog    = fmt.Errorf("%w. It has data, so if it was a member before, its log is lost", errNoMember)
 	errRemoved  = errors.New("this server is not a member, as far as its log says: it was removed, or is still getting the log")
 	errNoLeader = errors.New("no server leads the cluster")
 	errBehind   = errors.New("this server does not have what the others have yet")
@@ -403,7 +403,7 @@ func (p *Part) ready() error {
 	}
 	switch {
 	case len(s.Members) == 0 && s.Applied > 0:
-		return errNoLog
+		return fmt.Errorf("%w: %s", errNoLog, p.joinAgain())
 	case len(s.Members) == 0:
 		return errNoMember
 	case s.Member() == nil:

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"trackway/internal/config/membership"
+	"trackway/internal/datadir"
 	"trackway/internal/datadir/held"
 	files "trackway/internal/destination/kept"
 	"trackway/internal/log/kafka"
@@ -59,7 +61,7 @@ func (m *Member) Init() error {
 		}
 	}
 	if m.knownToPeers() {
-		return errLostLog
+		return fmt.Errorf("%w: %s", errLostLog, m.joinAgain())
 	}
 	return m.all(true, raft.ErrMember, func(p *Part) error {
 		log := p.raft.Load()
@@ -72,11 +74,16 @@ func (m *Member) Init() error {
 
 var (
 	errJoins   = errors.New("this server gets it from the other servers: start them")
-	errLostLog = errors.New("the servers of cluster.peers have a cluster of this name with a member at this server's address, so its log is lost: empty its data directory, and let it join (trackway cluster join)")
+	errLostLog = errors.New("the servers of cluster.peers have a cluster of this name with a member at this server's address, so its log is lost")
 )
 
-// peersTime limits how long others are asked whether they know this server.
-const peersTime = 2 * time.Second
+// joinAgain says what an operator does with a server that has lost the log of
+// the first partition: it has lost the knowledge of who the others are. The
+// other servers have everything that is removed, too.
+func (m *Member) joinAgain() string {
+	return fmt.Sprintf("stop it, remove %s from its data directory, start it, and let it join (trackway cluster join)",
+		strings.Join(datadir.Copied(m.o.Partitions), ", "))
+}
 
 // knownToPeers reports whether a cluster that the peers belong to has a member
 // at the address of this server, which is no member.
@@ -85,10 +92,7 @@ func (m *Member) knownToPeers() bool {
 	if !is || len(log.Status().Members) > 0 {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), peersTime)
-	defer cancel()
-	_, lost, _ := log.Belongs(ctx, m.o.Cluster.Peers) // an error: none of them has a cluster
-	return lost
+	return log.LostBy(context.Background(), m.o.Cluster.Peers)
 }
 
 // beginWith begins a log with data that may be of another one, the end of which

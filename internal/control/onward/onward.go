@@ -7,6 +7,7 @@ package onward
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -39,22 +40,26 @@ var (
 
 // Sender passes calls on. It is safe for concurrent use.
 type Sender struct {
-	places chan struct{}
-	log    *slog.Logger
+	places        chan struct{}
+	log           *slog.Logger
+	quiet, answer time.Duration // see quietTime
 }
 
 // New returns a sender.
-func New(log *slog.Logger) *Sender { return &Sender{make(chan struct{}, mostCalls), log} }
+func New(log *slog.Logger) *Sender {
+	return &Sender{make(chan struct{}, mostCalls), log, quietTime, answerTime}
+}
 
 // To returns a handler that has a server answer that holds the data. The best
 // holder comes first. Another one is tried only if the one before has surely
-// not carried the call out, or if the call is a question.
+// not carried the call out, or if the call is a question. A server that hangs
+// is given up.
 func (s *Sender) To(holders []http.RoundTripper) http.Handler {
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "http", Host: "holder", Path: Path})
 		},
-		Transport:     carrier(holders),
+		Transport:     &carrier{s, holders},
 		FlushInterval: -1, // at once
 		ModifyResponse: func(res *http.Response) error {
 			res.Body = &watched{ReadCloser: res.Body, log: s.log, of: res.Request}
@@ -84,33 +89,54 @@ func (s *Sender) To(holders []http.RoundTripper) http.Handler {
 }
 
 // carrier carries a request to one of several servers.
-type carrier []http.RoundTripper
+type carrier struct {
+	*Sender
+
+	holders []http.RoundTripper
+}
 
 // RoundTrip implements [http.RoundTripper].
-func (c carrier) RoundTrip(r *http.Request) (*http.Response, error) {
+func (c *carrier) RoundTrip(r *http.Request) (*http.Response, error) {
 	var body *recorded
 	if r.Body != nil && r.Body != http.NoBody {
 		body = &recorded{from: r.Body}
 	}
-	for _, holder := range c {
-		try := r.Clone(r.Context())
+	var silent []error
+	for _, holder := range c.holders {
+		ctx, g := guard(r.Context(), holder, c.quiet, c.answer)
+		try := r.Clone(ctx)
 		if body != nil {
-			try.Body = body.replay()
-			try.GetBody = func() (io.ReadCloser, error) { return body.replay(), nil }
+			try.Body = &moving{body.replay(), g}
+			try.GetBody = func() (io.ReadCloser, error) { return &moving{body.replay(), g}, nil }
 		}
 		res, err := holder.RoundTrip(try)
-		switch {
-		case err == nil && !passing.Elsewhere(res):
+		if err == nil && !passing.Elsewhere(res) {
+			res.Request, res.Body = r, &answered{moving{res.Body, g}, ctx}
 			return res, nil
+		}
+		why := (*silentError)(nil)
+		if errors.As(context.Cause(ctx), &why) {
+			silent = append(silent, why)
+		}
+		g.end(nil)
+		switch {
 		case err == nil:
 			_ = res.Body.Close() // it says nothing more
 		case r.Context().Err() != nil:
 			return nil, err
 		case r.Method != http.MethodGet && !errors.Is(err, passing.ErrNotCarriedOut):
-			return nil, errLost
+			return nil, because(errLost, silent)
 		}
 	}
-	return nil, errNobody
+	return nil, because(errNobody, silent)
+}
+
+// because adds to an error which servers have stopped answering.
+func because(err error, silent []error) error {
+	for _, why := range silent {
+		err = fmt.Errorf("%w: %w", err, why)
+	}
+	return err
 }
 
 // watched is the answer of another server. It logs why the answer was cut off,

@@ -10,8 +10,10 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"trackway/internal/api/passing"
+	"trackway/internal/sleep"
 )
 
 // holder is a server to which calls are passed on.
@@ -171,5 +173,63 @@ func TestCutOff(t *testing.T) {
 	close(read)
 	if rest, err := io.ReadAll(res.Body); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("got %q, %v", rest, err)
+	}
+}
+
+// hanging is a server that takes calls and answers none, until it is closed.
+// Its answer to an export has begun, if that is wanted.
+func hanging(t *testing.T, begun bool) *holder {
+	t.Helper()
+	closed := make(chan struct{})
+	h := newHolder(t, func(w http.ResponseWriter, r *http.Request) {
+		if begun && r.URL.Path == "/export" {
+			_, _ = io.WriteString(w, "a row\n")
+			_ = http.NewResponseController(w).Flush()
+		}
+		<-closed
+	})
+	t.Cleanup(func() { close(closed) }) // before the server is closed
+	return h
+}
+
+// TestHangs: a server that hangs is given up, and named. A question goes to the
+// next one. A server that is only slow is waited for.
+func TestHangs(t *testing.T) {
+	t.Parallel()
+	hasty := func() *Sender {
+		s := quiet()
+		s.quiet, s.answer = 50*time.Millisecond, 200*time.Millisecond
+		return s
+	}
+	if status, answer, err := call(t, receiver(t, hasty(), hanging(t, false)), http.MethodGet, "/export", ""); status != 503 || !strings.Contains(answer, "has stopped answering") || err != nil {
+		t.Errorf("an export: got %d %s, %v", status, answer, err)
+	}
+	if status, answer, err := call(t, receiver(t, hasty(), hanging(t, false)), http.MethodPost, "/import", "x"); status != 503 || !strings.Contains(answer, "not known whether this was carried out: the server that holds the data has stopped") || err != nil {
+		t.Errorf("an import: got %d %s, %v", status, answer, err)
+	}
+	if status, answer, err := call(t, receiver(t, hasty(), hanging(t, false), newHolder(t, echo)), http.MethodGet, "/export", ""); status != 200 || !strings.Contains(answer, "GET/export") || err != nil {
+		t.Errorf("an export with another holder: got %d %s, %v", status, answer, err)
+	}
+	var logged strings.Builder
+	s := hasty()
+	s.log = slog.New(slog.NewTextHandler(&logged, nil))
+	front := receiver(t, s, hanging(t, true))
+	if status, answer, err := call(t, front, http.MethodGet, "/export", ""); status != 200 || answer != "a row\n" || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("an export that has begun: got %d %s, %v", status, answer, err)
+	}
+	front.Close() // so that all is logged
+	if !strings.Contains(logged.String(), "has stopped answering") {
+		t.Errorf("logged: %s", logged.String())
+	}
+	slow := newHolder(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/export" {
+			_ = sleep.For(r.Context(), 300*time.Millisecond)
+		}
+		_, _ = io.WriteString(w, "done")
+	})
+	patient := hasty()
+	patient.answer = time.Minute
+	if status, answer, err := call(t, receiver(t, patient, slow), http.MethodGet, "/export", ""); status != 200 || answer != "done" || err != nil {
+		t.Errorf("a slow export: got %d %s, %v", status, answer, err)
 	}
 }

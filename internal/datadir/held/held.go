@@ -53,14 +53,11 @@ func Read(dataDir string, partitions int) (*List, error) {
 		}
 	}
 	for part := 1; part < partitions && err == nil; part++ {
-		var there []os.DirEntry
+		left := false
 		if !l.Has(part) && !slices.Contains(l.Gone, part) {
-			there, err = os.ReadDir(filepath.Join(dataDir, partition.Name(part)))
+			left, err = Left(dataDir, part)
 		}
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
-		if slices.ContainsFunc(there, isData) {
+		if left {
 			l.Held = append(l.Held, part)
 		}
 	}
@@ -116,8 +113,27 @@ func (l *List) Join(part int) {
 // is left of the old one is removed at the next start.
 func (l *List) Again(part int) {
 	if part > 0 {
-		l.Held, l.Joining, l.Gone = append(without(l.Held, part), part), append(without(l.Joining, part), part), append(without(l.Gone, part), part)
+		l.Missing(part)
+		l.Gone = append(without(l.Gone, part), part)
 	}
+}
+
+// Missing has the server get its copy of a partition again, of which nothing is
+// left. If there is one at the next start, because its disk is mounted by then,
+// that stays.
+func (l *List) Missing(part int) {
+	if part > 0 {
+		l.Held, l.Joining = append(without(l.Held, part), part), append(without(l.Joining, part), part)
+	}
+}
+
+// Left reports whether there is data in the directory of a partition.
+func Left(dataDir string, part int) (bool, error) {
+	there, err := os.ReadDir(filepath.Join(dataDir, partition.Name(part)))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return slices.ContainsFunc(there, isData), err
 }
 
 // Joined notes that the server is a member of a partition.

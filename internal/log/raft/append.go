@@ -172,6 +172,11 @@ func (l *Log) attempt(b []byte, changed <-chan struct{}) (outcome, []byte) {
 // apply puts an entry into the log, if this server is the leader, and waits
 // until it is applied.
 func (l *Log) apply(b []byte) (outcome, []byte) {
+	l.applying.Add(1)
+	defer l.applying.Add(-1)
+	if l.handing.Load() {
+		return refused, nil
+	}
 	future := l.raft.Apply(b, l.o.Heartbeat)
 	answered := make(chan error, 1)
 	go func() { answered <- future.Error() }()

@@ -44,7 +44,7 @@ func (l *Log) compare() {
 // over first, and tells the others.
 func (l *Log) differ(index uint64) {
 	l.fitness.Set(compare.Stops, l.o.Log)
-	l.resign()
+	l.resign(context.Background())
 	l.tell(change{Do: "differs", ID: l.ID(), Applied: index})
 	l.fatal(compare.Mark(l.o.FS, l.o.Dir, compare.Found(index, "Remove it (trackway cluster remove "+l.ID()+", at another server), empty its data directory, "+
 		"start it and let it join again (trackway cluster join)")))

@@ -185,22 +185,6 @@ func (l *Log) Leader() (t peer.Target, known bool) {
 	return t, err == nil
 }
 
-// Transfer hands leadership over to a member, or, without an id, to any that
-// has a vote. Only the leader can do that.
-func (l *Log) Transfer(id string) error {
-	l.transfers.Add(1)
-	defer l.transfers.Add(-1)
-	if id == "" {
-		return l.raft.LeadershipTransfer().Error()
-	}
-	for _, s := range l.raft.GetConfiguration().Configuration().Servers {
-		if string(s.ID) == id {
-			return l.raft.LeadershipTransferToServer(s.ID, s.Address).Error()
-		}
-	}
-	return fmt.Errorf("%s is not a member", id)
-}
-
 // admit makes a server a member without a vote. If the address belonged to
 // another server, that one's disk is gone, and it is removed first. If that one
 // still answers there, the new server has a wrong address. A server that cannot
@@ -310,6 +294,30 @@ func (l *Log) Belongs(ctx context.Context, addresses []string) (is, lost bool, e
 		err = ErrAhead
 	}
 	return got.Known, got.Lost, err
+}
+
+// lostTime limits how long a server is asked whether this one was a member.
+const lostTime = 5 * time.Second
+
+// LostBy reports whether servers at addresses have a cluster in which this
+// server was a member, under an id that it has lost together with its log. All
+// are asked at once, so one that does not answer hides nobody.
+func (l *Log) LostBy(ctx context.Context, addresses []string) bool {
+	ctx, cancel := context.WithTimeout(ctx, lostTime)
+	defer cancel()
+	answers := make(chan bool, len(addresses))
+	for _, address := range addresses {
+		go func() {
+			_, lost, _ := l.Belongs(ctx, []string{address}) // an error: it has no cluster
+			answers <- lost
+		}()
+	}
+	for range addresses {
+		if <-answers {
+			return true
+		}
+	}
+	return false
 }
 
 // Promote asks for a vote. It reports whether this server is too far behind for

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // restart starts a server again once it asks for that.
@@ -288,4 +289,47 @@ func TestAhead(t *testing.T) {
 		t.Errorf("it belongs: %v, %v", is, err)
 	}
 	c.servers = []*server{left}
+}
+
+// TestLostBy: a server that has lost its log learns from any of the others that
+// it was a member, although another one does not answer.
+func TestLostBy(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 5, Options{})
+	leader := c.awaitLeader()
+	silent, empty := c.except(leader)[0], c.except(leader)[1]
+	empty.stop()
+	empty.disk()
+	empty.start()
+	c.silence(silent, true)
+	defer c.silence(silent, false)
+	if empty.log.LostBy(t.Context(), []string{silent.address}) {
+		t.Error("a server that does not answer says that it was a member")
+	}
+	eventually(t, "it learns that it was a member", func() bool { // while a server leads
+		return empty.log.LostBy(t.Context(), []string{silent.address, leader.address})
+	})
+}
+
+// TestWhileOpen: a question does not hold up the end of a server.
+func TestWhileOpen(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, Options{})
+	leader := c.awaitLeader()
+	silent := c.except(leader)[0]
+	c.silence(silent, true)
+	defer c.silence(silent, false)
+	log := leader.log
+	ctx, cancel := log.whileOpen(time.Hour)
+	defer cancel()
+	asked := make(chan error, 1)
+	go func() {
+		_, err := log.askAt(ctx, change{Do: "standing"}, silent.address)
+		asked <- err
+	}()
+	began := time.Now()
+	leader.stop()
+	if err := <-asked; err == nil || ctx.Err() == nil || time.Since(began) > changeTime*2/3 {
+		t.Errorf("after %v: got %v, %v", time.Since(began), err, ctx.Err())
+	}
 }

@@ -178,6 +178,8 @@ func (l *Log) askAt(ctx context.Context, c change, address string) (got changed,
 		return got, err
 	}
 	defer func() { _ = conn.Close() }()
+	forget := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer forget()
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
 			return got, err

@@ -10,6 +10,7 @@ package raft
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
@@ -176,9 +177,11 @@ type Log struct {
 	progress     progress.Progress // of the machine
 	latest       progress.Questions
 
-	transfers atomic.Int32 // of leadership that are under way
-	releasing sync.Mutex   // held while a member is removed
-	stopping  atomic.Bool  // see [Log.Stopping]
+	handing   atomic.Bool    // leadership is being handed over
+	applying  atomic.Int64   // entries that were given to the library, and have not ended
+	asking    sync.WaitGroup // servers that are asked to lead
+	releasing sync.Mutex     // held while a member is removed
+	stopping  atomic.Bool    // see [Log.Stopping]
 
 	carries  atomic.Bool   // all members can read entries with contents, see [entry.Commands]
 	encoding atomic.Uint64 // the highest one of entries that the log may have
@@ -392,14 +395,14 @@ func (l *Log) Close() error {
 	err := l.raft.Shutdown().Error() // it closes the transport
 	l.leaders.stop()
 	l.forwarder.close()
+	l.asking.Wait()
 	return errors.Join(err, l.store.Close())
 }
 
 // sends reports whether this server has entries for another one: it leads in
-// the term, the other is a member, and leadership is not being handed over. A
-// server that cannot be reached must not keep that waiting.
+// the term, and the other is a member.
 func (l *Log) sends(id hraft.ServerID, term uint64) bool {
-	return l.transfers.Load() == 0 && l.raft.State() == hraft.Leader && l.raft.CurrentTerm() == term &&
+	return l.raft.State() == hraft.Leader && l.raft.CurrentTerm() == term &&
 		slices.ContainsFunc(l.raft.GetConfiguration().Configuration().Servers, func(s hraft.Server) bool { return s.ID == id })
 }
 
@@ -434,6 +437,20 @@ func (l *Log) begin() (end func(), ok bool) {
 	}
 	l.running.Add(1)
 	return l.running.Done, true
+}
+
+// whileOpen returns a context that ends after a while, or when the log is
+// closed.
+func (l *Log) whileOpen(limit time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	go func() {
+		select {
+		case <-l.closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // leaders tells when another server has become the leader.

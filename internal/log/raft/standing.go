@@ -137,8 +137,9 @@ func (l *Log) askStanding(ctx context.Context, m *Member) (*standing, error) {
 }
 
 // ready reports whether a member answers and takes entries, as far as it says.
+// It does not hold up the end of this server.
 func (l *Log) ready(id hraft.ServerID, address hraft.ServerAddress) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
+	ctx, cancel := l.whileOpen(answerTime)
 	defer cancel()
 	s, err := l.askStanding(ctx, &Member{ID: string(id), Address: hostPort(address)})
 	return err == nil && !s.Full
@@ -192,33 +193,4 @@ func (l *Log) fresh() (answered []other, members int) {
 		}
 	}
 	return answered, len(all)
-}
-
-// successor returns the member that should lead if this server should not: of
-// those that can, the one that has applied most.
-func (l *Log) successor() (best *Member) {
-	applied := uint64(0)
-	for _, m := range l.members() {
-		known, ok := l.others.get(m.ID)
-		if ok && m.Voter && known.Unfit == "" && time.Since(known.heard) < 3*l.o.askEach && (best == nil || known.Applied > applied) {
-			best, applied = &m, known.Applied
-		}
-	}
-	return best
-}
-
-// resign hands leadership over, if this server leads and another one can.
-func (l *Log) resign() {
-	if l.raft.State() != hraft.Leader {
-		return
-	}
-	to := l.successor()
-	if to == nil {
-		return
-	}
-	if err := l.Transfer(to.ID); err != nil {
-		l.o.Log.Warn("leadership was not handed over", "to", to.Address, "error", err)
-	} else {
-		l.o.Log.Info("leadership was handed over", "to", to.Address)
-	}
 }

@@ -80,7 +80,7 @@ func (l *Log) look(ctx context.Context, ask bool) {
 	l.fitness.Set(now, l.o.Log)
 	l.transport.Refuse(now != nil && now.Full)
 	if now != nil {
-		l.resign()
+		l.resign(ctx)
 	}
 	if ask {
 		l.compare() //nolint:contextcheck // it tells the others even if this server stops

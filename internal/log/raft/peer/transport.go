@@ -26,6 +26,7 @@ type Transport struct {
 	refuses   atomic.Bool
 	receives  sync.Mutex // held while there is a connection with a snapshot for this server
 	awaits    atomic.Pointer[awaits]
+	matched   matched
 	closed    <-chan struct{}
 	abandon   func()
 }
@@ -76,7 +77,7 @@ func (n *Network) Transport(partition byte, id ID, timeout time.Duration, log hc
 	n.Handle(Raft, partition, id, in.take)
 	transfers, abandon := context.WithCancel(context.Background())
 	out.abandoned = func(end func()) (forget func() bool) { return context.AfterFunc(transfers, end) }
-	t := &Transport{messages: make(chan hraft.RPC), closed: in.closed, abandon: abandon}
+	t := &Transport{messages: make(chan hraft.RPC), closed: in.closed, abandon: abandon, matched: matched{of: make(map[hraft.ServerID]match)}}
 	n.Handle(Snapshot, partition, id, func(conn net.Conn) {
 		if t.refuses.Load() || !t.receives.TryLock() {
 			return // the sender tries again later
@@ -182,7 +183,10 @@ func (t *Transport) AppendEntries(
 	for pause := retry; ; {
 		err := t.NetworkTransport.AppendEntries(id, target, args, resp)
 		switch {
-		case heartbeat || err == nil:
+		case err == nil:
+			t.matched.note(id, args, resp)
+			return nil
+		case heartbeat:
 			return err
 		case unanswered(err):
 			if !t.rest(pause, id, args.Term) {
@@ -225,6 +229,7 @@ func (t *Transport) AppendEntriesPipeline(id hraft.ServerID, target hraft.Server
 		return nil, err
 	}
 	patient := &pipeline{AppendPipeline: p, repeat: repeatAfter, answers: make(chan hraft.AppendFuture), closed: make(chan struct{})}
+	patient.note = func(answer hraft.AppendFuture) { t.matched.note(id, answer.Request(), answer.Response()) }
 	go patient.run()
 	return patient, nil
 }
@@ -250,6 +255,7 @@ type pipeline struct {
 	told told      // what the last message has said
 	sent time.Time // when
 
+	note    func(hraft.AppendFuture) // notes an answer
 	answers chan hraft.AppendFuture
 	end     sync.Once
 	closed  chan struct{}
@@ -289,6 +295,7 @@ func (p *pipeline) run() {
 		}
 		select {
 		case answer := <-p.AppendPipeline.Consumer():
+			p.note(answer)
 			waiting = append(waiting, answer)
 		case to <- first:
 			waiting = waiting[1:]

@@ -245,12 +245,12 @@ func TestMail(t *testing.T) {
 // it is given up.
 func TestMailScanned(t *testing.T) {
 	t.Parallel()
-	o, r := newPostOffice(t, func(o *postOffice) { o.scans = 2 * time.Second })
+	o, r := newPostOffice(t, func(o *postOffice) { o.scans = 3 * time.Second })
 	m, err := newMailer(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.patience = time.Second
+	m.patience = 2 * time.Second
 	if err := m.send(t.Context(), message(ringing("shop"))); err != nil || len(o.received()) != 1 {
 		t.Errorf("got %v, %d messages", err, len(o.received()))
 	}

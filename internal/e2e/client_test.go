@@ -134,8 +134,8 @@ func basic(scheme, id, secret string) string {
 }
 
 // again is do for servers that may be electing a leader: while the answer is
-// 503, it sends the request again, as clients do. A request that takes effect
-// twice if it is sent twice is none for it: an event needs a time.
+// 503, it sends the request again, as clients do. An event needs a time, so
+// that it is stored once.
 func (s *server) again(t *testing.T, r request) (res response) {
 	t.Helper()
 	for end := time.Now().Add(patience); ; _ = sleep.For(t.Context(), lookAgain) {

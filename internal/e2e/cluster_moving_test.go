@@ -117,8 +117,9 @@ func (c *cluster) leaderOf(at, part int) (leader int) {
 
 // cutOff kills the server that sends an export to another one. The export
 // fails. Another server sends the next one. The leader sends it, as far as the
-// other one knows: what it knows is some seconds old, so the one that is killed
-// may not be the one that sends. Then the export is whole, and it is done again.
+// other one knows: what it knows is some seconds old, so another server than
+// the one that is killed may send it. Then the export is whole, and it is done
+// again.
 func cutOff(t *testing.T, c *cluster, project, at int, want string) {
 	t.Helper()
 	const most = 5

@@ -430,8 +430,8 @@ func checkPlacesRemove(t *testing.T, c *cluster) {
 // TestClusterPlacesLimit: five servers admit the shared limit of a caller that
 // makes ten times as many calls to all of them, also where some servers only
 // pass them on. A call that was passed on counts once, and what was admitted is
-// stored once. A busy server may answer the others too late: then the caller has
-// to go on a little.
+// stored once. A busy server may answer the others too late: then the caller
+// has to go on a little.
 func TestClusterPlacesLimit(t *testing.T) {
 	t.Parallel()
 	const limit, least = 300, 300 * 98 / 100
@@ -452,13 +452,14 @@ func TestClusterPlacesLimit(t *testing.T) {
 	defer cancel()
 	for range 48 {
 		workers.Go(func() {
-			for n := int(next.Add(1)); n <= 10*limit || admitted.Load() < least-again.Load() && ctx.Err() == nil; n = int(next.Add(1)) {
+			for n := int(next.Add(1)); n <= 10*limit || ctx.Err() == nil && admitted.Load()+again.Load() < least; n = int(next.Add(1)) {
 				r, name := roamers[n%partitions], fmt.Sprint("limited-", n)
 				body := obj{"customer_ids": obj{"registered": "person-1"}, "event_type": "round", "timestamp": loadTime + float64(n)/8, "properties": obj{"name": name}}
-				status, answer, err := c.servers[n/partitions%len(c.servers)].ask(t.Context(), r.project, "/track/v2/projects/{token}/customers/events", body)
-				for err == nil && status == http.StatusServiceUnavailable && sleep.For(ctx, lookAgain) == nil { // it may have counted
-					again.Add(1)
-					status, answer, err = c.servers[n/partitions%len(c.servers)].ask(t.Context(), r.project, "/track/v2/projects/{token}/customers/events", body)
+				s := c.servers[n/partitions%len(c.servers)]
+				status, answer, err := s.ask(t.Context(), r.project, "/track/v2/projects/{token}/customers/events", body)
+				for err == nil && status == http.StatusServiceUnavailable && sleep.For(ctx, lookAgain) == nil {
+					again.Add(1) // the call before may have counted
+					status, answer, err = s.ask(t.Context(), r.project, "/track/v2/projects/{token}/customers/events", body)
 				}
 				switch {
 				case err != nil || status != http.StatusOK && status != http.StatusTooManyRequests:

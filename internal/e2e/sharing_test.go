@@ -29,8 +29,9 @@ func limitedCluster(t *testing.T, n int, limits string) *cluster {
 }
 
 // flood makes calls of one address at the same time, and counts those that were
-// admitted. to chooses a server for each call. If fewer than least were admitted,
-// it goes on: a busy server may answer too late when others want to borrow.
+// admitted. to chooses a server for each call. If fewer than least were
+// admitted, it goes on: a busy server may answer too late when others want to
+// borrow.
 func (c *cluster) flood(calls, least int64, address string, to func(i int64) int) int64 {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: patience}
 	defer client.CloseIdleConnections()

@@ -27,8 +27,8 @@ func TestCarries(t *testing.T) {
 	}
 }
 
-// awaitCarries waits until all members have said that they can read the contents
-// of events in entries, so that entries carry them.
+// awaitCarries waits until all members have said that they can read the
+// contents of events in entries, so that entries carry them.
 func (l *Log) awaitCarries(t *testing.T) {
 	t.Helper()
 	eventually(t, "entries carry contents", func() bool {

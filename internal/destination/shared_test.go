@@ -86,7 +86,7 @@ func open(t *testing.T, servers int, sink func() destination.Sink) *office {
 // caughtUp waits until a server has sent everything.
 func (o *office) caughtUp(t *testing.T, server int) destination.Status {
 	t.Helper()
-	for range 3000 {
+	for range 12_000 {
 		if all := o.managers[server].List(); len(all) == 1 && all[0].LagEvents == 0 && all[0].State == destination.Running {
 			return all[0]
 		}

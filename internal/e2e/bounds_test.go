@@ -275,7 +275,8 @@ func (s *server) imported(t *testing.T, name, text string) map[int]string {
 // bySDK sends those commands that the Go client can send.
 func (s *server) bySDK(t *testing.T, all []bounded) map[int]string {
 	t.Helper()
-	refused := map[int]string{}
+	refused := map[int]string{} // filled while c sends, and read afterwards
+	own := map[int]string{}     // by the client's own limits
 	c := sdk(t, "http://"+s.public, func(o *client.Options) {
 		o.OnReject = func(_ context.Context, r client.Rejection) {
 			var command struct {
@@ -313,16 +314,12 @@ func (s *server) bySDK(t *testing.T, all []bounded) map[int]string {
 			err = c.Identify(ids, properties)
 		}
 		if err != nil {
-			refused[-1-i] = err.Error() // the client's own limits
+			own[i] = err.Error()
 		}
 	}
 	if err := c.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
-	for i := range all {
-		if reason, is := refused[-1-i]; is {
-			refused[i] = reason
-		}
-	}
+	maps.Copy(refused, own)
 	return refused
 }

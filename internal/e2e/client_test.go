@@ -12,6 +12,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
+
+	"trackway/internal/sleep"
 )
 
 // web is the HTTP client of the tests. It checks every call against the
@@ -128,6 +131,18 @@ func authorize(req *http.Request, auth string) {
 
 func basic(scheme, id, secret string) string {
 	return scheme + " " + base64.StdEncoding.EncodeToString([]byte(id+":"+secret))
+}
+
+// again is do for servers that may be electing a leader: while the answer is
+// 503, it sends the request again, as clients do. An event needs a time, so
+// that it is stored once.
+func (s *server) again(t *testing.T, r request) (res response) {
+	t.Helper()
+	for end := time.Now().Add(patience); ; _ = sleep.For(t.Context(), lookAgain) {
+		if res = s.do(t, r); res.status != http.StatusServiceUnavailable || time.Now().After(end) {
+			return res
+		}
+	}
 }
 
 // track sends one command as a call of its own. It must succeed.

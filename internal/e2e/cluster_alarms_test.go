@@ -43,7 +43,7 @@ func TestClusterAlarms(t *testing.T) {
 	c.more = `alarms: {receivers: [{name: hook, kind: webhook, url: "` + hook.URL + `", secret: "` + alarmSecret +
 		`", allow: [127.0.0.1]}], rules: [{kind: refusals, percent: 1, least: 1, for: 0s}]}` + "\n"
 	c.begin()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	if err := sleep.For(ctx, 15*time.Second); err != nil { // each has looked once
 		t.Fatal(err)

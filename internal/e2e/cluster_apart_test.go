@@ -65,6 +65,15 @@ func (c *cluster) idIn(at, part, of int) (id string, votes int) {
 	return id, votes
 }
 
+// led reports whether a server knows who leads each partition.
+func (c *cluster) led(i int) bool {
+	var s struct{ Partitions []struct{ Leader string } }
+	if status, out := c.try(i, "cluster", "status", "--json"); status != 0 || json.Unmarshal([]byte(out), &s) != nil {
+		return false
+	}
+	return len(s.Partitions) == partitions && !slices.ContainsFunc(s.Partitions, func(p struct{ Leader string }) bool { return p.Leader == "" })
+}
+
 func (c *cluster) remove(i int, names ...string) {
 	c.t.Helper()
 	if err := os.RemoveAll(filepath.Join(append([]string{c.dirs[i], "data"}, names...)...)); err != nil {
@@ -108,13 +117,21 @@ func TestClusterPartitionLost(t *testing.T) {
 	withPartitions(c, partitionSize)
 	c.operated()
 	c.begin()
-	sent := map[string]int{} // events by project
+	sent, made := map[string]int{}, 0 // events by project
 	send := func(at int, may int) {
 		t.Helper()
 		for project := range partitionSize {
-			status, answer, err := c.servers[at].ask(t.Context(), project, "/track/v2/projects/{token}/customers/events", obj{
-				"customer_ids": obj{"registered": "ann"}, "event_type": "round", "properties": obj{"n": len(sent)},
-			})
+			made++
+			event := obj{
+				"customer_ids": obj{"registered": "ann"}, "event_type": "round", "timestamp": loadTime + made, "properties": obj{"n": made},
+			}
+			const path = "/track/v2/projects/{token}/customers/events"
+			status, answer, err := 0, map[string]any(nil), error(nil)
+			if may == http.StatusServiceUnavailable {
+				status, answer, err = c.servers[at].ask(t.Context(), project, path, event)
+			} else {
+				status, answer, err = c.servers[at].askAgain(t, project, path, event)
+			}
 			switch {
 			case err == nil && status == http.StatusOK:
 				sent[fmt.Sprint("p", project)]++
@@ -170,14 +187,15 @@ func TestClusterPartitionLost(t *testing.T) {
 		_, out := c.try(0, "destinations", "list")
 		return strings.Count(out, "running") == partitions-1
 	})
-	for i := range c.servers {
-		status, out := c.try(i, "destinations", "list")
-		if status != 1 || strings.Count(out, "running") != partitions-1 || !strings.Contains(out, "the list is not complete: partition p01: ") {
-			t.Errorf("server %d lists, with status %d\n%s", i, status, out)
-		}
-		if status, text := c.ready(i); status != http.StatusOK || !strings.HasPrefix(text, "ready\npartition p01: ") {
-			t.Errorf("server %d: ready: got %d %s", i, status, text)
-		}
+	for i := range c.servers { // they may still learn who leads the others
+		c.until(fmt.Sprintf("server %d says that its list is not complete", i), func() bool {
+			status, out := c.try(i, "destinations", "list")
+			return status == 1 && strings.Count(out, "running") == partitions-1 && strings.Contains(out, "the list is not complete: partition p01: ")
+		})
+		c.until(fmt.Sprintf("server %d is ready, without a partition", i), func() bool {
+			status, text := c.ready(i)
+			return status == http.StatusOK && strings.HasPrefix(text, "ready\npartition p01: ")
+		})
 	}
 	status, out := c.try(1, "destinations", "list", "--json")
 	var list struct {
@@ -209,8 +227,8 @@ func TestClusterPartitionLost(t *testing.T) {
 	c.until("the others know that they have no copy", func() bool {
 		return !slices.Contains(c.onDisk(1), 1) && !slices.Contains(c.onDisk(2), 1)
 	})
-	for _, i := range []int{0, 1, 2} {
-		c.until("it is ready", func() bool { status, _ := c.try(i, "cluster", "status"); return status == 0 })
+	for _, i := range []int{0, 1, 2} { // a server that has started again may have led others
+		c.until("it knows a leader of each partition", func() bool { return c.led(i) })
 	}
 	var both sync.WaitGroup
 	var failed [2]string
@@ -222,7 +240,7 @@ func TestClusterPartitionLost(t *testing.T) {
 		})
 	}
 	both.Wait()
-	if failed[0] != "" && failed[1] != "" || !strings.Contains(failed[0]+failed[1]+"another rebalance is under way", "another rebalance is under way") {
+	if failed[0] != "" && failed[1] != "" {
 		t.Errorf("two at once: got\n%s\nand\n%s", failed[0], failed[1])
 	}
 	for _, out := range failed {
@@ -312,7 +330,8 @@ func TestClusterNewProject(t *testing.T) {
 		status, _, err := c.servers[0].ask(t.Context(), 1, "/track/v2/projects/{token}/customers/events", event)
 		return err == nil && status == http.StatusOK
 	})
-	if status, text := c.ready(0); status != http.StatusOK || text != "ready\n" {
-		t.Errorf("ready: got %d %s", status, text)
-	}
+	c.until("the server is ready without a note", func() bool {
+		status, text := c.ready(0)
+		return status == http.StatusOK && text == "ready\n"
+	})
 }

@@ -69,10 +69,7 @@ func TestClusterDestinations(t *testing.T) {
 	c.destinations(follower, 0, "check")
 	c.destinations(follower, 0, "pause", "copy")
 	awaitState(t, c, "paused")
-	c.command(leader, "transfer")
-	for c.leader() == leader {
-		_ = sleep.For(t.Context(), lookAgain)
-	}
+	c.handOver(leader)
 	awaitState(t, c, "paused")
 	c.destinations(leader, 0, "resume", "copy")
 	awaitState(t, c, "running")
@@ -130,15 +127,13 @@ func TestClusterOtherFolder(t *testing.T) {
 	}
 	var l load
 	l.sendThrough(t, slices.Clone(c.servers), 20, func() {})
+	c.sending()
 	leader := c.leader()
 	awaitCopy(t, c.servers[leader])
 	if _, err := os.Stat(filepath.Join(c.dirs[leader], "out")); err != nil {
 		t.Fatal(err)
 	}
-	c.command(leader, "transfer")
-	for c.leader() == leader {
-		_ = sleep.For(t.Context(), lookAgain)
-	}
+	c.handOver(leader)
 	awaitState(t, c, "stopped")
 	if text := c.destinations(leader, 0, "list"); !strings.Contains(text, "path must lead to the same folder") {
 		t.Errorf("got %s", text)
@@ -163,11 +158,9 @@ func TestClusterLeftover(t *testing.T) {
 	c.begin()
 	var l load
 	l.sendThrough(t, slices.Clone(c.servers), 20, func() {})
+	c.sending()
 	awaitCopy(t, c.servers[0])
-	c.command(0, "transfer")
-	for c.leader() != 1 {
-		_ = sleep.For(t.Context(), lookAgain)
-	}
+	c.handOver(c.leader())
 	c.sending()
 	awaitCopy(t, c.servers[1])
 }

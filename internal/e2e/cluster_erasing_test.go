@@ -26,7 +26,7 @@ func TestClusterPartitionsErased(t *testing.T) {
 	c.apart()
 	post := func(i, project int, path string, body obj) {
 		t.Helper()
-		status, answer, err := c.servers[i%3].ask(t.Context(), project, path, body)
+		status, answer, err := c.servers[i%3].askAgain(t, project, path, body)
 		if err != nil || status != http.StatusOK || answer["success"] != true {
 			t.Fatal(status, answer, err)
 		}

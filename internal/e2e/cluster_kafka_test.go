@@ -253,9 +253,14 @@ func sendAmid(t *testing.T, writers []*projectWriter, servers []*server, more in
 	var clients sync.WaitGroup
 	for i, w := range writers {
 		clients.Go(func() {
-			for !stop.Load() && w.send(ctx, t, servers[i%len(servers)]) {
-				if acks.Add(1) == more {
-					close(enough)
+			for !stop.Load() {
+				switch {
+				case w.send(ctx, t, servers[i%len(servers)]):
+					if acks.Add(1) == more {
+						close(enough)
+					}
+				case acks.Load() >= more || sleep.For(ctx, lookAgain) != nil:
+					return // before the disturbance, a server may just have been busy
 				}
 			}
 		})

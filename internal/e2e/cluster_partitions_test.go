@@ -52,7 +52,7 @@ func (c *cluster) apart() {
 		if slices.Contains(leaders, -1) {
 			continue
 		}
-		c.command(0, "rebalance")
+		c.try(0, "cluster", "rebalance") // if a leader is lost meanwhile, it is tried again
 		if leaders = c.partitionLeaders(0); len(leaders) == partitions && leaders[0] != leaders[1] && leaders[0] != leaders[2] && leaders[1] != leaders[2] {
 			return
 		}
@@ -165,43 +165,31 @@ func checkPartitionPositions(t *testing.T, c *cluster) {
 	seen := map[string]bool{}
 	var all []string
 	for project := range partitionSize {
-		body := fmt.Sprintf(`{"customer_ids": {"registered": "reader"}, "event_type": "late", "properties": {"name": "late-%d"}}`, project)
+		const event = `{"customer_ids": {"registered": "reader"}, "event_type": "late", "timestamp": %d, "properties": {"name": "late-%d"}}`
 		position := ""
 		for n := 1; n <= 3; n++ {
-			send := func(i int, method, path, body, position string) (int, http.Header, string) {
-				r, err := http.NewRequestWithContext(t.Context(), method, "http://"+c.public[i%3]+strings.Replace(path, "{token}", partitionToken(project), 1), strings.NewReader(body))
-				if err != nil {
-					t.Fatal(err)
-				}
-				r.SetBasicAuth(fmt.Sprint("key-", project), partitionSecret(project))
-				r.Header.Set("Content-Type", "application/json")
+			send := func(i int, path, position string, body []byte) response {
+				header := map[string]string{"Authorization": basic("Basic", fmt.Sprint("key-", project), partitionSecret(project))}
 				if position != "" {
-					r.Header.Set("Trackway-Position", position)
+					header["Trackway-Position"] = position
 				}
-				res, err := web.Do(r)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer res.Body.Close()
-				var text strings.Builder
-				_ = json.NewEncoder(&text).Encode(readJSON(t, res))
-				return res.StatusCode, res.Header, text.String()
+				return c.servers[i%3].again(t, request{path: strings.Replace(path, "{token}", partitionToken(project), 1), auth: "none", header: header, body: body})
 			}
-			status, header, _ := send(n, http.MethodPost, "/track/v2/projects/{token}/customers/events", body, "")
-			if position = header.Get("Trackway-Position"); status != http.StatusOK || position == "" {
-				t.Fatalf("got %d, position %q", status, position)
+			wrote := send(n, "/track/v2/projects/{token}/customers/events", "", fmt.Appendf(nil, event, loadTime+n, project))
+			if position = wrote.header.Get("Trackway-Position"); wrote.status != http.StatusOK || position == "" {
+				t.Fatalf("got %v, position %q", wrote, position)
 			}
 			log, _, _ := strings.Cut(position, ".")
 			seen[log] = true
 			for _, at := range []string{position, strings.Join(append(all, position), ", ")} {
-				status, _, text := send(n+1, http.MethodGet, "/api/projects/{token}/customers/registered=reader/events", "", at)
-				if got := strings.Count(text, `"late"`); status != http.StatusOK || got != n {
-					t.Errorf("project %d: at position %s: got %d, %d events, want %d", project, at, status, got, n)
+				read := send(n+1, "/api/projects/{token}/customers/registered=reader/events", at, nil)
+				if got := strings.Count(string(read.body), `"late"`); read.status != http.StatusOK || got != n {
+					t.Errorf("project %d: at position %s: got %d, %d events, want %d", project, at, read.status, got, n)
 				}
 			}
 			for _, wrong := range []string{"9.1", log + ".99999999", position + ",", "x"} {
-				if status, _, text := send(n+1, http.MethodGet, "/api/projects/{token}/customers", "", wrong); status != http.StatusBadRequest {
-					t.Errorf("position %s: got %d %s", wrong, status, text)
+				if got := send(n+1, "/api/projects/{token}/customers", wrong, nil); got.status != http.StatusBadRequest {
+					t.Errorf("position %s: got %v", wrong, got)
 				}
 			}
 		}
@@ -212,21 +200,13 @@ func checkPartitionPositions(t *testing.T, c *cluster) {
 	}
 }
 
-func readJSON(t *testing.T, res *http.Response) (body any) {
-	t.Helper()
-	if err := json.NewDecoder(res.Body).Decode(&body); err != nil {
-		t.Fatal(err)
-	}
-	return body
-}
-
 // checkPartitionDestinations checks that each server answers what operators ask
 // of all partitions.
 func checkPartitionDestinations(t *testing.T, c *cluster) {
 	t.Helper()
 	for i := range c.servers {
 		for end := time.Now().Add(patience); ; time.Sleep(lookAgain) { //nolint:forbidigo // the leaders take their turns
-			list := c.servers[i].run(t, 0, "destinations", "list")
+			list := c.list(i)
 			if strings.Count(list, "running") == partitions && strings.Contains(list, "copy/p00") && strings.Contains(list, "copy/p02") {
 				break
 			}

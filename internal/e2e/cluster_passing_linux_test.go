@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"trackway/client"
+	"trackway/internal/sleep"
 )
 
 // TestClusterPassedOn: a server whose disk is nearly full gets no more of the
@@ -30,7 +31,7 @@ func TestClusterPassedOn(t *testing.T) {
 	behind.log.mayHold("this server takes no commands")
 	fill(t, filepath.Join(c.dirs[0], "filler"), 60<<20)
 	behind.awaitLine(t, clusterLine("disk_low", *clusterPartitions-1, 1))
-	for deadline := time.Now().Add(patience); c.leader() == 0; {
+	for deadline := time.Now().Add(patience); c.leader() == 0; _ = sleep.For(t.Context(), lookAgain) {
 		if time.Now().After(deadline) {
 			t.Fatal("it still leads")
 		}
@@ -38,7 +39,7 @@ func TestClusterPassedOn(t *testing.T) {
 	const visits = 300
 	var wrote response
 	for n := range visits {
-		if wrote = c.servers[1+n%2].do(t, visitOf(t, n)); !wrote.success() {
+		if wrote = c.servers[1+n%2].again(t, visitOf(t, n)); !wrote.success() {
 			t.Fatal(wrote)
 		}
 	}

@@ -12,11 +12,11 @@ import (
 	"trackway/internal/store/digest/digesttest"
 )
 
-// visitOf is an event of a person.
+// visitOf is an event of a person. It has a time, so it can be sent again.
 func visitOf(t *testing.T, n int) request {
 	t.Helper()
 	return request{path: "/track/v2/projects/{token}/customers/events", body: encode(t, map[string]any{
-		"customer_ids": map[string]any{"registered": "person-1"}, "event_type": "visit", "properties": map[string]any{"n": n},
+		"customer_ids": map[string]any{"registered": "person-1"}, "event_type": "visit", "timestamp": loadTime + n, "properties": map[string]any{"n": n},
 	})}
 }
 
@@ -47,7 +47,7 @@ func TestClusterAltered(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3)
 	for n := range 10 {
-		if got := c.servers[n%3].do(t, visitOf(t, n)); !got.success() {
+		if got := c.servers[n%3].again(t, visitOf(t, n)); !got.success() {
 			t.Fatal(got)
 		}
 	}
@@ -71,7 +71,7 @@ func TestClusterAltered(t *testing.T) {
 		}
 		other.log.mayHold("the data of another server differs")
 		other.awaitLine(t, clusterLine("differing_members", 0, 1))
-		if got := other.do(t, visitOf(t, 100+i)); !got.success() {
+		if got := other.again(t, visitOf(t, 100+i)); !got.success() {
 			t.Error(got)
 		}
 	}

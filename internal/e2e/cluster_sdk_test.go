@@ -18,6 +18,7 @@ import (
 	"trackway/client"
 	"trackway/internal/prereq"
 	"trackway/internal/scale"
+	"trackway/internal/sleep"
 )
 
 // TestClusterSDKs: a program that writes through one server of a cluster, and
@@ -172,7 +173,7 @@ func listMembers(t *testing.T, c *cluster) {
 				continue
 			}
 			var got map[string]string
-			for end := time.Now().Add(patience); fmt.Sprint(got) != fmt.Sprint(wanted); {
+			for end := time.Now().Add(patience); fmt.Sprint(got) != fmt.Sprint(wanted); _ = sleep.For(t.Context(), lookAgain) {
 				var list struct {
 					Servers []struct{ URL, State string }
 				}
@@ -213,7 +214,7 @@ func compareTags(t *testing.T, c *cluster) {
 	type known struct{ tag, body string }
 	seen := make(map[string]map[string]string) // by path, what a tag stands for
 	for n := range scale.Of(100, 20) {
-		if got := c.servers[n%all].do(t, visitOf(t, n)); !got.success() {
+		if got := c.servers[n%all].again(t, visitOf(t, n)); !got.success() {
 			t.Fatal(got)
 		}
 		for i, path := range paths {

@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"trackway/internal/sleep"
 )
 
 var clusterPartitions = flag.Int("cluster-partitions", 1, "how many `partitions` the servers of a cluster have; the project of the tests is in the last one")
@@ -172,6 +174,33 @@ func (c *cluster) leader() int {
 	return 0
 }
 
+// lead makes a server lead.
+func (c *cluster) lead(i int) {
+	c.t.Helper()
+	for end := time.Now().Add(patience); c.leader() != i; {
+		if time.Now().After(end) {
+			c.t.Fatalf("server %d does not lead\n%s", i, c.servers[i].log)
+		}
+		c.handOver(c.leader())
+	}
+}
+
+// handOver waits until another server leads than the one that did. A handover
+// may fail, or leadership may come back, if the machine is busy.
+func (c *cluster) handOver(leader int) {
+	c.t.Helper()
+	const takes = 10 * time.Second
+	for end := time.Now().Add(patience); c.leader() == leader; {
+		if time.Now().After(end) {
+			c.t.Fatalf("server %d still leads\n%s", leader, c.servers[leader].log)
+		}
+		c.try(leader, "cluster", "transfer") // if it fails, it is tried again
+		for soon := time.Now().Add(takes); c.leader() == leader && time.Now().Before(soon); {
+			_ = sleep.For(c.t.Context(), lookAgain)
+		}
+	}
+}
+
 // settle waits until all servers have applied the same entries.
 func (c *cluster) settle() {
 	c.t.Helper()
@@ -191,11 +220,12 @@ func (c *cluster) settle() {
 
 // sendThrough has all clients send, each to one server. After some requests it
 // calls disturb, and goes on until as many were acknowledged again. A client
-// ends when a request is not acknowledged.
+// ends when its server is gone.
 func (l *load) sendThrough(t *testing.T, servers []*server, more int64, disturb func()) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
+	l.again = true
 	target, stop := l.acks.Load()+more, atomic.Int64{}
 	stop.Store(math.MaxInt64)
 	enough := make(chan struct{})
@@ -271,7 +301,7 @@ func compareAcknowledged(t *testing.T, l *load, s *server) {
 func TestClusterAllKilled(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3)
-	var l load
+	l := load{again: true}
 	servers := slices.Clone(c.servers)
 	l.sendUntil(t, servers[0], 100, func() {
 		for _, s := range servers {
@@ -304,18 +334,18 @@ func readAtPositions(t *testing.T, c *cluster, who string) {
 	all := len(c.servers)
 	for n := 1; n <= rounds; n++ {
 		writer, reader, strong := c.servers[n%all], c.servers[(n+1)%all], c.servers[(n+2)%all]
-		wrote := writer.do(t, request{path: "/track/v2/projects/{token}/customers/events", body: encode(t, map[string]any{
-			"customer_ids": map[string]any{"registered": who}, "event_type": "visit", "properties": map[string]any{"n": n},
+		wrote := writer.again(t, request{path: "/track/v2/projects/{token}/customers/events", body: encode(t, map[string]any{
+			"customer_ids": map[string]any{"registered": who}, "event_type": "visit", "timestamp": loadTime - n, "properties": map[string]any{"n": n},
 		})})
 		position := wrote.header.Get("Trackway-Position")
 		if !wrote.success() || position == "" {
 			t.Fatalf("got %v, position %q", wrote, position)
 		}
 		path := "/api/projects/{token}/customers/registered=" + who + "/events"
-		if got := strings.Count(string(reader.do(t, request{path: path, header: map[string]string{"Trackway-Position": position}}).body), `"visit"`); got != n {
+		if got := strings.Count(string(reader.again(t, request{path: path, header: map[string]string{"Trackway-Position": position}}).body), `"visit"`); got != n {
 			t.Errorf("after %d events, another server shows %d at position %s", n, got, position)
 		}
-		if got := strings.Count(string(strong.do(t, request{path: path + "?consistency=strong"}).body), `"visit"`); got != n {
+		if got := strings.Count(string(strong.again(t, request{path: path + "?consistency=strong"}).body), `"visit"`); got != n {
 			t.Errorf("after %d events, a strong reader sees %d", n, got)
 		}
 	}

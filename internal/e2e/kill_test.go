@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"trackway/internal/scale"
+	"trackway/internal/sleep"
 )
 
 const (
@@ -30,6 +31,7 @@ const (
 type load struct {
 	clients [loadClients]loadClient
 	acks    atomic.Int64 // acknowledged requests
+	again   bool         // a request that gets 503 is sent again: the servers may be electing a leader
 }
 
 type loadClient struct {
@@ -117,6 +119,9 @@ func (l *load) send(ctx context.Context, t *testing.T, s *server, i int) bool {
 	c := &l.clients[i]
 	r := c.next(t, i)
 	res, err := s.try(ctx, r.request)
+	for l.again && err == nil && res.status == http.StatusServiceUnavailable && sleep.For(ctx, lookAgain) == nil {
+		res, err = s.try(ctx, r.request)
+	}
 	if err == nil && r.acknowledged(res) {
 		c.acked = append(c.acked, r.names...)
 		return true
@@ -192,7 +197,7 @@ func (l *load) check(t *testing.T, s *server) {
 	compare(t, "acknowledged", known, stored, 1)
 	compare(t, "not acknowledged", unknown, stored, 0)
 	for _, r := range again {
-		if res := s.do(t, r.request); !r.acknowledged(res) {
+		if res := s.again(t, r.request); !r.acknowledged(res) {
 			t.Errorf("sent again: got %v for %s", res, r.body)
 		}
 	}

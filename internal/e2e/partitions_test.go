@@ -16,6 +16,7 @@ import (
 
 	"trackway/internal/destination/postgres/postgrestest"
 	"trackway/internal/scale"
+	"trackway/internal/sleep"
 )
 
 const (
@@ -59,6 +60,17 @@ func (s *server) ask(ctx context.Context, project int, path string, body any) (i
 	defer res.Body.Close()
 	var answer map[string]any
 	return res.StatusCode, answer, json.NewDecoder(res.Body).Decode(&answer)
+}
+
+// askAgain is ask for servers that may be electing a leader, as again is do.
+func (s *server) askAgain(t *testing.T, project int, path string, body any) (status int, answer map[string]any, err error) {
+	t.Helper()
+	for end := time.Now().Add(patience); ; _ = sleep.For(t.Context(), lookAgain) {
+		status, answer, err = s.ask(t.Context(), project, path, body)
+		if err != nil || status != http.StatusServiceUnavailable || time.Now().After(end) {
+			return status, answer, err
+		}
+	}
 }
 
 // partitionWriter sends to one project, and knows what was acknowledged.

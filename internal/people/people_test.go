@@ -151,7 +151,7 @@ func TestPasswordsAreBounded(t *testing.T) {
 // nobody whose address is known, and are not checked before them.
 func TestCrowdOfStrangers(t *testing.T) {
 	t.Parallel()
-	const wait = 10 * time.Second
+	const wait = 2 * time.Minute
 	users := List{{Name: "ada", Password: Hash("correct horse")}}
 	var p Passwords
 	site := netip.MustParseAddr("2001:db8::1")
@@ -190,6 +190,7 @@ func TestCrowdOfStrangers(t *testing.T) {
 	if left := <-done; left < mostWaiting/2 {
 		t.Errorf("most strangers came first: %d still wait", left)
 	}
+	cancel() // the strangers go
 	strangers.Wait()
 }
 

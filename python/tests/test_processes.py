@@ -194,7 +194,7 @@ ids = {JANE!r}
         fake = self.fake(lambda request: Reply(503))
         program = """
             for n in range(2):
-                client(exit_timeout=0.1, max_delay=60).track("step", {"n": n}, ids=ids)
+                client(exit_timeout=1.5, max_delay=60).track("step", {"n": n}, ids=ids)
         """
         said = self.run_program(program, fake.url)
         self.assertIn("commands are kept: the server answers 503", said)

@@ -239,7 +239,7 @@ export class Server {
     started.on("error", (error) => (this.log += String(error)));
     for (const output of [started.stdout, started.stderr]) output.setEncoding("utf8").on("data", (text) => (this.log += text));
     for (;;) {
-      const ready = this.log.split("\n").find((line) => line.includes('"msg":"ready"'));
+      const ready = this.log.split("\n").slice(0, -1).find((line) => line.includes('"msg":"ready"'));
       if (ready) {
         this.url = `http://${(JSON.parse(ready) as { public: string }).public}`;
         return;

@@ -36,7 +36,7 @@ type postOffice struct {
 	implicit bool
 	logins   string        // that it offers
 	refuse   string        // the command that it refuses, with 451
-	silent   bool          // it says nothing
+	silent   func()        // called for a connection to which it says nothing; nil: it speaks
 	gone     string        // the addresses that it does not know, with 550
 	garbled  bool          // it answers a login by repeating it
 	scans    time.Duration // until it accepts a message
@@ -110,7 +110,8 @@ func newCA(t *testing.T) (certificate tls.Certificate, file string) {
 func (o *postOffice) serve(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
 	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-	if o.silent {
+	if o.silent != nil {
+		o.silent()
 		_, _ = io.Copy(io.Discard, conn)
 		return
 	}
@@ -244,12 +245,12 @@ func TestMail(t *testing.T) {
 // it is given up.
 func TestMailScanned(t *testing.T) {
 	t.Parallel()
-	o, r := newPostOffice(t, func(o *postOffice) { o.scans = 2 * time.Second })
+	o, r := newPostOffice(t, func(o *postOffice) { o.scans = 3 * time.Second })
 	m, err := newMailer(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.patience = time.Second
+	m.patience = 2 * time.Second
 	if err := m.send(t.Context(), message(ringing("shop"))); err != nil || len(o.received()) != 1 {
 		t.Errorf("got %v, %d messages", err, len(o.received()))
 	}
@@ -336,13 +337,14 @@ func TestMailManyAddresses(t *testing.T) {
 // A server that says nothing does not hold up the sender.
 func TestMailSilent(t *testing.T) {
 	t.Parallel()
-	_, r := newPostOffice(t, func(o *postOffice) { o.silent = true })
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	const waits = 50 * time.Millisecond
+	_, r := newPostOffice(t, func(o *postOffice) { o.silent = func() { time.AfterFunc(waits, cancel) } })
 	w, err := open(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
 	if err := w.send(ctx, message(ringing("shop"))); err == nil || !strings.HasPrefix(err.Error(), "greeting: ") {
 		t.Errorf("got %v", err)
 	}

@@ -139,7 +139,7 @@ func TestTrim(t *testing.T) {
 func TestLeader(t *testing.T) {
 	t.Parallel()
 	url := urlOf(fake(t))
-	a, b := two(t, url, Options{})
+	a, b := two(t, url, Options{Heartbeat: 2 * time.Second}) // a busy machine must not cost it its leadership
 	leads := func(s *server) func() error {
 		return func() error {
 			if _, leads := s.Leading(); !leads {

@@ -19,7 +19,7 @@ import (
 // known what became of it.
 func TestAnswerIsLost(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 3, Options{})
+	c := newCluster(t, 3, Options{Heartbeat: 3 * time.Second}) // the follower must not lead
 	l := ledger{became: make(map[string]error)}
 	leader := c.awaitLeader()
 	follower := c.except(leader)[0]
@@ -173,7 +173,7 @@ func TestRefusals(t *testing.T) {
 // server could apply it.
 func TestForeignEntry(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 3, Options{})
+	c := newCluster(t, 3, Options{Heartbeat: 3 * time.Second}) // the follower must not lead
 	l := ledger{became: make(map[string]error)}
 	leader := c.awaitLeader()
 	follower := c.except(leader)[0]

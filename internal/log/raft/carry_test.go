@@ -13,12 +13,7 @@ func TestCarries(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3, Options{})
 	l := c.awaitLeader().log
-	if err := l.Look(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if !l.carries.Load() {
-		t.Error("all members can read it, and it is not used")
-	}
+	l.awaitCarries(t)
 	l.others.mu.Lock()
 	for id, known := range l.others.known {
 		known.Entries = 0 // its program is older
@@ -32,18 +27,25 @@ func TestCarries(t *testing.T) {
 	}
 }
 
+// awaitCarries waits until all members have said that they can read the
+// contents of events in entries, so that entries carry them.
+func (l *Log) awaitCarries(t *testing.T) {
+	t.Helper()
+	eventually(t, "entries carry contents", func() bool {
+		if err := l.Look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return l.carries.Load()
+	})
+}
+
 // TestCarriedEvents: the machines store an event whose content comes in the
 // entry as they store others.
 func TestCarriedEvents(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3, Options{})
 	l := c.awaitLeader().log
-	if err := l.Look(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if !l.carries.Load() {
-		t.Fatal("entries carry nothing")
-	}
+	l.awaitCarries(t)
 	for _, name := range []string{"alone", "carried"} {
 		e := visit(name)
 		if q := &e.Requests[0]; name == "carried" {

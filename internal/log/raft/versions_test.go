@@ -56,9 +56,7 @@ func TestOlderJoins(t *testing.T) {
 	if err := l.log.Remove(id + "1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.log.Look(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	l.log.awaitCarries(t)
 	got := l.older(id + "2")
 	for _, want := range []string{"entries of version 1", "reads version 0", "v9"} {
 		if !strings.Contains(got, want) {

@@ -47,6 +47,7 @@ type holding struct {
 	down     atomic.Bool // it does not answer
 	gone     atomic.Bool // it does not hold the partition
 
+	followed  chan struct{} // gets an element when somebody follows it
 	transport http.Transport
 }
 
@@ -61,7 +62,14 @@ func (to toServer) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errors.New("connection refused")
 	}
 	r.URL.Host = strings.TrimPrefix(to.at, "http://")
-	return to.h.transport.RoundTrip(r)
+	res, err := to.h.transport.RoundTrip(r)
+	if err == nil && r.URL.Path == Path+"follow" {
+		select {
+		case to.h.followed <- struct{}{}:
+		default:
+		}
+	}
+	return res, err
 }
 
 func hold(t *testing.T) *holding {
@@ -78,7 +86,7 @@ func hold(t *testing.T) *holding {
 		t.Cleanup(func() { _ = one.Close() })
 		all = append(all, one)
 	}
-	h := &holding{set: stores.Of(all...), projects: make([]trackway.Project, 4), numbers: names{}}
+	h := &holding{set: stores.Of(all...), projects: make([]trackway.Project, 4), numbers: names{}, followed: make(chan struct{}, 1)}
 	for i := range h.projects {
 		h.projects[i] = trackway.Project{Name: strconv.Itoa(i), Token: fmt.Sprint("token ", i), Hard: []string{"registered"}}
 	}
@@ -247,7 +255,7 @@ func TestWatching(t *testing.T) {
 			t.Fatalf("%s did not come", who)
 		}
 	}
-	time.Sleep(200 * time.Millisecond) //nolint:forbidigo // until it follows
+	<-h.followed
 	h.apply(t, h.mine(0), "a", "buy", time.Now())
 	await("a")
 	c, ids, err := h.away.Current(h.other(h.mine(0)), 0)

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -18,20 +18,31 @@ before(async () => {
 });
 after(() => browser.close());
 
-/** freePorts returns ports that nobody listens on. */
+/**
+ * freePorts returns ports that nobody listens on. They lie below those that
+ * systems give to connections, so that none of those takes one meanwhile.
+ */
 async function freePorts(n: number): Promise<number[]> {
-  const all = Array.from({ length: n }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(all.map((one) => once(one, "listening")));
-  const ports = all.map((one) => (one.address() as AddressInfo).port);
-  await Promise.all(all.map((one) => once(one.close(), "close")));
-  return ports;
+  const ports = new Set<number>();
+  while (ports.size < n) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000);
+    const server = createServer().listen(port, "127.0.0.1");
+    try {
+      await once(server, "listening");
+      ports.add(port);
+    } catch {
+      continue; // it is taken
+    }
+    await once(server.close(), "close");
+  }
+  return [...ports];
 }
 
 test("the overview shows the members of the cluster, and says what follows when they fail", async () => {
   const addresses = (await freePorts(3)).map((port) => `127.0.0.1:${port}`);
   const folder = mkdtempSync(join(tmpdir(), "trackway-web-out-"));
   const destinations = `[{name: out, kind: file, path: "${folder}/out", batch: {every: 10ms}}]`;
-  const members = addresses.map((listen) => Server.member({ destinations, cluster: `{name: pages, listen: "${listen}", peers: ["${addresses[0]}"], heartbeat: 1s}` }));
+  const members = addresses.map((listen) => Server.member({ destinations, cluster: `{name: pages, listen: "${listen}", peers: ["${addresses[0]}"], heartbeat: 2s}` }));
   const servers = members.map(({ server }) => server);
   const [first, second, third] = servers as [Server, Server, Server];
   try {
@@ -93,7 +104,7 @@ test("a server that stands alone shows no cluster", async () => {
 
 test("the overview shows who leads which partition", async () => {
   const addresses = (await freePorts(3)).map((port) => `127.0.0.1:${port}`);
-  const members = addresses.map((listen) => Server.member({ partitions: 3, cluster: `{name: parts, listen: "${listen}", peers: ["${addresses[0]}"], heartbeat: 1s}` }));
+  const members = addresses.map((listen) => Server.member({ partitions: 3, cluster: `{name: parts, listen: "${listen}", peers: ["${addresses[0]}"], heartbeat: 3s}` }));
   const servers = members.map(({ server }) => server);
   const [first, second, third] = servers as [Server, Server, Server];
   try {

@@ -27,9 +27,12 @@ const (
 	blockSize    = 32 << 10
 	// of the upper levels: the log's tables are moved down unchanged
 	tableSize = 32 << 20
-	// layers of level 0 at which it is compacted: as many bytes as four of
-	// memtables twice as large
+	// layers of level 0 at which Pebble asks for a compaction, which may have
+	// to wait until there are more: see [patience]
 	mostLayers = 8
+	// of the level below level 0, which each of its compactions rewrites: what
+	// is more goes further down
+	baseSize = 64 << 20
 )
 
 // Options configures a store's database.
@@ -76,6 +79,9 @@ func (d *Database) Synced() journal.Mark { return d.disk.synced.latest() }
 // Lost returns what an opening with Salvage left out, or nil.
 func (d *Database) Lost() *Lost { return d.lost }
 
+// Hurry lets no compaction wait for more to do, until done is called.
+func (d *Database) Hurry() (done func()) { return d.disk.patience.hurry() }
+
 // Close closes the database.
 func (d *Database) Close() error {
 	d.disk.mover.stop()
@@ -114,7 +120,7 @@ func open(dir string, o Options, use func(*pebble.Options)) (*Database, error) {
 		}
 	}}
 	d.opening.Store(watch)
-	compactions := newScheduler()
+	compactions := newScheduler(&d.patience)
 	po.Experimental.CompactionScheduler = compactions
 	if err := d.synced.load(); err != nil {
 		return nil, err
@@ -129,7 +135,7 @@ func open(dir string, o Options, use func(*pebble.Options)) (*Database, error) {
 		return nil, err
 	}
 	d.opening.Store(nil)
-	compactions.begin()
+	compactions.begin(db.Metrics)
 	if !o.ReadOnly {
 		d.mover.start(db)
 	}
@@ -161,7 +167,7 @@ func prepare(dir string, o Options) (*pebble.Options, *disk) {
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       2 * mostLayers, // Pebble counts each layer twice
 		L0StopWritesThreshold:       40,
-		LBaseMaxBytes:               256 << 20,
+		LBaseMaxBytes:               baseSize,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 		ReadOnly:                    o.ReadOnly,
 		MaxManifestFileSize:         1, // starts a new one as soon as possible: see package scrub
@@ -185,6 +191,8 @@ func prepare(dir string, o Options) (*pebble.Options, *disk) {
 		}
 		return pebble.UniformDBCompressionSettings(sstable.BalancedCompression)
 	})
+	// Layers that wait on purpose need no second compaction beside the first.
+	po.Experimental.L0CompactionConcurrency = patient * mostLayers
 	po.Experimental.SpanPolicyFunc = spanPolicy
 	for i := range po.Levels {
 		po.Levels[i].BlockSize = blockSize

@@ -78,7 +78,7 @@ func (f *fakeDB) Schedule(pebble.CompactionGrantHandle) bool {
 func TestScheduler(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, db := newScheduler(), &fakeDB{}
+		s, db := newScheduler(&patience{}), &fakeDB{}
 		db.allowed.Store(1)
 		db.waiting.Store(4)
 		s.Register(2, db)
@@ -95,7 +95,7 @@ func TestScheduler(t *testing.T) {
 		}
 		tick()
 		want("before the database is open", 0)
-		s.begin()
+		s.begin(func() *pebble.Metrics { return &pebble.Metrics{} })
 		tick()
 		want("with one allowed", 1)
 		if ok, _ := s.TrySchedule(); ok {

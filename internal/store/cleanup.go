@@ -103,7 +103,7 @@ func (s *Store) setDone(clean map[uint64]erased.Record, at trackway.Micros) (int
 func (s *Store) scrubber() *scrub.Scrubber {
 	return &scrub.Scrubber{
 		DB: s.db, Files: s.fs, Dir: s.dir, Staging: s.staging(), Readers: &s.readers,
-		Scratch: format.ScratchKeys, Touch: s.touch, Alone: &s.upkeep,
+		Scratch: format.ScratchKeys, Range: s.engine.Compact, Touch: s.touch, Alone: &s.upkeep,
 		// holds expired events
 		Removed: scrub.Span{Start: []byte{format.TableLog}, End: []byte{format.TableLog + 1}},
 	}

@@ -4,10 +4,12 @@ package engine
 
 import (
 	"cmp"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -69,8 +71,14 @@ func Pebble(o Options) *pebble.Options {
 type Database struct {
 	*pebble.DB
 
-	disk *disk
-	lost *Lost
+	disk        *disk
+	compactions *scheduler
+	lost        *Lost
+
+	// of the calls of Compact: it ends when no more compactions begin
+	life   context.Context //nolint:containedctx // that of the database
+	end    context.CancelFunc
+	asking sync.WaitGroup
 }
 
 // Synced returns how far the write-ahead log was synced.
@@ -82,8 +90,27 @@ func (d *Database) Lost() *Lost { return d.lost }
 // Hurry lets no compaction wait for more to do, until done is called.
 func (d *Database) Hurry() (done func()) { return d.disk.patience.hurry() }
 
+// Compact compacts a range of keys. If ctx ends, it does not wait for the
+// result.
+//
+// Pebble's own method panics if a context ends while a compaction has been
+// picked and has not begun. So it gets one that ends after the scheduler.
+func (d *Database) Compact(ctx context.Context, start, end []byte) error {
+	done := make(chan error, 1)
+	d.asking.Go(func() { done <- d.DB.Compact(d.life, start, end, false) })
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // Close closes the database.
 func (d *Database) Close() error {
+	d.compactions.stop()
+	d.end()
+	d.asking.Wait()
 	d.disk.mover.stop()
 	return errors.Join(d.DB.Close(), d.disk.synced.close())
 }
@@ -139,7 +166,9 @@ func open(dir string, o Options, use func(*pebble.Options)) (*Database, error) {
 	if !o.ReadOnly {
 		d.mover.start(db)
 	}
-	return &Database{DB: db, disk: d, lost: watch.lost}, nil
+	opened := &Database{DB: db, disk: d, compactions: compactions, lost: watch.lost}
+	opened.life, opened.end = context.WithCancel(context.Background())
+	return opened, nil
 }
 
 func prepare(dir string, o Options) (*pebble.Options, *disk) {

@@ -30,8 +30,9 @@ type scheduler struct {
 	patience *patience
 	db       pebble.DBForCompaction
 	wake     chan struct{} // a compaction waits
-	end      chan struct{} // closed when the DB closes
-	granting sync.Mutex    // held while compactions are granted
+	end      chan struct{} // closed by stop
+	stopped  sync.Once
+	granting sync.Mutex // held while compactions are granted
 
 	mu      sync.Mutex
 	running int
@@ -80,10 +81,13 @@ func (s *scheduler) run() {
 	}
 }
 
-// Unregister implements [pebble.CompactionScheduler]. After it, the scheduler
-// calls the DB no more.
-func (s *scheduler) Unregister() {
-	close(s.end)
+// Unregister implements [pebble.CompactionScheduler].
+func (s *scheduler) Unregister() { s.stop() }
+
+// stop lets no more compactions begin. After it, the scheduler calls the DB no
+// more.
+func (s *scheduler) stop() {
+	s.stopped.Do(func() { close(s.end) })
 	s.granting.Lock() // waits for a call that has begun
 	defer s.granting.Unlock()
 }

@@ -55,7 +55,7 @@ func (p *patience) compacted(info pebble.CompactionInfo) {
 		return
 	}
 	for i := range info.Output.Tables {
-		p.written.Add(int64(info.Output.Tables[i].Size)) //nolint:gosec // less than the disk has
+		p.written.Add(int64(info.Output.Tables[i].Size))
 	}
 }
 

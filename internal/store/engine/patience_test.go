@@ -22,7 +22,7 @@ func TestPatience(t *testing.T) {
 		"nothing":         {mostLayers + 4, func(*testing.T, *Database) {}, true},
 		"a few look-ups":  {mostLayers + 4, lookUp(20), true},
 		"many look-ups":   {mostLayers + 4, lookUp(1000), false},
-		"idle":            {mostLayers + 4, func(*testing.T, *Database) { time.Sleep(idleAfter) }, false},
+		"idle":            {mostLayers + 4, func(*testing.T, *Database) { <-time.After(idleAfter) }, false},
 		"hurry":           {mostLayers + 4, func(_ *testing.T, db *Database) { db.Hurry() }, false},
 		"too many layers": {patient * mostLayers, func(*testing.T, *Database) {}, false},
 	} {
@@ -44,7 +44,7 @@ func TestPatience(t *testing.T) {
 					}
 				}
 				layers := func() int {
-					time.Sleep(2 * grantPause)
+					<-time.After(2 * grantPause)
 					synctest.Wait()
 					return int(db.Metrics().Levels[0].Sublevels)
 				}

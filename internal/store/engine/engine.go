@@ -220,8 +220,6 @@ func prepare(dir string, o Options) (*pebble.Options, *disk) {
 		}
 		return pebble.UniformDBCompressionSettings(sstable.BalancedCompression)
 	})
-	// Layers that wait on purpose need no second compaction beside the first.
-	po.Experimental.L0CompactionConcurrency = patient * mostLayers
 	po.Experimental.SpanPolicyFunc = spanPolicy
 	for i := range po.Levels {
 		po.Levels[i].BlockSize = blockSize

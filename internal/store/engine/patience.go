@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	// A compaction of level 0 begins at so many times [mostLayers] at the
-	// latest. Pebble stops writers at five times as many.
-	patient = 2.5
+	// A compaction of level 0 waits as long as there are fewer layers. Pebble
+	// stops writers at twice as many.
+	patient = 20
 	// An idle database does not wait: readers would ask more layers for
 	// nothing. It is idle if no memtable was written for so long.
 	idleAfter = 10 * time.Second
@@ -61,7 +61,7 @@ func (p *patience) compacted(info pebble.CompactionInfo) {
 
 // waits reports whether the next compaction of level 0 has to wait.
 func (p *patience) waits(m *pebble.Metrics, now time.Time) bool {
-	full := m.Levels[0].FillFactor // 1 at mostLayers
+	full := m.Levels[0].FillFactor // 1 at mostLayers, without those that are being compacted
 	if p.until > 0 && full >= p.until {
 		return false
 	}
@@ -71,7 +71,7 @@ func (p *patience) waits(m *pebble.Metrics, now time.Time) bool {
 	idle := now.UnixNano()-p.flushed.Load() > int64(idleAfter)
 	// While one runs, nobody knows its cost.
 	paid := m.Compact.NumInProgress == 0 && (asked(m)-p.asked)*bytesPerAsk >= p.written.Load()-p.since
-	if full < patient && !idle && !paid && p.hurried.Load() == 0 {
+	if m.Levels[0].Sublevels < patient && !idle && !paid && p.hurried.Load() == 0 {
 		return true
 	}
 	// Other tables of the store are nearly as deep. They use the occasion.

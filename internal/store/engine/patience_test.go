@@ -24,7 +24,7 @@ func TestPatience(t *testing.T) {
 		"many look-ups":   {mostLayers + 4, lookUp(1000), false},
 		"idle":            {mostLayers + 4, func(*testing.T, *Database) { <-time.After(idleAfter) }, false},
 		"hurry":           {mostLayers + 4, func(_ *testing.T, db *Database) { db.Hurry() }, false},
-		"too many layers": {patient * mostLayers, func(*testing.T, *Database) {}, false},
+		"too many layers": {patient, func(*testing.T, *Database) {}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -82,8 +82,9 @@ func lookUp(times int) func(t *testing.T, db *Database) {
 func TestPatienceGoesOn(t *testing.T) {
 	t.Parallel()
 	p, now := &patience{}, time.Now()
-	at := func(full float64, running, asked int64) bool {
+	at := func(full float64, compacting int32, running, asked int64) bool {
 		m := &pebble.Metrics{}
+		m.Levels[0].Sublevels = int32(full*mostLayers) + compacting
 		m.Levels[0].FillFactor, m.Compact.NumInProgress, m.FileCache.Hits = full, running, asked
 		p.flushed.Store(now.UnixNano())
 		return p.waits(m, now)
@@ -96,6 +97,7 @@ func TestPatienceGoesOn(t *testing.T) {
 	}
 	for i, step := range []struct {
 		full           float64
+		compacting     int32 // layers
 		running, asked int64
 		wrote          uint64
 		waits          bool
@@ -105,12 +107,14 @@ func TestPatienceGoesOn(t *testing.T) {
 		{full: 0.9, asked: 100, waits: true}, // ends: look-ups count from here
 		{full: 2, asked: 1000, waits: true},  // 900 of 1000
 		{full: 2, asked: 1100, running: 1, waits: true},
+		{full: 2, asked: 900, running: 1, compacting: patient, wrote: 1000 * bytesPerAsk}, // writers are near their end
+		{full: 0.9, asked: 100, waits: true},
 		{full: 2, asked: 1100, wrote: 10},
 		{full: 1, asked: 1100},
 		{full: 0.9, asked: 1100, waits: true},
 		{full: 1, asked: 1101}, // a cost of almost nothing is soon paid
 	} {
-		if got := at(step.full, step.running, step.asked); got != step.waits {
+		if got := at(step.full, step.compacting, step.running, step.asked); got != step.waits {
 			t.Errorf("step %d: waits: %t, want %t", i, got, step.waits)
 		}
 		wrote(step.wrote)

@@ -46,6 +46,7 @@ func (s *Store) CleanUp(ctx context.Context, now func() trackway.Micros) (n int,
 				return 0, fmt.Errorf("the log's entries: %w", err)
 			}
 		}
+		defer s.engine.Hurry()()
 		if err := s.scrubber().Clean(ctx, spansOf(unclean)); err != nil {
 			return 0, fmt.Errorf("clean up after %d erasures: %w", len(unclean), err)
 		}
@@ -102,7 +103,7 @@ func (s *Store) setDone(clean map[uint64]erased.Record, at trackway.Micros) (int
 func (s *Store) scrubber() *scrub.Scrubber {
 	return &scrub.Scrubber{
 		DB: s.db, Files: s.fs, Dir: s.dir, Staging: s.staging(), Readers: &s.readers,
-		Scratch: format.ScratchKeys, Touch: s.touch, Alone: &s.upkeep,
+		Scratch: format.ScratchKeys, Range: s.engine.Compact, Touch: s.touch, Alone: &s.upkeep,
 		// holds expired events
 		Removed: scrub.Span{Start: []byte{format.TableLog}, End: []byte{format.TableLog + 1}},
 	}

@@ -43,6 +43,7 @@ type disk struct {
 
 	failures *failures
 	mover    *mover
+	patience patience
 }
 
 // Unwrap implements [vfs.FS].
@@ -186,6 +187,7 @@ func (d *disk) flushed(info pebble.FlushInfo) {
 	if info.Err == nil {
 		d.wrote()
 		d.mover.flushed()
+		d.patience.flushed.Store(time.Now().UnixNano())
 	}
 }
 
@@ -194,6 +196,7 @@ func (d *disk) flushed(info pebble.FlushInfo) {
 func (d *disk) compacted(info pebble.CompactionInfo) {
 	if info.Err == nil && info.Reason != "move" && info.Reason != "delete-only" { // these write no table
 		d.wrote()
+		d.patience.compacted(info)
 	}
 }
 

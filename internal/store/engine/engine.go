@@ -4,10 +4,12 @@ package engine
 
 import (
 	"cmp"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -27,9 +29,12 @@ const (
 	blockSize    = 32 << 10
 	// of the upper levels: the log's tables are moved down unchanged
 	tableSize = 32 << 20
-	// layers of level 0 at which it is compacted: as many bytes as four of
-	// memtables twice as large
+	// layers of level 0 at which Pebble asks for a compaction, which may have
+	// to wait until there are more: see [patience]
 	mostLayers = 8
+	// of the level below level 0, which each of its compactions rewrites: what
+	// is more goes further down
+	baseSize = 64 << 20
 )
 
 // Options configures a store's database.
@@ -66,8 +71,14 @@ func Pebble(o Options) *pebble.Options {
 type Database struct {
 	*pebble.DB
 
-	disk *disk
-	lost *Lost
+	disk        *disk
+	compactions *scheduler
+	lost        *Lost
+
+	// of the calls of Compact: it ends when no more compactions begin
+	life   context.Context //nolint:containedctx // that of the database
+	end    context.CancelFunc
+	asking sync.WaitGroup
 }
 
 // Synced returns how far the write-ahead log was synced.
@@ -76,8 +87,30 @@ func (d *Database) Synced() journal.Mark { return d.disk.synced.latest() }
 // Lost returns what an opening with Salvage left out, or nil.
 func (d *Database) Lost() *Lost { return d.lost }
 
+// Hurry lets no compaction wait for more to do, until done is called.
+func (d *Database) Hurry() (done func()) { return d.disk.patience.hurry() }
+
+// Compact compacts a range of keys. If ctx ends, it does not wait for the
+// result.
+//
+// Pebble's own method panics if a context ends while a compaction has been
+// picked and has not begun. So it gets one that ends after the scheduler.
+func (d *Database) Compact(ctx context.Context, start, end []byte) error {
+	done := make(chan error, 1)
+	d.asking.Go(func() { done <- d.DB.Compact(d.life, start, end, false) })
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // Close closes the database.
 func (d *Database) Close() error {
+	d.compactions.stop()
+	d.end()
+	d.asking.Wait()
 	d.disk.mover.stop()
 	return errors.Join(d.DB.Close(), d.disk.synced.close())
 }
@@ -114,7 +147,7 @@ func open(dir string, o Options, use func(*pebble.Options)) (*Database, error) {
 		}
 	}}
 	d.opening.Store(watch)
-	compactions := newScheduler()
+	compactions := newScheduler(&d.patience)
 	po.Experimental.CompactionScheduler = compactions
 	if err := d.synced.load(); err != nil {
 		return nil, err
@@ -129,11 +162,13 @@ func open(dir string, o Options, use func(*pebble.Options)) (*Database, error) {
 		return nil, err
 	}
 	d.opening.Store(nil)
-	compactions.begin()
+	compactions.begin(db.Metrics)
 	if !o.ReadOnly {
 		d.mover.start(db)
 	}
-	return &Database{DB: db, disk: d, lost: watch.lost}, nil
+	opened := &Database{DB: db, disk: d, compactions: compactions, lost: watch.lost}
+	opened.life, opened.end = context.WithCancel(context.Background())
+	return opened, nil
 }
 
 func prepare(dir string, o Options) (*pebble.Options, *disk) {
@@ -161,7 +196,7 @@ func prepare(dir string, o Options) (*pebble.Options, *disk) {
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       2 * mostLayers, // Pebble counts each layer twice
 		L0StopWritesThreshold:       40,
-		LBaseMaxBytes:               256 << 20,
+		LBaseMaxBytes:               baseSize,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 		ReadOnly:                    o.ReadOnly,
 		MaxManifestFileSize:         1, // starts a new one as soon as possible: see package scrub

@@ -55,6 +55,7 @@ func (m *mover) start(db *pebble.DB) {
 }
 
 // stop ends the moving. After it, the mover does not use the database.
+// REQUIRES: no more compactions begin: see [Database.Compact].
 func (m *mover) stop() {
 	m.end()
 	m.done.Wait()

@@ -12,31 +12,51 @@ import (
 const grantPause = 100 * time.Millisecond
 
 // scheduler lets compactions run as Pebble's own scheduler does: as many as
-// Pebble permits by the state of its tables. But none begins before the
-// database is open. Opening ends with a search for obsolete files, and for that
-// Pebble waits until no compaction runs. After a crash, replaying the
-// write-ahead log fills level 0, so a compaction that takes seconds would start
-// before that search, and the server would not be ready until it is done.
+// Pebble permits by the state of its tables. There are two differences:
+//
+//   - None begins before the database is open. Opening ends with a search for
+//     obsolete files, and for that Pebble waits until no compaction runs. After
+//     a crash, replaying the write-ahead log fills level 0, so a compaction
+//     that takes seconds would start before that search, and the server would
+//     not be ready until it is done.
+//   - Those of level 0 may have to wait: see [patience].
+//
+// As long as one waits, Pebble offers no other that is less urgent. So tables
+// of the log stay in level 0 until then: see [mover].
 //
 // It implements [pebble.CompactionScheduler]. A DB calls TrySchedule while it
 // holds its lock, and nothing else.
 type scheduler struct {
+	patience *patience
 	db       pebble.DBForCompaction
-	end      chan struct{} // closed when the DB closes
-	granting sync.Mutex    // held while compactions are granted
+	wake     chan struct{} // a compaction waits
+	end      chan struct{} // closed by stop
+	stopped  sync.Once
+	granting sync.Mutex // held while compactions are granted
 
 	mu      sync.Mutex
 	running int
-	begun   bool // compactions may begin
+	metrics func() *pebble.Metrics // nil: no compaction may begin
 }
 
-func newScheduler() *scheduler { return &scheduler{end: make(chan struct{})} }
+func newScheduler(p *patience) *scheduler {
+	return &scheduler{patience: p, wake: make(chan struct{}, 1), end: make(chan struct{})}
+}
 
-// begin lets compactions begin.
-func (s *scheduler) begin() {
+// begin lets compactions begin. It gets the metrics of the DB.
+func (s *scheduler) begin(metrics func() *pebble.Metrics) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.begun = true
+	s.metrics = metrics
+	s.poke()
+}
+
+// poke has somebody look for waiting compactions. It does not wait.
+func (s *scheduler) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
 }
 
 // Register implements [pebble.CompactionScheduler].
@@ -53,31 +73,37 @@ func (s *scheduler) run() {
 	for {
 		select {
 		case <-tick.C:
-			s.grant()
+		case <-s.wake:
 		case <-s.end:
 			return
 		}
+		s.grant()
 	}
 }
 
-// Unregister implements [pebble.CompactionScheduler]. After it, the scheduler
-// calls the DB no more.
-func (s *scheduler) Unregister() {
-	close(s.end)
+// Unregister implements [pebble.CompactionScheduler].
+func (s *scheduler) Unregister() { s.stop() }
+
+// stop lets no more compactions begin. After it, the scheduler calls the DB no
+// more.
+func (s *scheduler) stop() {
+	s.stopped.Do(func() { close(s.end) })
 	s.granting.Lock() // waits for a call that has begun
 	defer s.granting.Unlock()
 }
 
-// TrySchedule implements [pebble.CompactionScheduler].
+// TrySchedule implements [pebble.CompactionScheduler]. It does not say which
+// compaction may begin, so none does here.
 func (s *scheduler) TrySchedule() (bool, pebble.CompactionGrantHandle) {
-	return s.take(), s
+	s.poke()
+	return false, nil
 }
 
 // take reports whether one more compaction may run, and counts it.
 func (s *scheduler) take() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.begun || s.running >= s.db.GetAllowedWithoutPermission() {
+	if s.metrics == nil || s.running >= s.db.GetAllowedWithoutPermission() {
 		return false
 	}
 	s.running++
@@ -103,11 +129,29 @@ func (s *scheduler) grant() {
 		if !s.take() {
 			return
 		}
-		if waiting, _ := s.db.GetWaitingCompaction(); !waiting || !s.db.Schedule(s) {
+		if !s.next() {
 			s.release()
 			return
 		}
 	}
+}
+
+// next starts the compaction that waits. It reports whether there was one that
+// need not wait any longer.
+func (s *scheduler) next() bool {
+	there, waiting := s.db.GetWaitingCompaction()
+	if !there {
+		s.patience.rest(s.metrics)
+		return false
+	}
+	// Only a compaction for the shape of the levels has a score.
+	if waiting.Score > 0 {
+		m := s.metrics()
+		if waiting.Score == m.Levels[0].Score && s.patience.waits(m, time.Now()) {
+			return false
+		}
+	}
+	return s.db.Schedule(s)
 }
 
 // UpdateGetAllowedWithoutPermission implements [pebble.CompactionScheduler].

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -78,7 +80,7 @@ func (f *fakeDB) Schedule(pebble.CompactionGrantHandle) bool {
 func TestScheduler(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, db := newScheduler(), &fakeDB{}
+		s, db := newScheduler(&patience{}), &fakeDB{}
 		db.allowed.Store(1)
 		db.waiting.Store(4)
 		s.Register(2, db)
@@ -95,7 +97,7 @@ func TestScheduler(t *testing.T) {
 		}
 		tick()
 		want("before the database is open", 0)
-		s.begin()
+		s.begin(func() *pebble.Metrics { return &pebble.Metrics{} })
 		tick()
 		want("with one allowed", 1)
 		if ok, _ := s.TrySchedule(); ok {
@@ -111,4 +113,28 @@ func TestScheduler(t *testing.T) {
 		tick()
 		want("after the end", 3)
 	})
+}
+
+// TestCompactGivesUp: a compaction whose caller gives up while it waits to
+// begin harms nobody, neither at once nor at the end.
+func TestCompactGivesUp(t *testing.T) {
+	t.Parallel()
+	db, err := Open("db", Options{FS: vfs.NewMem(), Fatal: func(err error) { t.Error(err) }}, func(*pebble.Options) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 200 {
+		if err := db.Set([]byte("tkey"), []byte{byte(i)}, nil); err != nil || db.Flush() != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		// it may have been done at once
+		if err := db.Compact(ctx, []byte("t"), []byte("u")); err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -40,6 +40,9 @@ type Scrubber struct {
 	// for reuse; 0: 8.
 	Recycled int
 
+	// Range compacts a range of keys.
+	Range func(ctx context.Context, start, end []byte) error
+
 	// Touch is [Touch], while nobody else writes to the database.
 	Touch func(Span) (deleted bool, err error)
 
@@ -153,7 +156,7 @@ func (s *Scrubber) again(ctx context.Context, tables []Span) (deleted []Span, er
 		return nil, err
 	}
 	for _, r := range tables {
-		if err := s.DB.Compact(ctx, r.Start, r.End, false); err != nil {
+		if err := s.Range(ctx, r.Start, r.End); err != nil {
 			return nil, err
 		}
 	}
@@ -201,13 +204,13 @@ func (s *Scrubber) Compact(ctx context.Context, r Span) error {
 	start := r.Start
 	for _, table := range levels[len(levels)-1] {
 		if next := table.Smallest.UserKey; bytes.Compare(start, next) < 0 {
-			if err := s.DB.Compact(ctx, start, next, false); err != nil {
+			if err := s.Range(ctx, start, next); err != nil {
 				return err
 			}
 			start = bytes.Clone(next)
 		}
 	}
-	return s.DB.Compact(ctx, start, r.End, false)
+	return s.Range(ctx, start, r.End)
 }
 
 // Unclean lists the tables with tombstones, or with old versions that were kept
@@ -294,7 +297,7 @@ func (s *Scrubber) shuffle(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.DB.Compact(ctx, []byte{s.Scratch}, []byte{0xff}, false)
+	return s.Range(ctx, []byte{s.Scratch}, []byte{0xff})
 }
 
 // waitForTables waits until only tables that are part of the store exist.

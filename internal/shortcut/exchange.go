@@ -264,9 +264,12 @@ func (b *body) read(p []byte) (n int, err error) {
 // finish reads what the handler has left, and reports whether that was
 // possible.
 func (b *body) finish() bool {
-	var room [512]byte
-	for len(b.came) > 0 || b.left > 0 {
-		if _, err := b.read(room[:]); err != nil && !errors.Is(err, io.EOF) {
+	b.came = nil
+	if b.left == 0 {
+		return true
+	}
+	for room := make([]byte, 4<<10); b.left > 0; {
+		if _, err := b.read(room); err != nil && !errors.Is(err, io.EOF) {
 			return false
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"trackway/internal/api"
+	"trackway/internal/api/body"
 	"trackway/internal/app/member"
 	"trackway/internal/audit"
 	"trackway/internal/budget"
@@ -110,7 +111,7 @@ func run(ctx context.Context, setup *Setup) (err error) {
 	plain := []string{"/track/", "/v1/", "/api/s/", "/batch", "/capture", "/e", "/i/"} // whose answers are short
 	s.public.Handle(s.handler(plain))
 	s.takeQuestions(ctx)
-	s.public.Shortcut(plain...)
+	s.public.Shortcut(body.Light, plain...) // larger bodies may wait for their turn
 	private, err := listen.TCP(ctx, "ops_listen", cfg.OpsListen, s.operatorBounds(), nil, log)
 	if err != nil {
 		return err

@@ -71,10 +71,20 @@ type Member struct {
 	Name       string
 	start, end uint32 // of its value, in the text
 	dirty      bool   // the value is not in canonical form
+	plain      bool   // the value is a string without escapes
 }
 
 // Raw returns the value of a member as it was sent.
 func (d *Decoder) Raw(m *Member) []byte { return d.b[m.start:m.end:m.end] }
+
+// ValueOf returns the value of a member without reading it again.
+func (d *Decoder) ValueOf(m *Member) Value {
+	v := Value{Raw: d.Raw(m), Canonical: !m.dirty, plain: m.plain}
+	if v.Kind = Kind(v.Raw[0]); v.Kind == '-' || isDigit(v.Raw[0]) {
+		v.Kind = Number
+	}
+	return v
+}
 
 // Usual is how many members an object may have to be read without heap memory
 // and to be sorted by insertion.
@@ -159,7 +169,7 @@ func (d *Decoder) Collect(room []Member, bounded bool) (members []Member, p Prob
 		end := uint32(d.i)
 		members = members[:len(members)+1]
 		m := &members[len(members)-1]
-		m.Name, m.start, m.end, m.dirty = name, end-uint32(len(v.Raw)), end, !v.Canonical
+		m.Name, m.start, m.end, m.dirty, m.plain = name, end-uint32(len(v.Raw)), end, !v.Canonical, v.plain
 	}
 	d.base = 0
 	return members, p

@@ -117,6 +117,17 @@ func (b *Batch) Add(c trackway.Command, err *trackway.Error, l Label) {
 	b.Labels = append(b.Labels, l)
 }
 
+// Next adds an empty command with an empty label, and returns both for the
+// decoder to fill in. They are valid until the next call.
+func (b *Batch) Next() (*trackway.Command, *Label) {
+	b.Add(trackway.Command{}, nil, Label{})
+	last := len(b.Commands) - 1
+	return &b.Commands[last], &b.Labels[last]
+}
+
+// Refuse refuses the command that was added last, unless err is nil.
+func (b *Batch) Refuse(err *trackway.Error) { b.Results[len(b.Results)-1].Err = err }
+
 // Clear removes all commands and keeps the memory.
 func (b *Batch) Clear() {
 	b.Commands, b.Results, b.Labels = b.Commands[:0], b.Results[:0], b.Labels[:0]

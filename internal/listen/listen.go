@@ -45,6 +45,8 @@ type Listener struct {
 	log   *slog.Logger
 	busy  sync.WaitGroup // running handlers, and answers to plain requests
 	plain []string       // prefixes of the paths of plain requests; none: net/http serves all
+
+	maxBody int // of plain requests, in bytes
 }
 
 // TCP listens on host:port, which is the value of a setting. trusted reports
@@ -90,8 +92,9 @@ func (l *Listener) Handle(h http.Handler) {
 }
 
 // Shortcut answers plain requests below these prefixes without net/http, unless
-// the listener is secure. Their answers must be short: see [shortcut.Config].
-func (l *Listener) Shortcut(prefixes ...string) { l.plain = prefixes }
+// the listener is secure. Their answers must be short, and must not wait if the
+// body has at most maxBody bytes: see [shortcut.Config].
+func (l *Listener) Shortcut(maxBody int, prefixes ...string) { l.maxBody, l.plain = maxBody, prefixes }
 
 // BehindProxies reads the addresses of callers from the PROXY header at the
 // start of connections from trusted proxies.
@@ -112,7 +115,7 @@ func (l *Listener) Secure(certificate func(*tls.ClientHelloInfo) (*tls.Certifica
 func (l *Listener) Serve() error {
 	ln := l.Listener
 	if len(l.plain) > 0 {
-		ln = shortcut.Listener(ln, shortcut.Config{Server: l.srv, Prefixes: l.plain, Busy: &l.busy})
+		ln = shortcut.Listener(ln, shortcut.Config{Server: l.srv, Prefixes: l.plain, MaxBody: l.maxBody, Busy: &l.busy})
 	}
 	if err := l.srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
 		return err

@@ -34,7 +34,7 @@ func TestShortcut(t *testing.T) {
 			<-goOn
 		}
 	}))
-	l.Shortcut("/plain/")
+	l.Shortcut(1<<10, "/plain/")
 	served := make(chan error, 1)
 	go func() { served <- l.Serve() }()
 	client := &http.Client{Transport: new(http.Transport)}

@@ -25,9 +25,12 @@ const (
 	unknown       // its buffer may hold anything, from now on
 )
 
-// closeTime is how long the sending of an answer may take once its connection
-// is to be closed. It does not bound the time of the handler.
-const closeTime = 2 * time.Second
+// How long the rest of a body, and the sending of an answer, may take once
+// their connection is to be closed. They do not bound the time of the handler.
+const (
+	bodyTime  = 5 * time.Second
+	closeTime = 2 * time.Second
+)
 
 // conn is a connection that the server serves.
 type conn struct {
@@ -36,6 +39,7 @@ type conn struct {
 	shortcut *shortcut
 	ctx      context.Context //nolint:containedctx // of the connection, and so of its requests
 	base     *http.Request   // the common part of all its plain requests; nil: no such request yet
+	broken   func()          // ends their context, which otherwise ends with ctx
 
 	// The fields below belong to the reader: the server has one at a time.
 	place       place
@@ -49,6 +53,7 @@ type conn struct {
 	running bool // a plain request is running
 	closing bool // the connection closes after it
 	closed  bool
+	bodyEnd time.Time // if closing: until when the rest of its body may arrive
 }
 
 // Read reads for the server. It answers plain requests before that.
@@ -69,7 +74,8 @@ func (c *conn) Read(b []byte) (int, error) {
 }
 
 // follow tracks the server's position using the bytes that arrive. If they are
-// a plain request that may be taken, it returns an exchange with its head.
+// a plain request that may be taken, or its beginning, it returns an exchange
+// with its head.
 func (c *conn) follow(b []byte) *exchange {
 	if c.place == within {
 		c.left -= int64(len(b))
@@ -83,7 +89,8 @@ func (c *conn) follow(b []byte) *exchange {
 	}
 	understood := x.head.parse(b)
 	left := x.head.left(b)
-	if c.place == plain && understood && left == 0 && x.head.isPlain(b, c.shortcut.Prefixes) {
+	if c.place == plain && understood && left >= 0 && x.head.isPlain(b, &c.shortcut.Config) {
+		x.whole = left == 0
 		return x
 	}
 	c.left, c.post, c.last, c.ahead = left, x.head.isPost(b), b[len(b)-1], false
@@ -130,7 +137,13 @@ func (c *conn) serve(x *exchange, b []byte) (open bool) {
 			return false
 		}
 	}
+	if !x.whole && c.awaitBody(now) != nil {
+		return false
+	}
 	ok := x.run(c, b, now)
+	if !x.whole {
+		c.read = time.Time{} // the handler may have set another deadline
+	}
 	exchanges.Put(x)
 	c.shortcut.told(c, http.StateIdle)
 	if !ok {
@@ -169,6 +182,26 @@ func (c *conn) end() bool {
 	return !c.closing
 }
 
+// awaitBody gives the rest of a body the server's time for reading, or more. A
+// handler may set another deadline.
+func (c *conn) awaitBody(now time.Time) error {
+	if readTime := c.shortcut.Server.ReadTimeout; c.read.Sub(now) < readTime {
+		return c.readUntil(now.Add(readTime))
+	}
+	return nil
+}
+
+// readUntil sets the deadline for the rest of a body. It is safe for concurrent
+// use.
+func (c *conn) readUntil(end time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing && (end.IsZero() || end.After(c.bodyEnd)) {
+		end = c.bodyEnd
+	}
+	return c.Conn.SetReadDeadline(end)
+}
+
 // isClosing reports whether the answer is the last one.
 func (c *conn) isClosing() bool {
 	c.mu.Lock()
@@ -183,9 +216,13 @@ func (c *conn) Close() error {
 	wait := c.running && !c.closing
 	c.closing = true
 	c.closed = !wait
+	if wait {
+		c.bodyEnd = time.Now().Add(bodyTime)
+	}
+	end := c.bodyEnd
 	c.mu.Unlock()
 	if wait {
-		return c.hurry() // the answer may be under way
+		return errors.Join(c.readUntil(end), c.hurry()) // the body or the answer may be under way
 	}
 	return c.Conn.Close()
 }

@@ -1,6 +1,7 @@
 package shortcut
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 // it may keep strings of the request, but nothing else.
 type exchange struct {
 	head   head
+	whole  bool // all of the body came with the head
 	req    http.Request
 	url    url.URL
 	header http.Header // of the request
@@ -46,26 +48,34 @@ func (x *exchange) run(c *conn, b []byte, now time.Time) (ok bool) {
 	x.prepare(b)
 	c.shortcut.handler.ServeHTTP(x, &x.req)
 	if !x.sent {
+		if x.answer["Connection"] == nil && !x.body.finish() {
+			x.answer["Connection"] = closeConnection
+		}
 		x.send()
 	}
-	ok = x.err == nil && !x.last
+	finished := x.body.finish()
+	ok = finished && x.err == nil && !x.last
 	x.reset()
 	return ok
 }
+
+var closeConnection = []string{"close"}
 
 // prepare makes the request as net/http would.
 func (x *exchange) prepare(b []byte) {
 	c, h := x.conn, &x.head
 	if c.base == nil {
+		ctx, end := context.WithCancel(c.ctx)
+		c.broken = end
 		c.base = new(http.Request{
 			Method: http.MethodPost, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, RemoteAddr: c.RemoteAddr().String(),
-		}).WithContext(c.ctx)
+		}).WithContext(ctx)
 	}
 	text := string(b[:h.size])
 	h.put(x.header, text, &x.values)
 	x.req = *c.base
 	x.url = url.URL{Path: h.target.of(text)}
-	x.body.rest = b[h.size:]
+	x.body = body{came: b[h.size:], left: h.left(b), conn: c}
 	x.req.URL, x.req.RequestURI, x.req.Host = &x.url, x.url.Path, h.host.of(text)
 	x.req.Header, x.req.Body, x.req.ContentLength = x.header, &x.body, h.length
 }
@@ -114,11 +124,18 @@ func (x *exchange) FlushError() error {
 	return x.err
 }
 
-// EnableFullDuplex does nothing: the body was read before the handler ran.
+// EnableFullDuplex does nothing: an answer never waits for the rest of the body
+// if the handler flushes it.
 func (x *exchange) EnableFullDuplex() error { return nil }
 
-// SetReadDeadline does nothing, for the same reason.
-func (x *exchange) SetReadDeadline(time.Time) error { return nil }
+// SetReadDeadline sets the deadline for the rest of the body, if any. It is
+// safe for concurrent use while the handler runs.
+func (x *exchange) SetReadDeadline(end time.Time) error {
+	if x.whole {
+		return nil
+	}
+	return x.conn.readUntil(end)
+}
 
 // declared returns the length of the answer that the handler declared.
 func (x *exchange) declared() (int, bool) {
@@ -205,22 +222,58 @@ func oneLine(value string) string {
 
 // body is the body of a plain request.
 type body struct {
-	rest   []byte
+	came   []byte // with the head, and not read yet
+	left   int64  // bytes that are still on the connection
+	conn   *conn
+	err    error // of the connection
 	closed bool
 }
 
 var errClosed = errors.New("the body was closed")
 
 // Read returns io.EOF together with the last bytes, as net/http does.
-func (b *body) Read(p []byte) (int, error) {
+func (b *body) Read(p []byte) (n int, err error) {
 	if b.closed {
 		return 0, errClosed
 	}
-	n := copy(p, b.rest)
-	if b.rest = b.rest[n:]; len(b.rest) == 0 {
-		return n, io.EOF
+	return b.read(p)
+}
+
+// read never reads more than the body from the connection. An error of the
+// connection ends the request's context, as in net/http.
+func (b *body) read(p []byte) (n int, err error) {
+	if len(b.came) > 0 {
+		n = copy(p, b.came)
+		b.came = b.came[n:]
+	} else if b.left > 0 && b.err == nil {
+		n, b.err = b.conn.Conn.Read(p[:min(int64(len(p)), b.left)])
+		b.left -= int64(n)
+		if b.err != nil {
+			b.conn.broken()
+		}
 	}
-	return n, nil
+	switch {
+	case len(b.came) == 0 && b.left == 0:
+		return n, io.EOF
+	case errors.Is(b.err, io.EOF):
+		return n, io.ErrUnexpectedEOF
+	}
+	return n, b.err
+}
+
+// finish reads what the handler has left, and reports whether that was
+// possible.
+func (b *body) finish() bool {
+	b.came = nil
+	if b.left == 0 {
+		return true
+	}
+	for room := make([]byte, 4<<10); b.left > 0; {
+		if _, err := b.read(room); err != nil && !errors.Is(err, io.EOF) {
+			return false
+		}
+	}
+	return true
 }
 
 // Close makes later reads return nothing.

@@ -158,15 +158,17 @@ func number(b []byte) (n int64, ok bool) {
 func (h *head) isPost(b []byte) bool { return string(h.method.in(b)) == http.MethodPost }
 
 // isPlain reports whether the shortcut answers an understood request: a POST
-// with a body to a path without escapes or dots. A body that is encoded may
-// inflate to a large one and then wait for seconds for its turn. Such a request
-// needs a context that ends with its client and with the server.
-func (h *head) isPlain(b []byte, prefixes []string) bool {
+// with a body to a path without escapes or dots. A body that is large, or is
+// encoded and may inflate to a large one, may then wait for seconds for its
+// turn. Such a request needs a context that ends with its client and with the
+// server.
+func (h *head) isPlain(b []byte, c *Config) bool {
 	target := h.target.in(b)
-	if !h.isPost(b) || h.length == 0 || h.encoded || !beginsWith(target, prefixes) {
+	if !h.isPost(b) || h.length == 0 || h.length > int64(c.MaxBody) || h.encoded || !beginsWith(target, c.Prefixes) {
 		return false
 	}
-	if bytes.HasPrefix(b[h.size:], []byte{0x1f, 0x8b}) { // gzip that no field mentions
+	const gzip = "\x1f\x8b" // which no field mentions
+	if begins := b[h.size:]; len(begins) < len(gzip) && h.left(b) > 0 || bytes.HasPrefix(begins, []byte(gzip)) {
 		return false
 	}
 	for i, c := range target {

@@ -3,6 +3,7 @@ package shortcut
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -12,6 +13,8 @@ import (
 )
 
 const prefix = "/track/"
+
+var settings = &Config{Prefixes: []string{prefix}, MaxBody: maxBody}
 
 // post returns a plain request with additional fields and a body.
 func post(fields, body string) string {
@@ -28,10 +31,16 @@ func TestHead(t *testing.T) {
 	const refused, understood, plain = "not understood", "understood", "plain"
 	get := func(fields string) string { return "GET / HTTP/1.1\r\nHost: a\r\n" + fields + "\r\n" }
 	target := func(s string) string { return "POST " + s + " HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx" }
+	begun := func(size int) string {
+		return fmt.Sprintf("POST /track/a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\nxx", size)
+	}
 	tests := map[string]struct{ text, want string }{
 		"plain":                  {post("", "{}"), plain},
 		"fields":                 {post("authorization: Token x\r\nX-A:  \tb c\t \r\nX-Empty:\r\nConnection: Keep-Alive\r\n", "{}"), plain},
-		"a part of the body":     {strings.TrimSuffix(post("", "{}"), "}"), plain},
+		"a part of the body":     {strings.TrimSuffix(post("", "{  }"), "}"), plain},
+		"a letter of the body":   {strings.TrimSuffix(post("", "{}"), "}"), understood},
+		"the largest body":       {begun(maxBody), plain},
+		"a larger body":          {begun(maxBody + 1), understood},
 		"encoded":                {post("content-ENCODING: gzip\r\n", "{}"), understood},
 		"get":                    {get(""), understood},
 		"query":                  {target("/track/a?b=c"), understood},
@@ -92,7 +101,7 @@ func TestHead(t *testing.T) {
 			var h head
 			if b := []byte(test.text); h.parse(b) {
 				got = understood
-				if h.isPlain(b, []string{prefix}) {
+				if h.isPlain(b, settings) {
 					got = plain
 				}
 				compare(t, &h, b)
@@ -108,7 +117,7 @@ func TestHead(t *testing.T) {
 // head, or h has understood nothing.
 func compare(t *testing.T, h *head, b []byte) {
 	t.Helper()
-	plain := h.isPlain(b, []string{prefix})
+	plain := h.isPlain(b, settings)
 	in := bytes.NewReader(b)
 	r := bufio.NewReader(in)
 	want, err := http.ReadRequest(r)

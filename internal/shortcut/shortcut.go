@@ -4,15 +4,16 @@
 //
 // The package sits between a listener and a server. While the server waits on a
 // connection for the next request, the connection inspects the bytes that
-// arrive. If they are exactly one plain request, it calls the handler itself,
-// writes the answer, and continues to wait. Otherwise it passes the bytes on
-// unchanged. The server still owns the connection: it accepts it, times it out
-// and closes it.
+// arrive. If they are one plain request, or its head and the first part of its
+// body, it calls the handler itself, writes the answer, and continues to wait.
+// Otherwise it passes the bytes on unchanged. The server still owns the
+// connection: it accepts it, times it out and closes it.
 //
-// A request is plain if it is a POST below one of some prefixes, arrives in one
-// read, and says nothing about its connection, its transfer or an encoding of
-// its body: see [head.parse] and [head.isPlain]. The server handles anything
-// unusual, including errors.
+// A request is plain if it is a POST below one of some prefixes, has a body of
+// bounded length whose beginning arrives together with the head, and says
+// nothing about its connection, its transfer or an encoding of its body: see
+// [head.parse] and [head.isPlain]. The server handles anything unusual,
+// including errors.
 package shortcut
 
 import (
@@ -25,15 +26,19 @@ import (
 
 // Config holds the settings of a shortcut. All fields are required.
 type Config struct {
-	// Server handles the other requests. Its timeouts for idle connections and
-	// for writing also apply here; both must be set.
+	// Server handles the other requests. Its timeouts for idle connections,
+	// for reading and for writing also apply here; all must be set.
 	Server *http.Server
 
 	// Prefixes are the starts of the paths of plain requests. The handler must
 	// answer them with a few KB: the answer is kept until the handler returns.
-	// The context of such a request ends with its connection, not when its
-	// client goes away.
+	// The context of such a request ends with its connection. If its client
+	// goes away, it ends only while the body is being read.
 	Prefixes []string
+
+	// MaxBody is the largest body of a plain request in bytes. The handler must
+	// not wait for anything but the rest of such a body, and the disk.
+	MaxBody int
 
 	// Busy counts the requests whose answers have not been sent. If such a
 	// request runs on a connection, any close takes effect after its answer:

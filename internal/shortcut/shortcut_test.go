@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"log/slog"
 	"maps"
@@ -24,8 +25,10 @@ import (
 )
 
 const (
-	idleTime   = 100 * time.Second
-	answerTime = 50 * time.Second
+	idleTime    = 100 * time.Second
+	answerTime  = 50 * time.Second
+	requestTime = 30 * time.Second
+	maxBody     = 20_000
 )
 
 // server serves connections in memory. Each read returns the bytes of one
@@ -51,7 +54,7 @@ func serve(t *testing.T, shortcut bool, h http.HandlerFunc) *server {
 		}
 		h(w, r)
 	})
-	s.IdleTimeout, s.WriteTimeout, s.ErrorLog = idleTime, answerTime, slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
+	s.IdleTimeout, s.WriteTimeout, s.ReadTimeout, s.ErrorLog = idleTime, answerTime, requestTime, slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 	s.ConnState = func(nc net.Conn, state http.ConnState) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -68,7 +71,7 @@ func serve(t *testing.T, shortcut bool, h http.HandlerFunc) *server {
 	})
 	var ln net.Listener = s
 	if shortcut {
-		ln = Listener(s, Config{Server: &s.Server, Prefixes: []string{prefix}, Busy: &s.busy})
+		ln = Listener(s, Config{Server: &s.Server, Prefixes: []string{prefix}, MaxBody: maxBody, Busy: &s.busy})
 	}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ln) }()
@@ -147,8 +150,15 @@ func (c *client) send(pieces ...string) (came string, ended bool) {
 func echo(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	var body []byte
-	if !strings.HasSuffix(r.URL.Path, "/unread") {
+	switch {
+	case strings.HasSuffix(r.URL.Path, "/unread"), strings.HasSuffix(r.URL.Path, "/early"):
+	case strings.HasSuffix(r.URL.Path, "/unwanted"):
+		h.Set("Connection", "close")
+	default:
 		body, _ = io.ReadAll(r.Body)
+	}
+	if len(body) > 100 { // net/http sends long answers in chunks
+		body = fmt.Append(nil, len(body), crc32.ChecksumIEEE(body))
 	}
 	text := fmt.Appendf(nil, "%s %s %s %s %d %q\n", r.Method, r.URL, r.Host, r.RemoteAddr, r.ContentLength, body)
 	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
@@ -174,6 +184,16 @@ func echo(w http.ResponseWriter, r *http.Request) {
 		h.Set("Content-Length", "1000")
 	case "json":
 		h["Content-Type"] = []string{"application/json"}
+	case "early": // before the body
+		control := http.NewResponseController(w)
+		_ = control.EnableFullDuplex()
+		h.Set("Content-Length", strconv.Itoa(len(content)))
+		_, _ = io.WriteString(w, content)
+		_ = control.Flush()
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		return
 	case "flush":
 		control := http.NewResponseController(w)
 		_, _ = control.SetReadDeadline(time.Now().Add(time.Second)), control.EnableFullDuplex()
@@ -198,12 +218,14 @@ func TestSame(t *testing.T) {
 	requests := []string{
 		to("a", "{}"), to("b", `{"a":1}`), to("json", "{}"), to("status", "{}"), to("empty", "{}"), to("nothing", "{}"), to("unread", "{}"),
 		to("flush", "{}"), to("void", "{}"), to("a?b=c", "{}"), to("a/../b", "{}"), to("large", strings.Repeat("x", 9000)),
+		to("early", "{}"), to("early", strings.Repeat("y", 5000)), to("unread", strings.Repeat("z", 9000)), to("flush", strings.Repeat("x", 4500)),
+		to("larger", strings.Repeat("x", maxBody+1)),
 		"GET /track/a HTTP/1.1\r\nHost: a\r\n\r\n",
 		"POST /track/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
 		"POST /track/a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}",
-		to("close", "{}"), to("short", "{}"), to("panic", "{}"), "X", "\r\n", "\r\n", "POST /track/a HTTP/1.1\r\nHost: a\r\nContent-Length: 300\r\n\r\n",
+		to("close", "{}"), to("unwanted", strings.Repeat("x", 5000)), to("short", "{}"), to("panic", "{}"), "X", "\r\n", "\r\n", "POST /track/a HTTP/1.1\r\nHost: a\r\nContent-Length: 300\r\n\r\n",
 	}
-	const usual = 12 // of them leave nothing behind
+	const usual = 17 // of them leave nothing behind
 	var taken int32
 	for seed := range uint64(800) {
 		r := rand.New(rand.NewPCG(seed, 0))
@@ -262,7 +284,7 @@ func TestSame(t *testing.T) {
 // parsed as a request, stay ahead of a plain request.
 func TestNeverOutOfTurn(t *testing.T) {
 	t.Parallel()
-	plain := to("a", "{}")
+	plain, large := to("a", "{}"), strings.Repeat("x", 10_000)
 	// The length is that of the whole request: %d has as many bytes as the
 	// number.
 	const both = "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
@@ -273,7 +295,13 @@ func TestNeverOutOfTurn(t *testing.T) {
 		"alone":                      {[]string{plain, plain, plain}, 2},
 		"after a get":                {[]string{"GET /a HTTP/1.1\r\nHost: a\r\n\r\n", plain, plain, plain}, 2},
 		"around a get":               {[]string{plain, plain, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n", plain, plain}, 2},
-		"after a large one":          {[]string{to("a", strings.Repeat("x", 10_000)), plain}, 1},
+		"after a large one":          {[]string{to("a", large), plain}, 1},
+		"a large one":                {[]string{plain, to("a", large), plain}, 2},
+		"a large one in parts":       {[]string{plain, to("a", large)[:100], to("a", large)[100:5000], to("a", large)[5000:], plain}, 2},
+		"a letter behind a large":    {[]string{plain, to("a", large) + plain[:1], plain[1:], plain}, 1},
+		"a head in a large one":      {[]string{plain, to("a", plain+large)[:100], to("a", plain+large)[100:], plain}, 2},
+		"too large":                  {[]string{plain, to("a", large+large+large), plain, plain}, 2},
+		"a large one's head alone":   {[]string{plain, strings.TrimSuffix(to("a", large), large), large, plain}, 1},
 		"after one in parts":         {[]string{plain[:len(plain)-1], plain[len(plain)-1:], plain}, 1},
 		"a letter early":             {[]string{plain + plain[:1], plain[1:], plain}, 1},
 		"a letter in front":          {[]string{plain, "X", plain}, 0},
@@ -396,4 +424,62 @@ func TestStop(t *testing.T) {
 			t.Errorf("got %q, ended: %v", came, ended)
 		}
 	})
+}
+
+// TestBodyThatDoesNotCome checks that the rest of a body has the server's time
+// for reading, or the handler's own, or until the client goes away. A stop waits
+// for it, but not for long.
+func TestBodyThatDoesNotCome(t *testing.T) {
+	t.Parallel()
+	begun := strings.TrimSuffix(to("a", "{}    "), " ")
+	tests := map[string]struct {
+		do   func(*server, *client)
+		own  time.Duration // that the handler allows; 0: it sets no deadline
+		want time.Duration
+	}{
+		"at all":                {func(*server, *client) {}, 0, requestTime},
+		"in the handler's time": {func(*server, *client) {}, time.Hour, time.Hour},
+		"from who left":         {func(_ *server, c *client) { _ = c.Close() }, 0, 0},
+		"in a stop":             {func(s *server, _ *client) { _ = s.Shutdown(t.Context()) }, 0, bodyTime},
+		"in a stop, and late":   {func(s *server, _ *client) { _ = s.Shutdown(t.Context()) }, time.Hour, bodyTime},
+		"in a stop, and soon":   {func(s *server, _ *client) { _ = s.Shutdown(t.Context()) }, time.Second, time.Second},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				goOn, read := make(chan struct{}), make(chan error, 1)
+				s := serve(t, true, func(w http.ResponseWriter, r *http.Request) {
+					if r.Header["X-B"] != nil { // the second request
+						<-goOn
+					}
+					if test.own > 0 {
+						_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(test.own))
+					}
+					_, err := io.Copy(io.Discard, r.Body)
+					if r.Header["X-B"] != nil {
+						read <- errors.Join(err, r.Context().Err())
+					}
+				})
+				c := s.dial(t)
+				c.send(to("a", "{}"), strings.Replace(begun, "X-A", "X-B: c\r\nX-A", 1))
+				if s.plain.Load() != 1 {
+					t.Fatal("the shortcut has not taken the request")
+				}
+				began := time.Now()
+				test.do(s, c)
+				close(goOn)
+				if err := <-read; err == nil || !errors.Is(err, context.Canceled) {
+					t.Errorf("the handler read %v, and its context has not ended", err)
+				}
+				if took := time.Since(began); took != test.want {
+					t.Errorf("took %v, want %v", took, test.want)
+				}
+				s.busy.Wait()
+				if _, ended := c.send(); !ended {
+					t.Error("the connection stays")
+				}
+			})
+		})
+	}
 }

@@ -260,7 +260,7 @@ func wait(d time.Duration) {
 // little, the slowest of them lose their memory to others.
 func TestRoomIsTakenAsBytesCome(t *testing.T) {
 	t.Parallel()
-	const readers = 400
+	const readers = 540 // with 48 KiB each, more than is for readers
 	for name, c := range map[string]struct {
 		sent    int  // of 64 KiB that are announced
 		dropped bool // some of them

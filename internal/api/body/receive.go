@@ -21,9 +21,11 @@ const (
 
 // Sizes of buffers. A body of up to firstRead bytes that announces its length
 // is read into a buffer of that length. Any other buffer grows as bytes arrive:
-// fourfold while it is small, then twofold.
+// fourfold while it is small, then twofold. One read of a server brings 4 KiB,
+// so the first buffer is full with a head of up to 1 KiB. Otherwise another
+// read would only fill it up.
 const (
-	firstRead = 4 << 10
+	firstRead = 3 << 10
 	fourfold  = 16 << 10
 )
 
@@ -102,7 +104,7 @@ func next(size int) int {
 }
 
 // receive reads what is sent, as long as it arrives fast enough. It takes
-// memory for at most 4 KiB or four times what has arrived, whatever is
+// memory for at most 3 KiB or four times what has arrived, whatever is
 // announced.
 func (b *Body) receive(u *buffer) error {
 	p := pace{left: grace, end: b.began.Add(mostTime)}

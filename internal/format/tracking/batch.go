@@ -82,7 +82,7 @@ func (d *decoder) commands(c *commands) {
 			if i == cap(c.Commands) {
 				c.Grow(min(trackway.MaxCommands, max(2*i, d.Left()/bytesPerItem+1)))
 			}
-			c.Add(d.item())
+			c.Refuse(d.item(c.Next()))
 		case isObject:
 			d.Value()
 		default:
@@ -92,9 +92,9 @@ func (d *decoder) commands(c *commands) {
 	}
 }
 
-// item reads one element of "commands". If it returns an error, the command is
-// as [DecodeCommand] describes.
-func (d *decoder) item() (c trackway.Command, err *trackway.Error, l format.Label) {
+// item reads one element of "commands" into an empty command and its label. If
+// it returns an error, the command is as [DecodeCommand] describes.
+func (d *decoder) item(c *trackway.Command, l *format.Label) (err *trackway.Error) {
 	var name canonjson.Value
 	var idErr *trackway.Error
 	var f fields
@@ -112,7 +112,7 @@ func (d *decoder) item() (c trackway.Command, err *trackway.Error, l format.Labe
 		}
 	}
 	if d.Bad() {
-		return c, errJSON, l
+		return errJSON
 	}
 	l.Name, err = stringField("name", name)
 	switch {
@@ -121,9 +121,9 @@ func (d *decoder) item() (c trackway.Command, err *trackway.Error, l format.Labe
 	case name.Absent():
 		err = value.Required("name")
 	case l.Name != systemTime:
-		c, err = f.command(d.nameToday(l.Name), d.received)
+		err = f.command(c, d.nameToday(l.Name), d.received)
 	}
-	return c, err, l
+	return err
 }
 
 // DecodeLine decodes a single command in the form of a batch element: a line of
@@ -136,9 +136,9 @@ func (d *decoder) item() (c trackway.Command, err *trackway.Error, l format.Labe
 //			"event_type":"visit","timestamp":1533495544.34
 //		}
 //	}
-func DecodeLine(line []byte, received trackway.Micros) (trackway.Command, *trackway.Error) {
+func DecodeLine(line []byte, received trackway.Micros) (c trackway.Command, err *trackway.Error) {
 	d := newDecoder(line, received)
-	c, err, _ := d.item()
+	err = d.item(&c, new(format.Label))
 	if d.End(); d.Bad() {
 		return trackway.Command{}, errJSON
 	}

@@ -21,14 +21,15 @@ import (
 // counted from the receipt and would differ when the call is repeated. If
 // DecodeCommand returns an error, only IDs and Type are filled in, as far as
 // they were understood.
-func DecodeCommand(name string, body []byte, received trackway.Micros) (trackway.Command, *trackway.Error) {
+func DecodeCommand(name string, body []byte, received trackway.Micros) (c trackway.Command, err *trackway.Error) {
 	d := newDecoder(body, received)
 	var f fields
 	d.fields(&f)
 	if d.End(); d.Bad() {
 		return trackway.Command{}, errJSON
 	}
-	return f.command(name, received)
+	err = f.command(&c, name, received)
+	return c, err
 }
 
 // decoder decodes the commands of one body. Their parts are in a few shared
@@ -105,15 +106,14 @@ func (d *decoder) fields(f *fields) {
 	}
 }
 
-// command makes the command called name from the fields.
-func (f *fields) command(name string, received trackway.Micros) (trackway.Command, *trackway.Error) {
+// command makes the command called name from the fields, in c, which is empty.
+// The command is made in its place, because it is large.
+func (f *fields) command(c *trackway.Command, name string, received trackway.Micros) (err *trackway.Error) {
 	if err := cmp.Or(checkName(name), f.err, f.idsErr, f.propertiesErr); err != nil {
-		return f.refused(), err
+		*c = f.refused()
+		return err
 	}
-	c := trackway.Command{
-		Kind: trackway.AddEvent, IDs: f.ids, Properties: f.properties, Received: received, Bytes: max(f.length, len("{}")),
-	}
-	var err *trackway.Error
+	c.Kind, c.IDs, c.Properties, c.Received, c.Bytes = trackway.AddEvent, f.ids, f.properties, received, max(f.length, len("{}"))
 	switch name {
 	case Customers:
 		c.Kind = trackway.UpdateCustomer
@@ -129,9 +129,9 @@ func (f *fields) command(name string, received trackway.Micros) (trackway.Comman
 		c.Time, c.TimeGiven, err = f.time(name, received)
 	}
 	if err != nil {
-		return f.refused(), err
+		*c = f.refused()
 	}
-	return c, nil
+	return err
 }
 
 // refused returns the known parts of a command that cannot be carried out: its

@@ -31,7 +31,7 @@ func (d *decoder) identifiers() ([]trackway.Identifier, *trackway.Error) {
 	d.firstID = start
 	for i := range order {
 		m := &members[order[i].Index]
-		if err := d.identifier(m.Name, d.Raw(m)); err != nil {
+		if err := d.identifier(m.Name, d.ValueOf(m)); err != nil {
 			return nil, err
 		}
 	}
@@ -62,11 +62,11 @@ func (d *decoder) makeRoomForIDs(members []canonjson.Member) {
 }
 
 // identifier adds the ids of one member of "customer_ids".
-func (d *decoder) identifier(name string, raw []byte) *trackway.Error {
-	s := canonjson.Scan(raw)
-	if s.Peek() != canonjson.Array {
-		return d.addID(name, s.Value(), "a string, a number or an array of these")
+func (d *decoder) identifier(name string, v canonjson.Value) *trackway.Error {
+	if v.Kind != canonjson.Array {
+		return d.addID(name, v, "a string, a number or an array of these")
 	}
+	s := canonjson.Scan(v.Raw)
 	before := len(d.ids)
 	for range s.Elements {
 		if err := d.addID(name, s.Value(), "strings or numbers in the array"); err != nil {
@@ -90,8 +90,7 @@ func (d *decoder) addID(name string, v canonjson.Value, what string) *trackway.E
 		if v.HasHalfPair() {
 			return value.Expected(idField(name), `text, got half a surrogate pair (\ud800 to \udfff)`)
 		}
-		id.Value = v.Text()
-		id = id.Trimmed()
+		id.Value = trackway.Identifier{Value: v.Text()}.Trimmed().Value
 	case v.Kind == canonjson.Number:
 		var ok bool
 		if id.Value, ok = canonjson.PlainDecimal(v.Raw, canonjson.MaxDigits); !ok {

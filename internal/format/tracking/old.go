@@ -43,7 +43,8 @@ func OldSingle(name string) *format.Format {
 		if d.End(); d.Bad() {
 			return format.One(trackway.Command{}, errJSON, name, received), nil
 		}
-		c, err := f.command(name, received)
+		var c trackway.Command
+		err := f.command(&c, name, received)
 		return format.One(c, err, name, received), nil
 	}
 	return &single

@@ -62,6 +62,7 @@ type Overlay struct {
 	mixed   bool // there are entries of timelines among the items
 
 	items  []item
+	ranks  []rank   // of the items, while they are sorted
 	data   []byte   // keys and values of both; overwritten values stay until the end
 	index  []uint32 // a hash table of indexes into items, plus 1; empty up to fewItems
 	filter [64]uint64
@@ -84,6 +85,13 @@ type item struct {
 	key   place // in data; the value follows it
 	value int32 // length of the value; -1: the key is deleted
 	from  uint32
+}
+
+// rank stands for an item during sorting: it is small, and passed in registers.
+type rank struct {
+	order uint64
+	table uint8
+	at    uint32 // the item's index
 }
 
 // New returns an overlay on a database.
@@ -396,11 +404,11 @@ func (o *Overlay) finish() error {
 	}
 	o.items = append(o.items, o.entries...)
 	o.entries = o.entries[:0]
-	slices.SortFunc(o.items, o.compare)
+	o.rank()
 	const head = 12 // of a batch, for Pebble's own notes
 	from := head    // of what is not summed up yet
-	for i := range o.items {
-		it := &o.items[i]
+	for i := range o.ranks {
+		it := &o.items[o.ranks[i].at]
 		before := o.b.Len()
 		var err error
 		if it.value < 0 {
@@ -420,16 +428,25 @@ func (o *Overlay) finish() error {
 	return nil
 }
 
+// rank sorts the items.
+func (o *Overlay) rank() {
+	o.ranks = o.ranks[:0]
+	for i := range o.items {
+		o.ranks = append(o.ranks, rank{o.items[i].order, o.items[i].table, uint32(i)})
+	}
+	slices.SortFunc(o.ranks, o.compare)
+}
+
 // compare sorts the entries of timelines before all other items. It reads the
-// keys only if the items' own fields are equal.
-func (o *Overlay) compare(a, b item) int {
+// keys only if the ranks' own fields are equal.
+func (o *Overlay) compare(a, b rank) int {
 	if a.table != b.table {
 		return cmp.Compare(a.table, b.table)
 	}
 	if a.order != b.order {
 		return cmp.Compare(a.order, b.order)
 	}
-	return bytes.Compare(o.key(&a), o.key(&b))
+	return bytes.Compare(o.key(&o.items[a.at]), o.key(&o.items[b.at]))
 }
 
 // Reset drops what is staged. It does not affect committed transactions.
@@ -450,6 +467,6 @@ func (o *Overlay) Reset() {
 		o.data = nil
 	}
 	if cap(o.items) > usualItems || cap(o.logs) > usualItems || cap(o.entries) > usualItems {
-		o.items, o.logs, o.index, o.entries = nil, nil, nil, nil
+		o.items, o.ranks, o.logs, o.index, o.entries = nil, nil, nil, nil, nil
 	}
 }

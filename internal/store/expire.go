@@ -182,6 +182,7 @@ func (s *Store) Newest() (at trackway.Micros, err error) {
 // sequence numbers. Their timeline entries are small, and free their space at
 // the next regular compaction.
 func (s *Store) Reclaim(ctx context.Context, from, to uint64) error {
-	defer s.engine.Hurry()()
+	done := s.engine.Hurry()
+	defer done()
 	return s.scrubber().Compact(ctx, scrub.Span{Start: format.AppendLogKey(nil, from), End: format.AppendLogKey(nil, to+1)})
 }

@@ -167,7 +167,7 @@ func countNamed(ids []trackway.Identifier, name string) (n int) {
 }
 
 func classify(p *trackway.Project, id *trackway.Identifier) *trackway.Error {
-	*id = id.Trimmed()
+	id.Value = id.Trimmed().Value
 	switch {
 	case slices.Contains(p.Hard, id.Name):
 		id.Hard = true

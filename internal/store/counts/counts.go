@@ -148,6 +148,10 @@ func (c *Counter) Number(b Writer, events []Event) error {
 	c.named = c.named[:0]
 	for i := range events {
 		e := &events[i]
+		if i > 0 && e.Project == events[i-1].Project && e.Type == events[i-1].Type {
+			e.number = events[i-1].number
+			continue
+		}
 		if e.number = c.number(e.Project, e.Type); e.number != 0 || c.closed {
 			continue
 		}

@@ -20,7 +20,6 @@ import (
 	"trackway/internal/store/reading"
 	"trackway/internal/store/repeats"
 	"trackway/internal/store/scrub"
-	"trackway/internal/store/timeline"
 )
 
 // expireRest is how long others have the store to themselves after each batch
@@ -143,7 +142,7 @@ func (t *tx) expire(e *entry.Expire) error {
 		}
 		var key []byte
 		if err == nil {
-			key, err = reading.Entry(t.from, &event, timeline.ContentHash(event.Type, event.Properties))
+			key, err = reading.Entry(t.from, &event, t.m.key.Load().Hash(event.Type, event.Properties))
 		}
 		if err != nil {
 			t.m.noteEvent(seq, err)

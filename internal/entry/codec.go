@@ -398,32 +398,39 @@ func (e *Commands) append(b []byte) []byte {
 }
 
 func (e *Commands) decode(r *reader) {
-	e.Requests = list(r, leastRequest, func(r *reader) (q Request) {
-		n := r.count(leastCommand)
-		if n == 0 {
-			r.fail()
-			return q
-		}
-		q = Request{Commands: make([]trackway.Command, n), Results: make([]trackway.Result, n)}
-		plain, unkeyed := false, false
-		for i := range q.Commands {
-			c, content, has := r.command()
-			if q.Commands[i] = c; has.content && q.Contents == nil {
-				q.Contents = make([]Content, n)
-			}
-			if has.content {
-				q.Contents[i] = content
-			}
-			plain = plain || !has.content && c.Kind == trackway.AddEvent
-			q.Keyed, unkeyed = q.Keyed || has.keyed, unkeyed || has.hash && !has.keyed
-		}
-		if q.Contents != nil {
-			if e.Carries = true; plain || q.Keyed && unkeyed { // all of a request are alike
-				r.fail()
-			}
-		}
+	e.Requests = list(r, leastRequest, func(r *reader) Request {
+		q := r.request()
+		e.Carries = e.Carries || q.Contents != nil
 		return q
 	})
+}
+
+// request reads the commands of a request. Those that carry something are
+// alike: all events have their content, or none, and all hashes are under the
+// key, or none.
+func (r *reader) request() (q Request) {
+	n := r.count(leastCommand)
+	if n == 0 {
+		r.fail()
+		return q
+	}
+	q = Request{Commands: make([]trackway.Command, n), Results: make([]trackway.Result, n)}
+	plain, unkeyed := false, false
+	for i := range q.Commands {
+		c, content, has := r.command()
+		if q.Commands[i] = c; has.content && q.Contents == nil {
+			q.Contents = make([]Content, n)
+		}
+		if has.content {
+			q.Contents[i] = content
+		}
+		plain = plain || !has.content && c.Kind == trackway.AddEvent
+		q.Keyed, unkeyed = q.Keyed || has.keyed, unkeyed || has.hash && !has.keyed
+	}
+	if q.Contents != nil && plain || q.Keyed && unkeyed {
+		r.fail()
+	}
+	return q
 }
 
 func (e *Register) append(b []byte) []byte {

@@ -260,7 +260,6 @@ func (s *state) putRight(wrong time.Time) {
 			}
 		}
 	}
-	s.Behind = time.Time{}
 }
 
 // hourBefore returns the last hour that is over, and the first of all hours

@@ -90,6 +90,34 @@ func TestSinceAfterClockWasBehind(t *testing.T) {
 	})
 }
 
+// A clock that was ahead once, and was put right, says nothing about alarms that
+// rang before the clock was behind much later.
+func TestSinceAfterClockWasAhead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, alarming.UsualOf(alarming.StoreDamaged))
+		s.start()
+		pass(time.Minute)
+		s.stop()
+		began := time.Now()
+		minutes := func(from, to int) {
+			for minute := from; minute <= to; minute++ {
+				s.look(began.Add(time.Duration(minute) * time.Minute))
+			}
+		}
+		s.look(began.Add(time.Hour)) // ahead
+		minutes(1, 70)               // right again
+		s.set(func() { s.sample.Damaged = 1 })
+		minutes(71, 300)
+		minutes(200, 205) // behind
+		minutes(310, 311)
+		rows := s.Report(time.Now(), nobody).Ringing
+		if want := began.Add(71 * time.Minute); len(rows) != 1 || !rows[0].Since.Equal(want) {
+			t.Errorf("got %+v, want one that rings since %v", rows, want)
+		}
+	})
+}
+
 // Broken contracts of two long types that begin alike are two alarms.
 func TestLongContracts(t *testing.T) {
 	t.Parallel()

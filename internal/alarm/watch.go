@@ -164,6 +164,9 @@ func (w *Watch) noteRunning(now time.Time, setup *Setup) (gap bool) {
 			}
 		}
 		s.Seen, s.Latest = now, later(s.Latest, now)
+		if !s.Latest.After(now) {
+			s.Behind = time.Time{} // or it was ahead, and has been right since then
+		}
 		if now.Before(before) {
 			s.turnBack(now)
 			w.saved = time.Time{}

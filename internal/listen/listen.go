@@ -148,6 +148,7 @@ func (l *Listener) Drain() error {
 	draining.Go(func() { l.Door.Drain(ctx) })
 	err := l.srv.Shutdown(ctx)
 	if !errors.Is(err, context.DeadlineExceeded) {
+		l.busy.Wait() // for plain requests, of which Shutdown does not know
 		return err
 	}
 	l.log.Warn("requests under way are cut off: they take longer than a stop may", "connections", l.Door.Open(), "after", drainTime)

@@ -1,13 +1,16 @@
 package listen
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"trackway/internal/door"
 )
@@ -76,5 +79,78 @@ func TestShortcut(t *testing.T) {
 	<-answered
 	if err := <-drained; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestStopWithoutBody checks that a stop closes a connection on which the body
+// of a plain request does not come, as soon as with net/http, and waits for one
+// that comes.
+func TestStopWithoutBody(t *testing.T) {
+	t.Parallel()
+	l, err := TCP(t.Context(), "listen", "127.0.0.1:0", door.Bounds{Max: 100}, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, plain := make(chan error, 2), make(chan bool)
+	l.Handle(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength <= 2 {
+			return
+		}
+		is := strings.Contains(fmt.Sprintf("%T", w), "shortcut")
+		if plain <- is; is {
+			_, err := io.Copy(io.Discard, r.Body)
+			ended <- err
+		}
+	}))
+	l.Shortcut(1<<10, "/")
+	served := make(chan error, 1)
+	go func() { served <- l.Serve() }()
+	begin := func() net.Conn {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond) // net/http waits for the next request
+		if _, err := io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{} "); err != nil {
+			t.Fatal(err)
+		}
+		return conn
+	}
+	begun := func() net.Conn {
+		for {
+			if conn := begin(); <-plain {
+				return conn
+			}
+		}
+	}
+	begun()
+	coming := begun()
+	began := time.Now()
+	drained := make(chan error, 1)
+	go func() { drained <- l.Drain() }()
+	if err := <-served; err != nil { // the stop has begun
+		t.Error(err)
+	}
+	if _, err := io.WriteString(coming, strings.Repeat(" ", 97)); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("the body that comes: %v", err)
+	}
+	if err := <-ended; err == nil {
+		t.Error("there is a body that was never sent")
+	}
+	if err := <-drained; err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("the stop took %v", took)
 	}
 }

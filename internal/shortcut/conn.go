@@ -182,13 +182,10 @@ func (c *conn) end() bool {
 	return !c.closing
 }
 
-// awaitBody gives the rest of a body the server's time for reading, or more. A
-// handler may set another deadline.
+// awaitBody gives the rest of a body the server's time for reading. A handler
+// may set another deadline.
 func (c *conn) awaitBody(now time.Time) error {
-	if readTime := c.shortcut.Server.ReadTimeout; c.read.Sub(now) < readTime {
-		return c.readUntil(now.Add(readTime))
-	}
-	return nil
+	return c.readUntil(now.Add(c.shortcut.Server.ReadTimeout))
 }
 
 // readUntil sets the deadline for the rest of a body. It is safe for concurrent

@@ -44,6 +44,7 @@ var trackway = Rules{
 		"internal/scale":                                 0,
 		"internal/seal":                                  0,
 		"internal/shortcut":                              0,
+		"internal/siphash":                               0,
 		"internal/sleep":                                 0,
 		"internal/systemd":                               0,
 		"internal/terminal":                              0,
@@ -101,6 +102,7 @@ var trackway = Rules{
 		"internal/rates":             1,
 		"internal/trace":             1,
 		"internal/entry":             1,
+		"internal/entry/version":     2,
 
 		"internal/export":            3,
 		"internal/catalogue/listing": 3,
@@ -158,7 +160,7 @@ var trackway = Rules{
 		"internal/log/raft/parcel":   1,
 		"internal/log/raft/peer":     1,
 
-		"internal/store/backup": 2,
+		"internal/store/backup": 3,
 		"internal/store/cache":  2,
 		"internal/store/counts": 3,
 		"internal/store/damage": 1,
@@ -287,7 +289,7 @@ var trackway = Rules{
 	},
 	MaxFileLines:    600,
 	MaxPackageLines: 3000,
-	MaxExports:      26,
+	MaxExports:      27,
 }
 
 func TestTrackway(t *testing.T) {

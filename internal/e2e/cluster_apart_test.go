@@ -126,12 +126,14 @@ func TestClusterPartitionLost(t *testing.T) {
 				"customer_ids": obj{"registered": "ann"}, "event_type": "round", "timestamp": loadTime + made, "properties": obj{"n": made},
 			}
 			const path = "/track/v2/projects/{token}/customers/events"
-			status, answer, err := 0, map[string]any(nil), error(nil)
+			ask := c.servers[at].askAgain
 			if may == http.StatusServiceUnavailable {
-				status, answer, err = c.servers[at].ask(t.Context(), project, path, event)
-			} else {
-				status, answer, err = c.servers[at].askAgain(t, project, path, event)
+				ask = func(t *testing.T, project int, path string, body any) (int, map[string]any, error) {
+					t.Helper()
+					return c.servers[at].ask(t.Context(), project, path, body)
+				}
 			}
+			status, answer, err := ask(t, project, path, event)
 			switch {
 			case err == nil && status == http.StatusOK:
 				sent[fmt.Sprint("p", project)]++

@@ -195,7 +195,7 @@ func watchedFrom(t *testing.T, c *cluster, project, at int) {
 		late.Stop()
 	}
 	_ = cmd.Process.Kill() // it may have been killed
-	_ = cmd.Wait() // it was killed
+	_ = cmd.Wait()         // it was killed
 }
 
 // broughtBack backs up at a server that does not hold everything, and begins a

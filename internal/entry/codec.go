@@ -92,6 +92,8 @@ func newEntry(k Kind) Entry {
 		return new(Digest)
 	case KindAssign:
 		return new(Assign)
+	case KindHashKey:
+		return new(HashKey)
 	}
 	return nil
 }
@@ -267,11 +269,12 @@ const (
 	flagTimeVaries
 	flagUnheld
 	flagContent
+	flagKeyed // of the hash that follows the content
 )
 
 // appendCommand appends a command. If content is not nil, it takes the place of
-// the type and the properties.
-func appendCommand(b []byte, c *trackway.Command, content *Content) []byte {
+// the type and the properties. keyed says how its hash was made.
+func appendCommand(b []byte, c *trackway.Command, content *Content, keyed bool) []byte {
 	b = binary.AppendUvarint(append(b, byte(c.Kind)), uint64(c.Project))
 	b = appendMicros(b, c.Received)
 	if c.Kind == 0 {
@@ -292,6 +295,9 @@ func appendCommand(b []byte, c *trackway.Command, content *Content) []byte {
 	}
 	if content != nil {
 		flags |= flagContent
+		if keyed && c.TimeGiven {
+			flags |= flagKeyed
+		}
 	}
 	b = appendMicros(append(b, flags), c.Time)
 	if c.TimeVaries {
@@ -313,18 +319,24 @@ func appendCommand(b []byte, c *trackway.Command, content *Content) []byte {
 	})
 }
 
+// carried says what a command carries.
+type carried struct {
+	content, hash bool
+	keyed         bool // the hash is
+}
+
 // command reads a command, and the content of an event that has one.
-func (r *reader) command() (c trackway.Command, content Content, carried bool) {
+func (r *reader) command() (c trackway.Command, content Content, has carried) {
 	c.Kind = trackway.Kind(r.flags(3))
 	c.Project, c.Received = r.project(), r.micros()
 	if c.Kind == 0 {
-		return c, content, false
+		return c, content, has
 	}
 	if c.Kind > trackway.AddEvent {
 		r.fail()
-		return c, content, false
+		return c, content, has
 	}
-	flags := r.flags(flagAnonymous | flagTimeGiven | flagTimeVaries | flagUnheld | flagContent)
+	flags := r.flags(flagAnonymous | flagTimeGiven | flagTimeVaries | flagUnheld | flagContent | flagKeyed)
 	c.Anonymous, c.TimeGiven = flags&flagAnonymous != 0, flags&flagTimeGiven != 0
 	c.Time = r.micros()
 	if c.TimeVaries = flags&flagTimeVaries != 0; c.TimeVaries {
@@ -335,18 +347,23 @@ func (r *reader) command() (c trackway.Command, content Content, carried bool) {
 		c.Unheld = &id
 	}
 	c.IDs = short(r, &r.ids, leastID, (*reader).id)
-	if carried = flags&flagContent != 0; carried {
+	has.content, has.keyed = flags&flagContent != 0, flags&flagKeyed != 0
+	has.hash = has.content && c.TimeGiven
+	if has.keyed && !has.hash {
+		r.fail()
+	}
+	if has.content {
 		c.Type, content = r.content(c.TimeGiven)
 		if c.Kind != trackway.AddEvent {
 			r.fail()
 		}
-		return c, content, true
+		return c, content, has
 	}
 	c.Type = r.string()
 	c.Properties = short(r, &r.properties, leastProperty, func(r *reader) trackway.Property {
 		return trackway.Property{Name: r.string(), Value: r.bytes()}
 	})
-	return c, content, false
+	return c, content, has
 }
 
 // content reads the content of an event, and the event's type, which is a part
@@ -374,38 +391,46 @@ func (e *Commands) append(b []byte) []byte {
 			if e.Carries && r.Contents != nil && r.Commands[j].Kind == trackway.AddEvent {
 				content = &r.Contents[j]
 			}
-			b = appendCommand(b, &r.Commands[j], content)
+			b = appendCommand(b, &r.Commands[j], content, r.Keyed)
 		}
 	}
 	return b
 }
 
 func (e *Commands) decode(r *reader) {
-	e.Requests = list(r, leastRequest, func(r *reader) (q Request) {
-		n := r.count(leastCommand)
-		if n == 0 {
-			r.fail()
-			return q
-		}
-		q = Request{Commands: make([]trackway.Command, n), Results: make([]trackway.Result, n)}
-		plain := false
-		for i := range q.Commands {
-			c, content, carried := r.command()
-			if q.Commands[i] = c; carried && q.Contents == nil {
-				q.Contents = make([]Content, n)
-			}
-			if carried {
-				q.Contents[i] = content
-			}
-			plain = plain || !carried && c.Kind == trackway.AddEvent
-		}
-		if q.Contents != nil {
-			if e.Carries = true; plain { // all of a request have it, or none
-				r.fail()
-			}
-		}
+	e.Requests = list(r, leastRequest, func(r *reader) Request {
+		q := r.request()
+		e.Carries = e.Carries || q.Contents != nil
 		return q
 	})
+}
+
+// request reads the commands of a request. Those that carry something are
+// alike: all events have their content, or none, and all hashes are under the
+// key, or none.
+func (r *reader) request() (q Request) {
+	n := r.count(leastCommand)
+	if n == 0 {
+		r.fail()
+		return q
+	}
+	q = Request{Commands: make([]trackway.Command, n), Results: make([]trackway.Result, n)}
+	plain, unkeyed := false, false
+	for i := range q.Commands {
+		c, content, has := r.command()
+		if q.Commands[i] = c; has.content && q.Contents == nil {
+			q.Contents = make([]Content, n)
+		}
+		if has.content {
+			q.Contents[i] = content
+		}
+		plain = plain || !has.content && c.Kind == trackway.AddEvent
+		q.Keyed, unkeyed = q.Keyed || has.keyed, unkeyed || has.hash && !has.keyed
+	}
+	if q.Contents != nil && plain || q.Keyed && unkeyed {
+		r.fail()
+	}
+	return q
 }
 
 func (e *Register) append(b []byte) []byte {

@@ -17,7 +17,7 @@ import (
 
 // Entry is a change of the store's state: [*Commands], [*Register], [*Refused],
 // [*Rewrite], [*Erase], [*Forget], [*Settle], [*Expire], [*Cursor], [*Once],
-// [*Notes], [*Digest] or [*Assign].
+// [*Notes], [*Digest], [*Assign] or [*HashKey].
 type Entry interface {
 	Kind() Kind
 
@@ -43,6 +43,7 @@ const (
 	KindNotes
 	KindDigest
 	KindAssign
+	KindHashKey
 )
 
 // Durable reports whether an entry of this kind must be on the disk before its
@@ -73,6 +74,7 @@ type Request struct {
 	// Its memory belongs to the appender, and must not change until the entry
 	// is applied.
 	Contents []Content
+	Keyed    bool // the hashes of Contents are under the key of the state: see [HashKey]
 
 	Results []trackway.Result // result: the outcome of each command; as long as Commands
 	Done    int               // result: how many commands were carried out; the rest goes into another entry

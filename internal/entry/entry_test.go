@@ -63,6 +63,19 @@ func examples() map[string]entry.Entry {
 			},
 			request(trackway.Command{Kind: 0, Project: 7, Received: 1_700_000_000_000_001}),
 		}},
+		"keyed": &entry.Commands{Carries: true, Requests: []entry.Request{{
+			Keyed: true,
+			Commands: []trackway.Command{
+				{Kind: trackway.AddEvent, Project: 7, IDs: []trackway.Identifier{jane}, Type: "visit", Time: 5, TimeGiven: true, Received: 6},
+				{Kind: trackway.AddEvent, Project: 7, IDs: []trackway.Identifier{jane}, Type: "visit", Time: 6, Received: 6},
+			},
+			Contents: []entry.Content{
+				{Record: []byte("\x05visit{}"), Properties: []byte("{}"), Hash: 0x8000000000000001},
+				{Record: []byte("\x05visit{}"), Properties: []byte("{}")},
+			},
+			Results: make([]trackway.Result, 2),
+		}}},
+		"hashkey": &entry.HashKey{Key: [16]byte([]byte("0123456789abcdef"))},
 		"register": &entry.Register{Projects: []entry.Registration{
 			{Token: "ab-1", Hard: []string{"registered"}, Soft: []string{"cookie", "phone"}}, {Token: "ab-2"},
 		}},
@@ -118,7 +131,7 @@ func TestGolden(t *testing.T) {
 			t.Errorf("%s: %v, decoded (-want): %s", name, err, diff)
 		}
 	}
-	if len(kinds) != int(entry.KindAssign) {
+	if len(kinds) != int(entry.KindHashKey) {
 		t.Errorf("examples of kinds %v only", kinds)
 	}
 }
@@ -151,6 +164,45 @@ func TestDamage(t *testing.T) {
 // sealed returns body with its checksum.
 func sealed(body []byte) []byte {
 	return binary.BigEndian.AppendUint32(slices.Clip(body), crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)))
+}
+
+// TestHashesAlike: the hashes of a request are all under the key, or none.
+func TestHashesAlike(t *testing.T) {
+	t.Parallel()
+	e, ok := examples()["keyed"].(*entry.Commands)
+	if !ok {
+		t.Fatal("there is no example")
+	}
+	q := &e.Requests[0]
+	q.Commands[1].TimeGiven = true
+	whole := entry.Append(nil, e)
+	if _, err := entry.Decode(whole); err != nil {
+		t.Error(err)
+	}
+	const flagKeyed = 1 << 5
+	keyed := 0
+	for i, b := range whole {
+		if i < 3 || b != 0x10|0x2|flagKeyed { // the flags of a command
+			continue
+		}
+		keyed++
+		mixed := bytes.Clone(whole[:len(whole)-4])
+		mixed[i] &^= flagKeyed
+		if e, err := entry.Decode(sealed(mixed)); !errors.Is(err, entry.ErrCorrupt) {
+			t.Errorf("with one hash that is not under the key: got %v, %v", e, err)
+		}
+	}
+	if keyed != 2 {
+		t.Errorf("%d hashes were under the key", keyed)
+	}
+	q.Commands[0].TimeGiven = false
+	q.Commands[1].TimeGiven = false
+	without := entry.Append(nil, e)
+	i := bytes.IndexByte(without[3:], 0x10) + 3
+	without[i] |= flagKeyed
+	if e, err := entry.Decode(sealed(without[:len(without)-4])); !errors.Is(err, entry.ErrCorrupt) {
+		t.Errorf("without hashes, one is under the key: got %v, %v", e, err)
+	}
 }
 
 // TestTooManyEvents: an entry that would hold up others for too long is

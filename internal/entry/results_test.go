@@ -61,7 +61,8 @@ func withResults() map[string][2]entry.Entry {
 			&entry.Assign{Tokens: []string{"a", "b"}, Wanted: []uint32{0, 3}},
 			&entry.Assign{Tokens: []string{"a", "b"}, Wanted: []uint32{0, 3}, Partitions: []uint32{300, 1}},
 		},
-		"forget": {&entry.Forget{}, &entry.Forget{}},
+		"hashkey": {&entry.HashKey{}, &entry.HashKey{}},
+		"forget":  {&entry.Forget{}, &entry.Forget{}},
 	}
 }
 

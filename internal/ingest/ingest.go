@@ -45,15 +45,18 @@ type Ingest struct {
 // refused. It skips a command of the kind [trackway.Nothing] without an error.
 //
 // Accept changes cmds: it classifies identifiers, and turns a refused command
-// into one of that kind. An error is the server's own: the client should send
-// the whole request again, which does no harm if it was stored.
+// into one of that kind. Equal types of adjacent commands then share their
+// memory. An error is the server's own: the client should send the whole
+// request again, which does no harm if it was stored.
 func (in *Ingest) Accept(p *trackway.Project, at trackway.Micros, cmds []trackway.Command, results []trackway.Result) error {
 	var good, bad int
+	var typ string // of the command before
 	for i := range cmds {
 		c, r := &cmds[i], &results[i]
-		if i > 0 && c.Type == cmds[i-1].Type {
-			c.Type = cmds[i-1].Type // to compare the same memory costs the store nothing
+		if c.Type == typ {
+			c.Type = typ // the store compares them, which reads nothing if it is the same memory
 		}
+		typ = c.Type
 		if c.Kind != trackway.Nothing && r.Err == nil {
 			if r.Err = Validate(p, c); r.Err == nil && in.contracts != nil {
 				r.Err = in.contracts.Check(p.Number, c)

@@ -112,7 +112,9 @@ var layouts = func() (all []string) {
 // letters to the layouts.
 func reference(text string) (time.Time, bool) {
 	plain := strings.NewReplacer("t", "T", "z", "Z", ",", ".", "u", "U", "c", "C").Replace(text)
-	plain = strings.Replace(plain, " ", "T", 1)
+	if before, _, _ := strings.Cut(plain, " "); !strings.Contains(before, "T") {
+		plain = strings.Replace(plain, " ", "T", 1)
+	}
 	if date, offset, found := strings.Cut(plain, " "); found {
 		plain = date + offset
 	}
@@ -138,7 +140,7 @@ func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"2018-8-5 12:20:25", "2021-08-16T13:03:00.0000005+02:00", "2024-02-29t00:00:00-0730", "2024-01-01T10:00Z", "20240101T100000Z",
 		"2024-01-01 10:00:00 UTC", "2024-01-01 12:00:00 +0200", "20240101T1000+02", "2024-01-01", "2024-1-1T10", "2016-12-31T23:59:60Z",
-		"2023-12-31T24:00:00,000", "2021-08-16T13:03:00+00:60", "2021-08-16T13:03:00-24:00", "2018-W31-7T12:20:25Z",
+		"2023-12-31T24:00:00,000", "2021-08-16T13:03:00+00:60", "2021-08-16T13:03:00-24:00", "2018-W31-7T12:20:25Z", "2024-1-1T1000 +00",
 	} {
 		f.Add(text)
 	}

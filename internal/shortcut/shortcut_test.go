@@ -427,7 +427,7 @@ func TestStop(t *testing.T) {
 }
 
 // TestBodyThatDoesNotCome checks that the rest of a body has the server's time
-// for reading, or the handler's own, or until the client goes away. A stop waits
+// for reading, or the handler's own, unless the client goes away. A stop waits
 // for it, but not for long.
 func TestBodyThatDoesNotCome(t *testing.T) {
 	t.Parallel()

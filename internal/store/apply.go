@@ -286,7 +286,7 @@ func (t *tx) setProperty(h *identity.Holder, p trackway.Property, c *trackway.Co
 func (t *tx) addEvent(customer trackway.Customer, c *trackway.Command, content *entry.Content) (trackway.Result, error) {
 	var one entry.Content
 	if content == nil { // it came in an entry, or is too large to be prepared
-		t.object, one = prepared.Append(t.object[:0], c)
+		t.object, one = prepared.Append(t.object[:0], c, t.m.key.Load())
 		content = &one
 	}
 	e := trackway.Event{

@@ -17,7 +17,6 @@ import (
 	"trackway"
 	"trackway/internal/query"
 	"trackway/internal/store/format"
-	"trackway/internal/store/timeline"
 )
 
 var (
@@ -330,7 +329,7 @@ func TestCollision(t *testing.T) {
 	s := openTest(t)
 	mustApply(t, s, event("taker", 1, nil, cookie1))
 	wanted := event("wanted", 7, nil, cookie1)
-	hash := timeline.ContentHash(wanted.Type, []byte("{}"))
+	hash := s.key.Load().Hash(wanted.Type, []byte("{}"))
 	for i := range uint64(3) {
 		key := format.AppendTimelineKey(nil, 1, 7, (hash+i)|format.HashTail)
 		if err := s.db.Set(key, binary.AppendUvarint(nil, 1), pebble.NoSync); err != nil {

@@ -27,9 +27,9 @@ func (s *Store) staging() string { return s.fs.PathJoin(s.dir, stagingName) }
 // acknowledged before, and block no reader or writer.
 func (s *Store) Source() backup.Source {
 	return backup.Source{
-		FS: s.fs, Format: FormatVersion, Store: s.name, Staging: s.staging(), Alone: &s.upkeep,
+		FS: s.fs, Store: s.name, Staging: s.staging(), Alone: &s.upkeep,
 		Checkpoint: func(dir string) error { return s.db.Checkpoint(dir, pebble.WithFlushedWAL()) },
-		Check:      func(dir string) (uint64, error) { return checkOpens(s.fs, dir) },
+		Check:      func(dir string) (uint64, int, error) { return checkOpens(s.fs, dir) },
 	}
 }
 
@@ -47,7 +47,7 @@ func Restore(ctx context.Context, from, dir string) (Backup, error) {
 }
 
 func restore(ctx context.Context, f vfs.FS, from, dir string) (Backup, error) {
-	return backup.Restore(ctx, f, from, dir, FormatVersion, func(dir string, seq uint64) error {
+	return backup.Restore(ctx, f, from, dir, func(dir string, seq uint64) error {
 		return checkWhole(ctx, f, dir, func(s *Store) error {
 			if s.nextSeq != seq+1 {
 				return fmt.Errorf("%w: its last event is %d, not %d", backup.ErrDamaged, s.nextSeq-1, seq)
@@ -68,9 +68,9 @@ func openToRead(f vfs.FS, dir string) (*Store, error) {
 	}
 	s := &Store{}
 	s.db, s.damaged = db, damage.New(slog.New(slog.DiscardHandler))
-	if known, err := engine.CheckFormat(s.db, FormatVersion); err != nil {
+	if version, err := engine.CheckFormat(s.db); err != nil {
 		return nil, errors.Join(err, db.Close())
-	} else if !known {
+	} else if version == 0 {
 		return nil, errors.Join(errors.New("it is no store"), db.Close())
 	}
 	if err := s.findNext(); err != nil {
@@ -80,13 +80,14 @@ func openToRead(f vfs.FS, dir string) (*Store, error) {
 }
 
 // checkOpens opens the store in dir and returns the sequence number of its last
-// event.
-func checkOpens(f vfs.FS, dir string) (seq uint64, err error) {
+// event, and the version of its format.
+func checkOpens(f vfs.FS, dir string) (seq uint64, version int, err error) {
 	s, err := openToRead(f, dir)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return s.nextSeq - 1, errors.Join(s.db.Close(), f.Remove(f.PathJoin(dir, "LOCK")))
+	version, err = engine.CheckFormat(s.db)
+	return s.nextSeq - 1, version, errors.Join(err, s.db.Close(), f.Remove(f.PathJoin(dir, "LOCK")))
 }
 
 // checkWhole reads the whole store in dir, which verifies the checksum of each

@@ -14,8 +14,10 @@ import (
 
 	"trackway"
 	"trackway/internal/change"
+	"trackway/internal/entry"
 	"trackway/internal/identity"
 	"trackway/internal/query"
+	"trackway/internal/siphash"
 	"trackway/internal/store/cache"
 	"trackway/internal/store/erased"
 	"trackway/internal/store/format"
@@ -57,6 +59,7 @@ func openTest(tb testing.TB) *Store {
 // contents is everything that a store holds, table by table.
 type contents struct {
 	format    string
+	key       *timeline.Key // nil: hashes are without one
 	projects  map[string]uint32
 	holders   map[trackway.Customer]*identity.Holder
 	projectOf map[trackway.Customer]uint32
@@ -139,6 +142,11 @@ func (c *contents) read(key, value []byte) (err error) {
 		switch {
 		case string(key) == "mformat":
 			c.format = string(value)
+		case string(key) == "mhashkey":
+			if len(value) != siphash.KeyBytes {
+				return format.ErrCorrupt
+			}
+			c.key = timeline.NewKey([siphash.KeyBytes]byte(value))
 		case bytes.HasPrefix(key, []byte(format.PrefixIdentifier)), bytes.HasPrefix(key, []byte(format.PrefixCursor)):
 		case bytes.HasPrefix(key, []byte(format.PrefixNote)), string(key) == format.KeyTurn:
 		case string(key) == format.KeyApplied, string(key) == format.KeyErasures:
@@ -222,7 +230,7 @@ func (c *contents) checkLog(s *Store) string {
 	for seq, entries := range c.timeline {
 		if e, ok := c.events[seq]; !ok || len(entries) != 1 {
 			return fmt.Sprintf("the timeline leads to event %d (stored: %v) from %v", seq, ok, entries)
-		} else if t := entries[0]; !c.onTimeline(&e, t.customer) || t.at != e.Time || !fits(t.tail, &e) {
+		} else if t := entries[0]; !c.onTimeline(&e, t.customer) || t.at != e.Time || !c.fits(t.tail, &e) {
 			return fmt.Sprintf("entry %v of the timeline leads to %v", t, e)
 		}
 	}
@@ -279,8 +287,8 @@ func (c *contents) checkChanges() string {
 }
 
 // fits reports whether the timeline key of e may end with tail.
-func fits(tail uint64, e *trackway.Event) bool {
-	return tail == e.Seq || tail == timeline.ContentHash(e.Type, e.Properties)
+func (c *contents) fits(tail uint64, e *trackway.Event) bool {
+	return tail == e.Seq || tail == c.key.Hash(e.Type, e.Properties)
 }
 
 // checkIDs: each identifier leads to the one customer that lists it.
@@ -527,6 +535,14 @@ func mustRegister(tb testing.TB, s *Store, token string) uint32 {
 		tb.Fatal(err)
 	}
 	return p[0].Number
+}
+
+// mustKey gives a store that has no events a key that is always the same.
+func mustKey(tb testing.TB, s *Store) {
+	tb.Helper()
+	if err := s.log.Append(&entry.HashKey{Key: [siphash.KeyBytes]byte([]byte("0123456789abcdef"))}); err != nil || !s.Keyed() {
+		tb.Fatal(err, s.Keyed())
+	}
 }
 
 func mustApply(tb testing.TB, s *Store, cmds ...trackway.Command) []trackway.Result {

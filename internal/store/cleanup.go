@@ -46,7 +46,8 @@ func (s *Store) CleanUp(ctx context.Context, now func() trackway.Micros) (n int,
 				return 0, fmt.Errorf("the log's entries: %w", err)
 			}
 		}
-		defer s.engine.Hurry()()
+		done := s.engine.Hurry()
+		defer done()
 		if err := s.scrubber().Clean(ctx, spansOf(unclean)); err != nil {
 			return 0, fmt.Errorf("clean up after %d erasures: %w", len(unclean), err)
 		}

@@ -26,7 +26,6 @@ import (
 	"trackway/internal/scale"
 	"trackway/internal/store/cache"
 	"trackway/internal/store/erased"
-	"trackway/internal/store/timeline"
 )
 
 // openPlain opens a store with uncompressed tables, which can be searched.
@@ -212,7 +211,7 @@ func (y *erasureStory) tell(tb testing.TB, flush func()) {
 		for _, id := range []trackway.Identifier{phone, laptop} {
 			email := map[string]string{"email": quoted(y.secret("event-email"))}
 			y.apply(tb, update(y.now, map[string]string{"email": quoted(y.secret("email")), "kept": "1"}, id), event("visit", y.now, email, id))
-			hash := timeline.ContentHash("visit", canonjson.AppendObject(nil, propertiesOf(email)))
+			hash := y.s.key.Load().Hash("visit", canonjson.AppendObject(nil, propertiesOf(email)))
 			y.needles = append(y.needles, fmt.Appendf(nil, "%s", bigEndian(hash)))
 		}
 		y.crowd(tb, fmt.Sprint("between", i), 10)

@@ -23,11 +23,12 @@ import (
 func (s *Store) Apply(cmds []trackway.Command, results []trackway.Result) error {
 	all := len(cmds)
 	p := prepared.Get()
-	contents, taken := s.prepared.Contents(p, cmds, &s.cache)
+	key := s.key.Load()
+	contents, taken := s.prepared.Contents(p, cmds, &s.cache, key)
 	defer s.prepared.Free(taken)
 	for len(cmds) > 0 {
 		r := &p.Entry.Requests[0]
-		*r = entry.Request{Commands: cmds, Contents: contents, Results: results}
+		*r = entry.Request{Commands: cmds, Contents: contents, Keyed: key != nil, Results: results}
 		if err := s.log.Append(&p.Entry); err != nil {
 			return fmt.Errorf("apply %d commands: %w", all, err)
 		}
@@ -77,11 +78,7 @@ func (t *tx) request(r *entry.Request) error {
 			continue
 		}
 		t.touch(c.Project)
-		var content *entry.Content
-		if r.Contents != nil {
-			content = &r.Contents[r.Done]
-		}
-		result, err := t.command(c, content)
+		result, err := t.command(c, prepared.Next(r, t.m.key.Load()))
 		if crowded, ok := errors.AsType[*crowdedError](err); ok {
 			r.Crowded = (*entry.Crowded)(crowded)
 			return nil

@@ -12,7 +12,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"trackway"
+	"trackway/internal/entry"
 	"trackway/internal/scale"
+	"trackway/internal/siphash"
 	"trackway/internal/store/cache"
 	"trackway/internal/store/format"
 )
@@ -73,6 +75,11 @@ func cutPower(seed uint64, cuts, percent int, prepare func(*Store)) (lost string
 		s.counts.Most = random.IntN(200)
 		s.mostMoved, s.mostKept = 1+random.IntN(3), 1+random.IntN(3)
 		prepare(s)
+		if seed%2 == 0 { // it counts if no event has survived
+			if err := s.log.Append(&entry.HashKey{Key: [siphash.KeyBytes]byte{byte(cut)}}); err != nil {
+				return "", err
+			}
+		}
 		if lost := l.check(s); lost != "" {
 			return fmt.Sprintf("after cut %d: %s", cut, lost), s.Close()
 		}

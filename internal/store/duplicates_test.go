@@ -31,6 +31,7 @@ func TestMemoryOfKeys(t *testing.T) {
 		remembers.cache = cache.New(4 << 10) // each filter holds 128 keys
 		for _, s := range []*Store{remembers, looks} {
 			s.mostMoved, s.mostKept = fewMoved, fewKept
+			mustKey(t, s)
 			mustRegister(t, s, "demo")
 		}
 		random := rand.New(rand.NewPCG(seed, 0))

@@ -20,7 +20,6 @@ import (
 	"trackway/internal/store/reading"
 	"trackway/internal/store/repeats"
 	"trackway/internal/store/scrub"
-	"trackway/internal/store/timeline"
 )
 
 // expireRest is how long others have the store to themselves after each batch
@@ -143,7 +142,7 @@ func (t *tx) expire(e *entry.Expire) error {
 		}
 		var key []byte
 		if err == nil {
-			key, err = reading.Entry(t.from, &event, timeline.ContentHash(event.Type, event.Properties))
+			key, err = reading.Entry(t.from, &event, t.m.key.Load().Hash(event.Type, event.Properties))
 		}
 		if err != nil {
 			t.m.noteEvent(seq, err)
@@ -182,6 +181,7 @@ func (s *Store) Newest() (at trackway.Micros, err error) {
 // sequence numbers. Their timeline entries are small, and free their space at
 // the next regular compaction.
 func (s *Store) Reclaim(ctx context.Context, from, to uint64) error {
-	defer s.engine.Hurry()()
+	done := s.engine.Hurry()
+	defer done()
 	return s.scrubber().Compact(ctx, scrub.Span{Start: format.AppendLogKey(nil, from), End: format.AppendLogKey(nil, to+1)})
 }

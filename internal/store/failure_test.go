@@ -105,7 +105,7 @@ func TestInUseInMemory(t *testing.T) {
 // closed.
 func TestUnknownFormat(t *testing.T) {
 	t.Parallel()
-	for _, version := range []string{"0", "2", "4", "", "3 ", "30"} {
+	for _, version := range []string{"0", "2", "5", "", "3 ", "30"} {
 		fs := vfs.NewMem()
 		s := mustOpen(t, fs)
 		mustApply(t, s, event("e", 1, nil, cookie1), update(2, nil, reg1, cookie1))

@@ -14,6 +14,7 @@ import (
 
 	"trackway"
 	"trackway/internal/identity"
+	"trackway/internal/siphash"
 	"trackway/internal/store/format"
 	"trackway/internal/store/timeline"
 	"trackway/internal/store/totals"
@@ -44,8 +45,13 @@ func TestKeys(t *testing.T) {
 		"usage":     {totals.AppendKey(nil, totals.Day{Project: 7, Day: 20000}), "75 00000007 00004e20"},
 		"timeline":  {format.AppendTimelineKey(nil, 7, 1_700_000_000_000_000, 9), "74 0000000000000007 00060a24181e4000 0000000000000009"},
 		"timeline, hash": {
-			format.AppendTimelineKey(nil, 7, 0, timeline.ContentHash("purchase", []byte(`{"total":7.99}`))),
+			format.AppendTimelineKey(nil, 7, 0, (*timeline.Key)(nil).Hash("purchase", []byte(`{"total":7.99}`))),
 			"74 0000000000000007 0000000000000000 fdafc55ef50789c8",
+		},
+		"hash key": {[]byte(format.KeyHash), "6d 686173686b6579"},
+		"timeline, keyed hash": {
+			format.AppendTimelineKey(nil, 7, 0, timeline.NewKey([siphash.KeyBytes]byte([]byte("0123456789abcdef"))).Hash("purchase", []byte(`{"total":7.99}`))),
+			"74 0000000000000007 0000000000000000 c75334b3a857f5cd",
 		},
 	}
 	for name, test := range tests {
@@ -59,6 +65,7 @@ func TestKeys(t *testing.T) {
 func goldenStore(t *testing.T) *Store {
 	t.Helper()
 	s := openTest(t)
+	mustKey(t, s)
 	if n := mustRegister(t, s, "12345678-1234-1234-1234-123456789abc"); n != demo {
 		t.Fatal(n)
 	}
@@ -112,9 +119,10 @@ l 0000000000000003 = 01 02 9003 9003 057669736974 7b7d
 l 0000000000000005 = 01 01 d804 d804 056d65726765 ` + hex.EncodeToString([]byte(
 		`{"absorbed_ids":{"registered":"r1"},"cause_ids":{"registered":"r1","cookie":["c1"]},"survivor_ids":{"cookie":["c1"]}}`)) + `
 l 0000000000000008 = 01 03 a006 a006 057669736974 7b7d
-m 6170706c696564 = 0000000000000009
+m 6170706c696564 = 000000000000000a
 m 6572617375726573 = 0000000000000001
-m 666f726d6174 = 33
+m 666f726d6174 = 34
+m 686173686b6579 = 30313233343536373839616263646566
 m 70726f6a6563742f31323334353637382d313233342d313233342d313233342d313233343536373839616263 = 00000001
 n 636f756e746564 = 0000000000000008
 n 657261737572652f0000000000000001 = 01 8407 00 00 0a  01 03  01 08 08
@@ -123,10 +131,10 @@ s 00000001010000000100000000 = 03 01 07
 s 00000001010000000200000000 = 01 05 00
 s 00000001020000000100000000 = 03 01 07
 s 00000001020000000200000000 = 01 05 00
-t 0000000000000001000000000000012cbb8bf9fb05ca4aaa = 01
+t 0000000000000001000000000000012cf39e085783b74a9e = 01
 t 000000000000000100000000000001900000000000000003 = 03
 t 000000000000000100000000000002580000000000000005 = 05 01
-t 000000000000000300000000000003208d60b12e2dfd7ff9 = 08
+t 000000000000000300000000000003209c7b8bc402dff6a3 = 08
 u 0000000100000000 = 03 01 01 04 01 00
 v 000000010000000000000001 = 0b 01
 v 000000010000000000000002 = 06 01

@@ -28,6 +28,7 @@ import (
 	"trackway/internal/store/recent"
 	"trackway/internal/store/registry"
 	"trackway/internal/store/seen"
+	"trackway/internal/store/timeline"
 	"trackway/internal/store/totals"
 )
 
@@ -44,6 +45,7 @@ type machine struct {
 	versions  cache.Versions
 	applied   atomic.Uint64 // index of the last applied entry
 	committed atomic.Uint64 // number of the last committed change
+	key       atomic.Pointer[timeline.Key]
 	synced    follow.Watermark
 	sync      func() error // tests replace it to show that it makes changes durable
 
@@ -83,7 +85,7 @@ func (m *machine) Apply(index uint64, e entry.Entry) (err error) {
 }
 
 // apply stages the effects of an entry.
-func (t *tx) apply(e entry.Entry) error {
+func (t *tx) apply(e entry.Entry) (err error) {
 	switch e := e.(type) {
 	case *entry.Commands:
 		return t.commands(e)
@@ -91,6 +93,11 @@ func (t *tx) apply(e entry.Entry) error {
 		return registry.Register(t.from, t.b, e)
 	case *entry.Assign:
 		return registry.Assign(t.from, t.b, e)
+	case *entry.HashKey:
+		if t.nextSeq == 1 && !t.m.Keyed() {
+			t.newKey, err = registry.SetHashKey(t.b, e)
+		}
+		return err
 	case *entry.Refused:
 		t.m.usage.Add(e.Project, e.At, query.Usage{Refused: e.Commands})
 		t.touch(e.Project)
@@ -174,6 +181,7 @@ type tx struct {
 	scheduled    *erased.Record // the next erasure, or nil
 	digest       *entry.Digest  // to take, or nil
 	first        *entry.Once    // names the entry, or nil
+	newKey       *timeline.Key  // of hashes, or nil
 	committing   bool
 	committed    bool
 	// entries, properties and identifiers moved by merges, and other unbounded
@@ -217,6 +225,9 @@ func (t *tx) commit(index uint64) error {
 		return fmt.Errorf("%w: %w", local.ErrNotCommitted, err)
 	}
 	t.m.nextSeq, t.m.nextCustomer, t.committed = t.nextSeq, t.nextCustomer, true
+	if t.newKey != nil {
+		t.m.key.Store(t.newKey)
+	}
 	if t.digest != nil {
 		t.m.Take(t.m.db, index, t.digest.After, t.b)
 	}

@@ -33,6 +33,11 @@ func (s *Store) Register(projects []trackway.Project) error {
 	}
 	// makes the order in the configuration irrelevant
 	slices.SortFunc(e.Projects, func(a, b entry.Registration) int { return cmp.Compare(a.Token, b.Token) })
+	if !s.Keyed() && s.committed.Load() == 0 {
+		if err := registry.DrawKey(s.log.Append); err != nil {
+			return err
+		}
+	}
 	if err := s.log.Append(&e); err != nil {
 		return fmt.Errorf("register projects: %w", err)
 	}
@@ -50,6 +55,9 @@ func (s *Store) Register(projects []trackway.Project) error {
 	}
 	return nil
 }
+
+// Keyed reports whether hashes are under a key: see [entry.HashKey].
+func (m *machine) Keyed() bool { return m.key.Load() != nil }
 
 // Registered looks a project up, as [registry.Find] does.
 func (s *Store) Registered(r *entry.Registration) (bool, error) { return registry.Find(s.db, r) }

@@ -40,7 +40,7 @@ func TestReplicas(t *testing.T) {
 			t.Errorf("seed %d: %s", seed, different)
 		}
 	}
-	if len(kinds) != int(entry.KindAssign) {
+	if len(kinds) != int(entry.KindHashKey) {
 		t.Errorf("there were entries of kinds %v only", kinds)
 	}
 }
@@ -69,6 +69,11 @@ func TestReplicasNotice(t *testing.T) {
 				e.Personal = []string{"a"}
 			case *entry.Erase:
 				e.Personal = []string{"a"}
+			}
+		},
+		"a secret of its own": func(_ *Store, e entry.Entry) {
+			if k, ok := e.(*entry.HashKey); ok {
+				k.Key[0]++
 			}
 		},
 		"how much it moves at once": func(s *Store, _ entry.Entry) { s.mostMoved = 100 },
@@ -163,6 +168,9 @@ func (r *recorded) Apply(index uint64, e entry.Entry) error {
 			return err
 		}
 		index++
+	}
+	if c, ok := e.(*entry.Commands); ok && r.random != nil {
+		c.Carries = r.random.IntN(2) == 0
 	}
 	if r.random == nil || r.random.IntN(2) == 0 {
 		return r.record(index, e)
@@ -372,11 +380,13 @@ func alter(t *testing.T, s *Store, random *rand.Rand, now trackway.Micros) error
 		_, err := s.CleanUp(t.Context(), func() trackway.Micros { return now })
 		return err
 	case 6:
-		switch random.IntN(3) {
+		switch random.IntN(4) {
 		case 0:
 			return s.Assign(&entry.Assign{Tokens: []string{strconv.Itoa(random.IntN(3))}, Wanted: []uint32{random.Uint32N(3)}})
 		case 1:
 			return s.log.Append(&entry.Notes{Turn: uint64(random.IntN(4)), Notes: []trackway.Property{{Name: "n", Value: make([]byte, random.IntN(3))}}})
+		case 2:
+			return s.log.Append(&entry.HashKey{Key: [16]byte{byte(random.IntN(2))}})
 		}
 		return s.log.Append(&entry.Cursor{Name: strconv.Itoa(random.IntN(2)), Number: []uint64{s.nextSeq, change.NoCursor}[random.IntN(2)]})
 	case 7:

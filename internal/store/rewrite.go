@@ -19,7 +19,6 @@ import (
 	"trackway/internal/store/format"
 	"trackway/internal/store/reading"
 	"trackway/internal/store/repeats"
-	"trackway/internal/store/timeline"
 )
 
 const (
@@ -104,7 +103,7 @@ func (r *rewriter) event(event *trackway.Event) error {
 	if err != nil || kept == nil {
 		return err
 	}
-	at, err := reading.Entry(r.from, event, timeline.ContentHash(event.Type, event.Properties))
+	at, err := reading.Entry(r.from, event, r.m.key.Load().Hash(event.Type, event.Properties))
 	if err := cmp.Or(err, repeats.Forget(r.from, r.b, event)); err != nil {
 		return err
 	}

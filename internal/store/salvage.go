@@ -64,7 +64,7 @@ func examine(dir string, o Options) (lost *Lost, err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 	s := &Store{engine: db}
 	s.db, s.damaged = db.DB, damage.New(slog.New(slog.DiscardHandler))
-	if known, err := engine.CheckFormat(s.db, FormatVersion); err != nil || !known {
+	if version, err := engine.CheckFormat(s.db); err != nil || version == 0 {
 		return s.lost(), err
 	}
 	if err := s.findNext(); err != nil {

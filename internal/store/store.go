@@ -8,8 +8,9 @@
 // DESIGN.md gives the reasons, docs/format.md every byte.
 //
 // The store is a function of the commands that it receives, in order: it reads
-// no clock, draws no random numbers and knows no configuration. It does not
-// validate commands; internal/ingest does.
+// no clock and knows no configuration. It draws one random number, the key of
+// its hashes, before there are commands. It does not validate commands;
+// internal/ingest does.
 package store
 
 import (
@@ -48,9 +49,9 @@ import (
 	"trackway/internal/store/totals"
 )
 
-// FormatVersion is the version of the layout of keys and records. A store of
-// any other version is refused.
-const FormatVersion = 3
+// FormatVersion is the newest version of the layout of keys and records. A
+// store of a version that this program does not read is refused.
+const FormatVersion = format.Keyed
 
 // ErrInUse is the error of [Open] if another process has the directory open.
 var ErrInUse = errors.New("the data directory is in use by another process")
@@ -197,15 +198,20 @@ func inUse(dir string, err error) error {
 
 // prepare loads what the store needs before it can be used.
 func (s *Store) prepare() error {
-	known, err := engine.CheckFormat(s.db, FormatVersion)
+	version, err := engine.CheckFormat(s.db)
 	if err != nil {
 		return err // above all, write nothing into a store of an unknown format
 	}
-	if !known {
-		if err := s.db.Set([]byte(format.KeyFormat), strconv.AppendInt(nil, FormatVersion, 10), pebble.Sync); err != nil {
+	if version == 0 { // it may get a key later
+		if err := s.db.Set([]byte(format.KeyFormat), strconv.AppendInt(nil, format.Unkeyed, 10), pebble.Sync); err != nil {
 			return err
 		}
 	}
+	key, err := registry.HashKey(s.db)
+	if err != nil {
+		return err
+	}
+	s.key.Store(key)
 	for _, step := range []func() error{s.findNext, s.findApplied, s.findErasures, s.recount} {
 		if err := step(); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"trackway/internal/entry"
+	"trackway/internal/entry/version"
 	"trackway/internal/log/group"
 	"trackway/internal/log/raft"
 )
@@ -32,8 +33,9 @@ const (
 // known whether it is in the log, it is appended again, and takes effect once.
 //
 // An error is [raft.ErrUnavailable], [raft.ErrUnknown], [raft.ErrTooLarge],
-// [raft.ErrClosed], or says why this server cannot go on. ctx may keep an entry
-// from being sent; an entry that was sent is not abandoned.
+// [raft.ErrClosed], [version.ErrNotRead], or says why this server cannot go on.
+// ctx may keep an entry from being sent; an entry that was sent is not
+// abandoned.
 func (l *Log) Append(ctx context.Context, e entry.Entry) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
@@ -48,6 +50,9 @@ func (l *Log) Append(ctx context.Context, e entry.Entry) error {
 	}
 	if c, ok := e.(*entry.Commands); ok {
 		return l.groups.Append(c)
+	}
+	if version.Of(e) > 0 { // servers do not say what they read
+		return version.ErrNotRead
 	}
 	l.singles <- struct{}{}
 	defer func() { <-l.singles }()

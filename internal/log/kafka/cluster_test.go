@@ -41,6 +41,9 @@ func (s *state) Digests() []digest.Digest {
 	return slices.Clone(s.taken)
 }
 
+// Keyed implements [Machine].
+func (*state) Keyed() bool { return false }
+
 // Adopt implements [Machine]. The state is one part, so there is nothing to do.
 func (*state) Adopt(uint64, []byte) {}
 

@@ -56,6 +56,7 @@ func (*alone) Checkpoint(string) error      { return errors.New("not expected") 
 func (*alone) Check(string) (uint64, error) { return 0, errors.New("not expected") }
 func (*alone) CheckFile(string) error       { return errors.New("not expected") }
 func (*alone) Replace(string) error         { return errors.New("not expected") }
+func (*alone) Keyed() bool                  { return false }
 
 // Its state is compared with that of no other one.
 

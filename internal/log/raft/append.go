@@ -10,6 +10,7 @@ import (
 	hraft "github.com/hashicorp/raft"
 
 	"trackway/internal/entry"
+	"trackway/internal/entry/version"
 	"trackway/internal/log/group"
 )
 
@@ -25,9 +26,10 @@ const (
 // are applied here, too.
 //
 // If it is not known what became of the entry, Append sends it again, and it
-// takes effect once. An error is [ErrUnavailable], [ErrUnknown],
-// [ErrTooLarge], [ErrClosed], or says why this server takes no commands. ctx
-// may keep an entry from being sent; an entry that was sent is not abandoned.
+// takes effect once. An error is [ErrUnavailable], [ErrUnknown], [ErrTooLarge],
+// [ErrClosed], [version.ErrNotRead], or says why this server takes no commands.
+// ctx may keep an entry from being sent; an entry that was sent is not
+// abandoned.
 func (l *Log) Append(ctx context.Context, e entry.Entry) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
@@ -45,6 +47,9 @@ func (l *Log) Append(ctx context.Context, e entry.Entry) error {
 	}
 	l.singles <- struct{}{}
 	defer func() { <-l.singles }()
+	if !l.allRead(ctx, version.Of(e)) {
+		return version.ErrNotRead
+	}
 	index, err := l.send(e) //nolint:contextcheck // what was sent is not abandoned
 	if err == nil && !l.progress.Await(index, l.failure.Done(), l.closing) {
 		return ErrUnknown

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"trackway/internal/entry"
+	"trackway/internal/entry/version"
 	"trackway/internal/store/prepared"
 )
 
@@ -14,6 +15,14 @@ func TestCarries(t *testing.T) {
 	c := newCluster(t, 3, Options{})
 	l := c.awaitLeader().log
 	l.awaitCarries(t)
+	carries := func() bool {
+		e := visit("one")
+		l.carry(e)
+		return e.Carries
+	}
+	if !carries() {
+		t.Error("all members can read it, and it is not used")
+	}
 	l.others.mu.Lock()
 	for id, known := range l.others.known {
 		known.Entries = 0 // its program is older
@@ -22,7 +31,7 @@ func TestCarries(t *testing.T) {
 	}
 	l.others.mu.Unlock()
 	l.noteReaders()
-	if l.carries.Load() {
+	if carries() {
 		t.Error("it is used although a member cannot read it")
 	}
 }
@@ -35,7 +44,7 @@ func (l *Log) awaitCarries(t *testing.T) {
 		if err := l.Look(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		return l.carries.Load()
+		return l.readers.Load() >= version.Contents
 	})
 }
 
@@ -50,7 +59,7 @@ func TestCarriedEvents(t *testing.T) {
 		e := visit(name)
 		if q := &e.Requests[0]; name == "carried" {
 			q.Commands[0].TimeGiven = true
-			_, content := prepared.Append(nil, &q.Commands[0])
+			_, content := prepared.Append(nil, &q.Commands[0], nil)
 			q.Contents = []entry.Content{content}
 		}
 		if err := l.Append(t.Context(), e); err != nil || e.Requests[0].Results[0].Err != nil {

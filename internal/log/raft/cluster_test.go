@@ -130,6 +130,9 @@ func (m *storeMachine) Replace(dir string) error {
 	return errors.Join(m.s.Close(), Swap(m.fs, stateDir, dir), m.open())
 }
 
+// Keyed implements [Machine].
+func (m *storeMachine) Keyed() bool { return m.replica().Keyed() }
+
 // Digests implements [Machine].
 func (m *storeMachine) Digests() []digest.Digest { return m.replica().Digests() }
 

@@ -155,7 +155,7 @@ func TestAlteredState(t *testing.T) {
 	altered.differs.Store(false)
 	altered.start()
 	c.lead(func(l *Log) error {
-		return l.admit(change{ID: altered.id, Address: altered.address, Entries: readsContents})
+		return l.admit(change{ID: altered.id, Address: altered.address, Entries: reads})
 	})
 	eventually(t, "it is compared again", func() bool {
 		return altered.log.Compared().Last > 0 && altered.log.Compared().Differing == 0

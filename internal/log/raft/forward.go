@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"trackway/internal/entry"
+	"trackway/internal/entry/version"
 	"trackway/internal/log/group"
 	"trackway/internal/log/raft/peer"
 )
@@ -176,13 +177,13 @@ func (l *Log) isClosing() bool {
 
 // readable reports whether an entry can be applied. One that cannot be would
 // stop all servers, now and whenever they start.
-func readable(b []byte) bool {
+func (l *Log) readable(b []byte) bool {
 	e, err := entry.Decode(b)
 	if err != nil {
 		return false
 	}
 	_, ok := e.(*entry.Once)
-	return ok
+	return ok && l.noteEntries(version.Of(e)) == nil
 }
 
 // serveForward takes one entry. An error ends the connection.
@@ -209,7 +210,7 @@ func (l *Log) serveForward(conn net.Conn) error {
 	became, results := refused, []byte(nil)
 	switch {
 	case l.broken() != nil, l.Full():
-	case !readable(b):
+	case !l.readable(b):
 		became = foreign
 	default:
 		became, results = l.apply(b)

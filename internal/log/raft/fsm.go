@@ -7,6 +7,7 @@ import (
 	hraft "github.com/hashicorp/raft"
 
 	"trackway/internal/entry"
+	"trackway/internal/entry/version"
 )
 
 // fsm applies the entries on which the servers have agreed to the machine.
@@ -45,7 +46,7 @@ func (f *fsm) apply(log *hraft.Log) (*entry.Once, error) {
 	if !ok {
 		return nil, fmt.Errorf("it is of kind %d", e.Kind())
 	}
-	if err := f.noteApplied(once); err != nil {
+	if err := f.noteEntries(version.Of(once)); err != nil {
 		return nil, err
 	}
 	return once, f.machine.Apply(log.Index, once)

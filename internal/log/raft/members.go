@@ -190,7 +190,7 @@ func (l *Log) Leader() (t peer.Target, known bool) {
 // still answers there, the new server has a wrong address. A server that cannot
 // read the entries of the cluster is refused.
 func (l *Log) admit(c change) error {
-	if err := l.reads(&c); err != nil {
+	if err := l.admits(&c); err != nil {
 		return err
 	}
 	for _, m := range l.members() {
@@ -274,7 +274,7 @@ func (l *Log) Join(ctx context.Context, addresses []string, most int) error {
 		return ErrOccupied
 	}
 	got, err := l.ask(ctx, change{
-		Do: "add", ID: l.ID(), Address: l.o.Network.Advertise(), Most: most, Entries: readsContents, Version: l.o.Version,
+		Do: "add", ID: l.ID(), Address: l.o.Network.Advertise(), Most: most, Entries: reads, Version: l.o.Version,
 	}, addresses)
 	if err == nil && got.Enough {
 		return ErrEnough

@@ -73,6 +73,10 @@ type Machine interface { //nolint:interfacebloat // a store, in all that a log n
 	// new state is in its place when the machine is opened again.
 	Replace(dir string) error
 
+	// Keyed reports whether only programs that read [version.Keys] can go on
+	// with the state.
+	Keyed() bool
+
 	compare.Machine
 }
 
@@ -183,8 +187,9 @@ type Log struct {
 	releasing sync.Mutex     // held while a member is removed
 	stopping  atomic.Bool    // see [Log.Stopping]
 
-	carries  atomic.Bool   // all members can read entries with contents, see [entry.Commands]
-	encoding atomic.Uint64 // the highest one of entries that the log may have
+	readers  atomic.Uint64 // the version of entries that all members can read
+	encoding atomic.Uint64 // the highest version of entries that the log may have
+	noting   sync.Mutex    // held while encoding changes
 	groups   *group.Groups
 	singles  chan struct{} // holds a value for each other entry under way
 
@@ -234,7 +239,7 @@ func Open(m Machine, o Options) (*Log, error) {
 		singles: make(chan struct{}, maxOthers), states: compare.New(m, o.digests, o.Log),
 	}
 	l.groups = group.New(func(c *entry.Commands) error {
-		c.Carries = l.carries.Load()
+		l.carry(c)
 		_, err := l.send(c)
 		return err
 	}, ErrUnknown)

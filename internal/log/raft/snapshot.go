@@ -267,6 +267,9 @@ func (s *snapshots) install() error {
 	} else if err != nil {
 		return fmt.Errorf("replace the state: %w", err)
 	}
+	if err := l.noteState(); err != nil {
+		return err
+	}
 	l.progress.Reach(l.machine.Applied())
 	return l.store.Install(*at)
 }

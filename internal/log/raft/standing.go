@@ -23,7 +23,7 @@ type standing struct {
 	Applied uint64          // index of the last entry in its state
 	Unfit   string          // why it takes no commands; empty: it does
 	Full    bool            // it takes no entries, either
-	Entries int             // which encodings of entries it reads: see readsContents
+	Entries int             // the highest version of entries that it reads
 	Digests []digest.Digest // the last ones; only the newest says where the next part begins
 	About   json.RawMessage `json:",omitempty"` // see [Options.About]
 }
@@ -83,7 +83,7 @@ func (o *others) note(answer other) {
 func (l *Log) standing() *standing {
 	s := &standing{
 		ID: l.ID(), Version: l.o.Version, Start: l.counter.Load() >> startBits, Applied: l.progress.Reached(), Digests: compare.ToTell(l.machine, maxChange/4),
-		Entries: readsContents, Full: l.Full(),
+		Entries: reads, Full: l.Full(),
 	}
 	if why := l.Unfit(); why != nil {
 		s.Unfit = why.Error()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"trackway/internal/entry"
+	"trackway/internal/entry/version"
 	"trackway/internal/log/raft/peer"
 	"trackway/internal/store/prepared"
 )
@@ -73,7 +74,7 @@ func TestOlderJoins(t *testing.T) {
 	if err := l.log.Remove(silent.id); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.log.admit(change{ID: id + "3", Address: "127.0.0.1:99", Entries: readsContents}); err != nil {
+	if err := l.log.admit(change{ID: id + "3", Address: "127.0.0.1:99", Entries: reads}); err != nil {
 		t.Error(err)
 	}
 }
@@ -86,10 +87,10 @@ func TestOlderJoinsLater(t *testing.T) {
 	e := visit("carried")
 	q := &e.Requests[0]
 	q.Commands[0].TimeGiven = true
-	_, content := prepared.Append(nil, &q.Commands[0])
+	_, content := prepared.Append(nil, &q.Commands[0], nil)
 	q.Contents = []entry.Content{content}
 	s := c.servers[0]
-	s.log.carries.Store(true)
+	s.log.readers.Store(version.Contents)
 	if err := s.log.Append(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +108,7 @@ func TestNewerLog(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 1, rarely)
 	s := c.servers[0]
-	if err := s.log.noteEntries(readsContents + 1); err != nil {
+	if err := s.log.noteEntries(reads + 1); err != nil {
 		t.Fatal(err)
 	}
 	o := s.log.o
@@ -116,7 +117,7 @@ func TestNewerLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(machine, o); err == nil || !strings.Contains(err.Error(), "entries of version 2, and this program (v9) reads version 1") {
+	if _, err := Open(machine, o); err == nil || !strings.Contains(err.Error(), "entries of version 3, and this program (v9) reads version 2") {
 		t.Errorf("got %v", err)
 	}
 	if err := machine.s.Close(); err != nil {

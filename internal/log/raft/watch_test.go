@@ -190,7 +190,7 @@ func TestJoinAtTakenAddress(t *testing.T) {
 	c := newCluster(t, 3, watchful)
 	leader := c.awaitLeader()
 	for _, s := range c.servers {
-		err := leader.log.admit(change{ID: strings.Repeat("0", 32), Address: s.address, Entries: readsContents})
+		err := leader.log.admit(change{ID: strings.Repeat("0", 32), Address: s.address, Entries: reads})
 		if err == nil || !strings.Contains(err.Error(), "cluster.advertise") {
 			t.Errorf("%s: got %v", s.address, err)
 		}

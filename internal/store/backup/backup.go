@@ -75,15 +75,15 @@ type File struct {
 // Source is the store to copy.
 type Source struct {
 	FS      vfs.FS
-	Format  int    // version of the store's format
 	Store   string // a name unique to this store; empty: not known
 	Was     string // another name under which there may be backups of it
 	Staging string // a directory for Checkpoint to create, on the store's file system
 	// creates a consistent copy in dir: hard links to tables, copies of all
 	// else
 	Checkpoint func(dir string) error
-	// checks that the store in dir opens, and returns its last event
-	Check func(dir string) (seq uint64, e error)
+	// checks that the store in dir opens, and returns its last event and the
+	// version of its format
+	Check func(dir string) (seq uint64, format int, e error)
 	Alone sync.Locker // is held while there is something in Staging
 
 	// Fetch receives a copy into dir, if the store is another server's. It may
@@ -416,7 +416,7 @@ func (c *copier) generation(ctx context.Context) (Backup, error) {
 		return Backup{}, err
 	}
 	slices.Sort(names)
-	list := contentsList{Format: c.Format, Store: c.Store, From: c.from}
+	list := contentsList{Store: c.Store, From: c.from}
 	for _, name := range names {
 		if err := context.Cause(ctx); err != nil {
 			return Backup{}, err
@@ -428,7 +428,7 @@ func (c *copier) generation(ctx context.Context) (Backup, error) {
 		list.Files = append(list.Files, f)
 		c.made.Bytes += f.Bytes
 	}
-	if list.Seq, err = c.Check(partial); err != nil {
+	if list.Seq, list.Format, err = c.Check(partial); err != nil {
 		return Backup{}, fmt.Errorf("check it: %w", err)
 	}
 	list.At, err = time.Parse(generationName, c.FS.PathBase(c.to))

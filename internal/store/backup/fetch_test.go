@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"trackway/internal/store/format"
 )
 
 // other is a server from which a store is fetched. It has one table for each
@@ -53,7 +55,7 @@ func TestFetch(t *testing.T) {
 	fs := vfs.NewMem()
 	a, b := &other{t: t, fs: fs, name: "a"}, &other{t: t, fs: fs, name: "b"}
 	src := func(o *other) Source {
-		s := Source{FS: fs, Store: "one", Alone: new(sync.Mutex), Check: func(string) (uint64, error) { return 7, nil }}
+		s := Source{FS: fs, Store: "one", Alone: new(sync.Mutex), Check: func(string) (uint64, int, error) { return 7, format.Unkeyed, nil }}
 		if o == nil {
 			s.Staging = "staging"
 			s.Checkpoint = func(dir string) error {
@@ -122,7 +124,7 @@ func TestPending(t *testing.T) {
 	src := Source{
 		FS: fs, Store: "one", Staging: "staging", Alone: new(sync.Mutex),
 		Checkpoint: func(dir string) error { write(t, fs, fs.PathJoin(dir, "MANIFEST-000001"), "text"); return nil },
-		Check:      func(string) (uint64, error) { return 1, nil },
+		Check:      func(string) (uint64, int, error) { return 1, format.Unkeyed, nil },
 	}
 	p, err := Begin(t.Context(), src, "deep/backups", time.Unix(1, 0))
 	if err != nil {

@@ -9,17 +9,20 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"trackway/internal/store/format"
 )
 
 // Restore creates a store in dir from a backup: a generation, or the newest one
 // in a directory of backups. dir must not exist or must be empty. Restore
 // compares the files with what was written, and calls check on the copy, before
 // the copy gets its final name. It only reads the backup. If it fails, it
-// leaves nothing in dir. It refuses a backup whose format is not format.
+// leaves nothing in dir. It refuses a backup whose format this program does not
+// read.
 //
 // Cost: the backup is read and written once, in addition to check.
 func Restore(
-	ctx context.Context, f vfs.FS, backup, dir string, format int, check func(dir string, seq uint64) error,
+	ctx context.Context, f vfs.FS, backup, dir string, check func(dir string, seq uint64) error,
 ) (b Backup, err error) {
 	generation, err := newest(f, backup)
 	if err != nil {
@@ -29,8 +32,9 @@ func Restore(
 	if err != nil {
 		return b, err
 	}
-	if list.Format != format {
-		return b, fmt.Errorf("the backup is of format version %d, this program reads version %d only: restore it with the build that made it", list.Format, format)
+	if list.Format < format.Unkeyed || list.Format > format.Keyed {
+		return b, fmt.Errorf("the backup is of format version %d, this program reads versions %d and %d only: restore it with the build that made it",
+			list.Format, format.Unkeyed, format.Keyed)
 	}
 	if err := removeEmpty(f, dir); err != nil {
 		return b, err

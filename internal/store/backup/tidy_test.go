@@ -11,6 +11,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/google/go-cmp/cmp"
+
+	"trackway/internal/store/format"
 )
 
 // makeTest backs up a store that consists of one file.
@@ -22,7 +24,7 @@ func makeTest(t *testing.T, fs vfs.FS, store string, keep int) (Backup, error) {
 			write(t, fs, fs.PathJoin(dir, "MANIFEST-000001"), "text")
 			return nil
 		},
-		Check: func(string) (uint64, error) { return 1, nil },
+		Check: func(string) (uint64, int, error) { return 1, format.Unkeyed, nil },
 	}, "backups", time.Unix(1, 0), keep)
 }
 

@@ -3,10 +3,10 @@ package cache
 import (
 	"bytes"
 	"crypto/rand"
-	"encoding/binary"
 
 	"trackway"
 	"trackway/internal/identity"
+	"trackway/internal/siphash"
 )
 
 // fingerprint stands for the key of an identifier. It is SipHash-2-4 of the key
@@ -44,16 +44,16 @@ type idEntry uint64
 type ids struct {
 	table[fingerprint, idEntry]
 
-	secret [2]uint64
+	secret siphash.Key
 	hashed []byte      // the last key
 	last   fingerprint // its fingerprint
 }
 
 func newIDs(bytes int64) ids {
-	var secret [16]byte
+	var secret [siphash.KeyBytes]byte
 	_, _ = rand.Read(secret[:]) // never fails
 	t := ids{table: newTable[fingerprint, idEntry](bytes), hashed: make([]byte, 0, 128)}
-	t.secret = [2]uint64{binary.LittleEndian.Uint64(secret[:]), binary.LittleEndian.Uint64(secret[8:])}
+	t.secret = siphash.KeyOf(secret)
 	t.last = t.hash(nil)
 	return t
 }
@@ -70,7 +70,7 @@ func (t *ids) of(key []byte) fingerprint {
 
 // hash changes nothing, so it needs no lock.
 func (t *ids) hash(key []byte) fingerprint {
-	lo, hi := siphash(t.secret[0], t.secret[1], key)
+	lo, hi := t.secret.Sum128(key)
 	return fingerprint{lo, hi}
 }
 

@@ -78,6 +78,26 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// TestAdjacent: events of one type next to each other have the number that each
+// would have alone, also in different projects.
+func TestAdjacent(t *testing.T) {
+	t.Parallel()
+	c := open(t, vfs.NewMem(), func(err error) { t.Error(err) })
+	c.count(t, Event{Project: 1, Type: "b", Seq: 1}, Event{Project: 1, Type: "a", Seq: 2}, Event{Project: 1, Type: "a", Seq: 3},
+		Event{Project: 2, Type: "a", Seq: 4}, Event{Project: 2, Type: "a", Seq: 5}, Event{Project: 1, Type: "a", Seq: 6})
+	for project, want := range map[uint32]map[query.Count]bool{
+		1: {{Type: "b", Events: 1, First: 1, Last: 1}: true, {Type: "a", Events: 3, First: 2, Last: 6}: true},
+		2: {{Type: "a", Events: 2, First: 4, Last: 5}: true},
+	} {
+		if diff := cmp.Diff(want, mustRead(t, c, project, query.CountRange{By: query.ByTime})); diff != "" {
+			t.Errorf("project %d (-want): %s", project, diff)
+		}
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestRead: reads find counts in memory, in the database, or in both.
 func TestRead(t *testing.T) {
 	t.Parallel()

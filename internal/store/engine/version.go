@@ -10,22 +10,25 @@ import (
 	"trackway/internal/store/format"
 )
 
-// CheckFormat reports whether a store has a format version. A new store has no
-// version. It refuses every version but the wanted one. It writes nothing.
-func CheckFormat(db pebble.Reader, want int) (known bool, err error) {
+// CheckFormat returns the format version of a store. A new store has no
+// version: 0. It refuses a version that this program does not read. It writes
+// nothing.
+func CheckFormat(db pebble.Reader) (version int, err error) {
 	value, closer, err := db.Get([]byte(format.KeyFormat))
 	if errors.Is(err, pebble.ErrNotFound) {
-		return false, nil
+		return 0, nil
 	} else if err != nil {
-		return false, err
+		return 0, err
 	}
 	found := string(value)
 	if err := closer.Close(); err != nil {
-		return false, err
+		return 0, err
 	}
-	if found != strconv.Itoa(want) {
-		return false, fmt.Errorf("the store has format version %q, this program reads version %d only: "+
-			"export it with the build that wrote it (trackway export), then import it", found, want)
+	for version := format.Unkeyed; version <= format.Keyed; version++ {
+		if found == strconv.Itoa(version) {
+			return version, nil
+		}
 	}
-	return true, nil
+	return 0, fmt.Errorf("the store has format version %q, this program reads versions %d and %d only: "+
+		"export it with the build that wrote it (trackway export), then import it", found, format.Unkeyed, format.Keyed)
 }

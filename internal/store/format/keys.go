@@ -30,9 +30,16 @@ const (
 	TableTypes     = 'y' // project, type of event → number
 )
 
+// Versions of this layout.
+const (
+	Unkeyed = 3 // the hash in a timeline key is BLAKE2b
+	Keyed   = 4 // it is SipHash under the key at KeyHash; all else is as before
+)
+
 // Keys with one value each.
 const (
 	KeyFormat   = "mformat"   // version of this layout
+	KeyHash     = "mhashkey"  // the secret of the hash in timeline keys
 	KeyApplied  = "mapplied"  // index of the last applied entry
 	KeyErasures = "merasures" // number of the last erasure
 	KeyNextSeq  = "mnextseq"  // a lower bound of the next sequence number

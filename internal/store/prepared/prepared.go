@@ -52,9 +52,9 @@ const (
 type Room struct{ taken atomic.Int64 }
 
 // Contents prepares what the store keeps of commands. It returns nil if they
-// are too large or memory is short. The request owns the contents. Return what
-// was taken with [Room.Free].
-func (room *Room) Contents(r *Request, cmds []trackway.Command, known *cache.Cache) (contents []entry.Content, taken int64) {
+// are too large or memory is short. It hashes them under key. The request owns
+// the contents. Return what was taken with [Room.Free].
+func (room *Room) Contents(r *Request, cmds []trackway.Command, known *cache.Cache, key *timeline.Key) (contents []entry.Content, taken int64) {
 	size := 0
 	for i := range cmds {
 		size += cmds[i].Bytes
@@ -69,7 +69,7 @@ func (room *Room) Contents(r *Request, cmds []trackway.Command, known *cache.Cac
 	for i := range cmds {
 		var one entry.Content
 		if cmds[i].Kind == trackway.AddEvent {
-			r.bytes, one = Append(r.bytes, &cmds[i])
+			r.bytes, one = Append(r.bytes, &cmds[i], key)
 			from := len(r.ids)
 			r.ids = AppendIDs(r.ids, &cmds[i], known)
 			one.IDs = r.ids[from:len(r.ids):len(r.ids)]
@@ -85,7 +85,7 @@ func (room *Room) Free(taken int64) { room.taken.Add(-taken) }
 // Append appends an event's type, and its properties in canonical form. It
 // returns what the store keeps of the event, which is a part of what it
 // appended.
-func Append(b []byte, c *trackway.Command) ([]byte, entry.Content) {
+func Append(b []byte, c *trackway.Command, key *timeline.Key) ([]byte, entry.Content) {
 	start := len(b)
 	b = format.AppendString(b, c.Type)
 	at := len(b)
@@ -95,9 +95,9 @@ func Append(b []byte, c *trackway.Command) ([]byte, entry.Content) {
 		return b, one
 	}
 	if slices.ContainsFunc(c.Properties, isMark) {
-		one.Hash = timeline.ContentHash(c.Type, one.Properties)
+		one.Hash = key.Hash(c.Type, one.Properties)
 	} else {
-		one.Hash = timeline.RecordHash(one.Record)
+		one.Hash = key.HashRecord(one.Record)
 	}
 	return b, one
 }
@@ -120,3 +120,19 @@ func AppendIDs(all [][2]uint64, cmd *trackway.Command, known *cache.Cache) [][2]
 }
 
 func isMark(p trackway.Property) bool { return p.Name == trackway.Quarantined }
+
+// Next returns the content of the next command of a request, or nil, with the
+// hash that a store with this key uses. The appender may have hashed it before
+// the store got the key.
+func Next(r *entry.Request, key *timeline.Key) *entry.Content {
+	if r.Contents == nil {
+		return nil
+	}
+	c, content := &r.Commands[r.Done], &r.Contents[r.Done]
+	if r.Keyed == (key != nil) || c.Kind != trackway.AddEvent || !c.TimeGiven {
+		return content
+	}
+	own := *content
+	own.Hash = key.Hash(c.Type, content.Properties)
+	return &own
+}

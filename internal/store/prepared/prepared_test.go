@@ -30,14 +30,14 @@ func TestContents(t *testing.T) {
 	known := cache.New(0)
 	r := Get()
 	defer r.Put()
-	contents, taken := room.Contents(r, cmds, &known)
+	contents, taken := room.Contents(r, cmds, &known, nil)
 	if len(contents) != len(cmds) || taken != most || room.taken.Load() != taken {
 		t.Fatalf("%d are made, %d bytes are taken of %d", len(contents), taken, room.taken.Load())
 	}
 	for i := range cmds {
 		var want entry.Content
 		if cmds[i].Kind == trackway.AddEvent {
-			_, want = Append(nil, &cmds[i])
+			_, want = Append(nil, &cmds[i], nil)
 			want.IDs = AppendIDs(nil, &cmds[i], &known)
 		}
 		if got := contents[i]; got.Hash != want.Hash || !bytes.Equal(got.Properties, want.Properties) || !slices.Equal(got.IDs, want.IDs) {
@@ -46,12 +46,12 @@ func TestContents(t *testing.T) {
 	}
 	room.Free(taken)
 	room.taken.Store(mostAll)
-	if contents, taken := room.Contents(r, cmds, &known); contents != nil || taken != most {
+	if contents, taken := room.Contents(r, cmds, &known, nil); contents != nil || taken != most {
 		t.Errorf("%d are made without room, %d bytes are taken", len(contents), taken)
 	}
 	room.taken.Store(0)
 	cmds[0].Bytes++
-	if contents, taken := room.Contents(r, cmds, &known); contents != nil || taken != 0 || room.taken.Load() != 0 {
+	if contents, taken := room.Contents(r, cmds, &known, nil); contents != nil || taken != 0 || room.taken.Load() != 0 {
 		t.Errorf("%d of a large request are made, %d bytes are taken", len(contents), taken)
 	}
 }

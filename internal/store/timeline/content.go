@@ -9,23 +9,36 @@ import (
 
 	"trackway"
 	"trackway/internal/canonjson"
+	"trackway/internal/siphash"
 	"trackway/internal/store/format"
 )
 
-// ContentHash is the tail of a timeline key: the first 63 bits of BLAKE2b-256
-// over an event's type and its properties, a JSON object in canonical form. A
-// faster hash would allow an attack: clients that can create collisions at will
-// could make each of their events cost as many look-ups as there are other such
-// events, under the store's lock. BLAKE2b takes a fourth of the time of SHA-256
-// on processors without SHA instructions, and needs no key (RFC 7693).
-func ContentHash(typ string, properties []byte) uint64 {
-	sum := ContentSum(typ, properties)
-	return binary.BigEndian.Uint64(sum[:8]) | format.HashTail
+// Key is the secret of a store under which it hashes the contents of events.
+// nil stands for a store without one, which hashes them with BLAKE2b-256.
+//
+// The hash is the tail of a timeline key. It must be one of which clients
+// cannot create collisions at will: they could make each of their events cost
+// as many look-ups as there are other such events, under the store's lock.
+// SipHash-1-3 is made for that, and takes a fifth of the time of BLAKE2b.
+type Key struct{ secret siphash.Key }
+
+// NewKey returns the key with this secret.
+func NewKey(secret [siphash.KeyBytes]byte) *Key { return &Key{siphash.KeyOf(secret)} }
+
+// Hash returns the hash of an event's type and its properties, a JSON object in
+// canonical form, without [trackway.Quarantined].
+func (k *Key) Hash(typ string, properties []byte) uint64 {
+	properties = unmarked(properties)
+	var stack [1024]byte
+	return k.HashRecord(append(format.AppendString(stack[:0], typ), properties...))
 }
 
-// RecordHash is [ContentHash] for an event without [trackway.Quarantined].
-// record is the end of its record in the log, which is the text that is hashed.
-func RecordHash(record []byte) uint64 {
+// HashRecord is [Key.Hash] for an event without [trackway.Quarantined]. record
+// is the end of its record in the log, which is the text that is hashed.
+func (k *Key) HashRecord(record []byte) uint64 {
+	if k != nil {
+		return k.secret.Sum64(record) | format.HashTail
+	}
 	sum := blake2b.Sum256(record)
 	return binary.BigEndian.Uint64(sum[:8]) | format.HashTail
 }

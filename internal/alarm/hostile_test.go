@@ -90,8 +90,8 @@ func TestSinceAfterClockWasBehind(t *testing.T) {
 	})
 }
 
-// A clock that was ahead once, and was put right, says nothing about alarms that
-// rang before the clock was behind much later.
+// A clock that was ahead once, and was put right, says nothing about alarms
+// that rang before the clock was behind much later.
 func TestSinceAfterClockWasAhead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -78,6 +78,25 @@ func TestHandOver(t *testing.T) {
 	l.check(t, c.wantEqual())
 }
 
+// TestStopWhileHandingOver: a leader that stops while it tries to hand
+// leadership over tries again after that, and does not leave without an heir.
+func TestStopWhileHandingOver(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, Options{Heartbeat: 2 * time.Second})
+	for range 3 { // the machine may be too busy
+		leader := c.awaitLeader()
+		handing := &leader.log.handing
+		handing.Store(true)
+		time.AfterFunc(100*time.Millisecond, func() { handing.Store(false) })
+		leader.stop()
+		if c.leader() != nil {
+			return
+		}
+		leader.start()
+	}
+	t.Error("no server led after a stop")
+}
+
 // TestHandOverToFit: a server whose disk is full hands leadership over at once
 // to one that takes entries, although it has not learned yet that the disk of
 // the other one is full, too.

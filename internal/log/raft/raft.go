@@ -387,7 +387,8 @@ func (l *Log) Close() error {
 	close(l.closing)
 	l.mu.Unlock()
 	if l.raft.State() == hraft.Leader && l.broken() == nil {
-		if err := l.Transfer(""); err != nil {
+		within(2*l.o.Heartbeat, func() bool { return !l.handing.Load() }) // it may be under way already
+		if err := l.Transfer(""); err != nil && !errors.Is(err, hraft.ErrNotLeader) {
 			l.o.Log.Info("leadership was not handed over", "error", err)
 		} else {
 			l.awaitSuccessor()

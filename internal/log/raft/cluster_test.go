@@ -208,12 +208,26 @@ func newCluster(t *testing.T, n int, o Options) *cluster {
 	for _, s := range c.servers[1:] {
 		c.lead(func(l *Log) error { return l.Add(s.id, s.address, true) })
 	}
+	c.awaitMembers(n)
 	t.Cleanup(func() {
 		for _, s := range c.servers {
 			s.stop()
 		}
 	})
 	return c
+}
+
+// awaitMembers waits until all servers know how many members there are. The
+// library has a server give no vote to one that it does not know. So if only
+// the leader and the newest member have the entry that made it one, and the
+// leader is cut off, no other server can lead.
+func (c *cluster) awaitMembers(n int) {
+	c.t.Helper()
+	for _, s := range c.servers {
+		eventually(c.t, "all servers know the members", func() bool {
+			return len(s.log.raft.GetConfiguration().Configuration().Servers) == n
+		})
+	}
 }
 
 // logging has the servers of tests log.

@@ -224,9 +224,13 @@ func TestKafkaLog(t *testing.T) {
 			c.awaitServing()
 		}
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	for _, w := range writers { // each partition has a little more
-		if !w.send(t.Context(), t, c.servers[0]) {
-			t.Fatal("the last events were not stored")
+		for !w.send(ctx, t, c.servers[0]) { // it may just find that its connections to the broker have ended
+			if sleep.For(ctx, lookAgain) != nil {
+				t.Fatal("the last events were not stored")
+			}
 		}
 	}
 	b.Kill()

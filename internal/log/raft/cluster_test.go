@@ -4,12 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -215,30 +212,6 @@ func newCluster(t *testing.T, n int, o Options) *cluster {
 		}
 	})
 	return c
-}
-
-// awaitMembers waits until all servers know how many members there are. The
-// library has a server give no vote to one that it does not know. So if only
-// the leader and the newest member have the entry that made it one, and the
-// leader is cut off, no other server can lead.
-func (c *cluster) awaitMembers(n int) {
-	c.t.Helper()
-	for _, s := range c.servers {
-		eventually(c.t, "all servers know the members", func() bool {
-			return len(s.log.raft.GetConfiguration().Configuration().Servers) == n
-		})
-	}
-}
-
-// logging has the servers of tests log.
-var logging = flag.Bool("raft.log", false, "have servers log everything, to find a fault")
-
-// debugLog returns where the servers log, or nil.
-func debugLog() *slog.Logger {
-	if !*logging {
-		return nil
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 // add starts another server.

@@ -352,3 +352,16 @@ func TestWhileOpen(t *testing.T) {
 		t.Errorf("after %v: got %v, %v", time.Since(began), err, ctx.Err())
 	}
 }
+
+// awaitMembers waits until all servers know how many members there are. The
+// library has a server give no vote to one that it does not know. So if only
+// the leader and the newest member have the entry that made it one, and the
+// leader is cut off, no other server can lead.
+func (c *cluster) awaitMembers(n int) {
+	c.t.Helper()
+	for _, s := range c.servers {
+		eventually(c.t, "all servers know the members", func() bool {
+			return len(s.log.raft.GetConfiguration().Configuration().Servers) == n
+		})
+	}
+}

@@ -3,8 +3,11 @@ package raft
 import (
 	"context"
 	"errors"
+	"flag"
+	"log/slog"
 	"math/rand/v2"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -113,4 +116,15 @@ func TestLog(t *testing.T) {
 		})
 		return blocking{l}
 	})
+}
+
+// logging has the servers of tests log.
+var logging = flag.Bool("raft.log", false, "have servers log everything, to find a fault")
+
+// debugLog returns where the servers log, or nil.
+func debugLog() *slog.Logger {
+	if !*logging {
+		return nil
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }

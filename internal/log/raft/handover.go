@@ -89,7 +89,7 @@ func within(limit time.Duration, is func() bool) bool {
 // lead after this server: one that is fit, as far as is known, or else the one
 // whose log goes furthest.
 func (l *Log) heir(id string, term uint64) (hraft.Server, error) {
-	all := slices.Clone(l.raft.GetConfiguration().Configuration().Servers)
+	all := l.raft.GetConfiguration().Configuration().Servers
 	if id == "" {
 		if fit := l.successors(); len(fit) > 0 {
 			id = fit[0].ID

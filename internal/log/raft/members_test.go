@@ -339,7 +339,7 @@ func TestWhileOpen(t *testing.T) {
 	c.silence(silent, true)
 	defer c.silence(silent, false)
 	log := leader.log
-	ctx, cancel := log.whileOpen(time.Hour)
+	ctx, cancel := log.whileOpen()
 	defer cancel()
 	asked := make(chan error, 1)
 	go func() {

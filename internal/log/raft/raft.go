@@ -445,16 +445,16 @@ func (l *Log) begin() (end func(), ok bool) {
 	return l.running.Done, true
 }
 
-// whileOpen returns a context that ends after a while, or when the log is
-// closed.
-func (l *Log) whileOpen(limit time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+// whileOpen returns a context that ends when the log is closed or has failed.
+func (l *Log) whileOpen() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		select {
 		case <-l.closing:
-			cancel()
+		case <-l.failure.Done():
 		case <-ctx.Done():
 		}
+		cancel()
 	}()
 	return ctx, cancel
 }

@@ -139,7 +139,9 @@ func (l *Log) askStanding(ctx context.Context, m *Member) (*standing, error) {
 // ready reports whether a member answers and takes entries, as far as it says.
 // It does not hold up the end of this server.
 func (l *Log) ready(id hraft.ServerID, address hraft.ServerAddress) bool {
-	ctx, cancel := l.whileOpen(answerTime)
+	open, end := l.whileOpen()
+	defer end()
+	ctx, cancel := context.WithTimeout(open, answerTime)
 	defer cancel()
 	s, err := l.askStanding(ctx, &Member{ID: string(id), Address: hostPort(address)})
 	return err == nil && !s.Full

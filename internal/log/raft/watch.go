@@ -34,18 +34,8 @@ func (l *Log) watch() {
 	}
 	go func() {
 		defer end()
-		ctx, cancel := context.WithCancel(context.Background())
+		ctx, cancel := l.whileOpen()
 		defer cancel()
-		stop := make(chan struct{})
-		defer close(stop)
-		go func() {
-			select {
-			case <-l.closing:
-			case <-l.failure.Done():
-			case <-stop:
-			}
-			cancel()
-		}()
 		for asked := time.Now(); sleep.For(ctx, l.o.lookEach) == nil; {
 			ask := time.Since(asked) >= l.o.askEach
 			if ask {

@@ -57,37 +57,38 @@ func restore(ctx context.Context, f vfs.FS, from, dir string) (Backup, error) {
 	})
 }
 
-// openToRead opens the store in dir. It changes nothing, but leaves a lock
-// file.
-func openToRead(f vfs.FS, dir string) (*Store, error) {
+// openToRead opens the store in dir, and returns the version of its format. It
+// changes nothing, but leaves a lock file.
+func openToRead(f vfs.FS, dir string) (s *Store, version int, err error) {
 	o := pebbleOptions(Options{FS: f, Cache: 1 << 20, Fatal: func(error) {}})
 	o.ReadOnly = true
 	db, err := pebble.Open(dir, o)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	s := &Store{}
+	s = &Store{}
 	s.db, s.damaged = db, damage.New(slog.New(slog.DiscardHandler))
-	if version, err := engine.CheckFormat(s.db); err != nil {
-		return nil, errors.Join(err, db.Close())
-	} else if version == 0 {
-		return nil, errors.Join(errors.New("it is no store"), db.Close())
+	version, err = engine.CheckFormat(s.db)
+	if err == nil && version == 0 {
+		err = errors.New("it is no store")
 	}
-	if err := s.findNext(); err != nil {
-		return nil, errors.Join(err, db.Close())
+	if err == nil {
+		err = s.findNext()
 	}
-	return s, nil
+	if err != nil {
+		return nil, 0, errors.Join(err, db.Close())
+	}
+	return s, version, nil
 }
 
 // checkOpens opens the store in dir and returns the sequence number of its last
 // event, and the version of its format.
 func checkOpens(f vfs.FS, dir string) (seq uint64, version int, err error) {
-	s, err := openToRead(f, dir)
+	s, version, err := openToRead(f, dir)
 	if err != nil {
 		return 0, 0, err
 	}
-	version, err = engine.CheckFormat(s.db)
-	return s.nextSeq - 1, version, errors.Join(err, s.db.Close(), f.Remove(f.PathJoin(dir, "LOCK")))
+	return s.nextSeq - 1, version, errors.Join(s.db.Close(), f.Remove(f.PathJoin(dir, "LOCK")))
 }
 
 // checkWhole reads the whole store in dir, which verifies the checksum of each
@@ -108,7 +109,7 @@ func checkWhole(ctx context.Context, f vfs.FS, dir string, check func(*Store) er
 
 // checkStore opens the store in dir, calls check, and closes it again.
 func checkStore(f vfs.FS, dir string, check func(*Store) error) (err error) {
-	s, err := openToRead(f, dir)
+	s, _, err := openToRead(f, dir)
 	if err != nil {
 		return fmt.Errorf("%w: %w", backup.ErrDamaged, err)
 	}

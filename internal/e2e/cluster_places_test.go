@@ -96,14 +96,11 @@ func (c *cluster) holders(at int) (holders [][]int) {
 // some seconds ago.
 func (c *cluster) awaitHolders(at int, are func(holders [][]int) bool) (holders [][]int) {
 	c.t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(lookAgain) { //nolint:forbidigo // servers tell each other now and then
-		if holders = c.holders(at); are(holders) {
-			return holders
-		}
-		if time.Now().After(deadline) {
-			c.t.Fatalf("server %d says that the holders are %v\n%s", at, holders, c.servers[at].log)
-		}
-	}
+	c.until(fmt.Sprintf("server %d knows who holds what", at), func() bool {
+		holders = c.holders(at)
+		return are(holders)
+	})
+	return holders
 }
 
 // onDisk returns the partitions whose data a server has.

@@ -115,15 +115,14 @@ func TestSDKsOfPostHogInAPage(t *testing.T) {
 	s.log.private("page-user", "page@example.com")
 	want := map[string]int{"$pageview": 1, "flags": 1, "instant": 1, "$groupidentify": 1, "load 0": 1, "load 1": 1, "load 2": 1}
 	var got *customer
+	var stored map[string]int
 	await(ctx, t, func() bool { // the messages are in several requests, which may come in any order
-		stored := 0
-		for _, n := range s.counts(t) {
-			stored += n
-		}
+		stored = s.counts(t)
+		delete(stored, merged)
 		got = s.exportOne(t, map[string]any{"registered": "page-user"})
-		return stored >= len(want) && got != nil && got.Properties["email"] != nil
+		return len(stored) >= len(want) && got != nil && got.Properties["email"] != nil
 	})
-	if diff := cmp.Diff(want, s.counts(t)); diff != "" {
+	if diff := cmp.Diff(want, stored); diff != "" {
 		t.Errorf("stored events (-want +got):\n%s", diff)
 	}
 	if got.Properties["email"] != "page@example.com" || got.Properties["plan"] != "first" || got.Properties["color"] != "red" || got.IDs["cookie"] == nil {

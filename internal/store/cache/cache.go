@@ -3,8 +3,8 @@
 // and which entries its timelines certainly do not have. Its size is bounded in
 // bytes.
 //
-// The data that many customers need is compact and has no pointers: 66 bytes
-// for a customer with one identifier, so a million of them fit into 66 MB. The
+// The data that many customers need is compact and has no pointers: 54 bytes
+// for a customer with one identifier, so a million of them fit into 54 MB. The
 // whole record of a customer, which only changes need, is kept for the
 // customers used last.
 package cache
@@ -22,8 +22,8 @@ const Usual = 64 << 20
 // bytesEach bytes of the cache. A holder takes four times that if all its
 // identifiers have the maximum length of 256 bytes.
 const (
-	idsPart     = 30
-	recentPart  = 48
+	idsPart     = 36
+	recentPart  = 42
 	filterPart  = 6 // each of two
 	bytesEach   = 8 << 10
 	idsEach     = 4        // average number of identifiers of a holder in a full generation

@@ -1,17 +1,18 @@
 package cache
 
-import (
-	"math"
+import "trackway"
 
-	"trackway"
-)
+// moment is a time in units of 8.192 ms, which takes 40 bits up to
+// [trackway.MaxTime].
+type moment uint64
 
-// unknown is the bound of a customer whose timelines are not known. never is a
-// time before all others.
 const (
-	unknown trackway.Micros = math.MaxInt64
-	never   trackway.Micros = -1
+	momentBits        = 13
+	unknown    moment = 1<<40 - 1 // the bound of a customer whose timelines are not known
 )
+
+// momentOf returns the moment of a time. That of -1 is before all others.
+func momentOf(at trackway.Micros) moment { return moment(at >> momentBits) }
 
 // recents tells which entries are certainly not on a customer's timelines: its
 // own and those of others that it keeps. It covers only entries whose keys end
@@ -28,14 +29,28 @@ type recents struct {
 	generation     uint32 // counts the filters
 }
 
-// recent is what is known about one customer.
+// recent is what is known about one customer: three moments. They are packed,
+// because a million customers have one each.
 //
-// INVARIANT: entries added before the earlier filter began are before bound.
-// Entries in the earlier filter are at before or earlier, and entries in the
-// current filter are at now or earlier.
+// INVARIANT: entries added before the earlier filter began are before the
+// bound.
 type recent struct {
-	bound, before, now trackway.Micros
-	generation         uint32
+	low        [3]uint32
+	generation uint32
+	high       [3]uint8
+}
+
+// The moments of a customer.
+const (
+	bound  = iota // entries from it on are in one of the filters
+	before        // the next after the last entry in the earlier filter; 0: it has none
+	now           // the same for the current filter
+)
+
+func (r *recent) at(which int) moment { return moment(r.high[which])<<32 | moment(r.low[which]) }
+
+func (r *recent) set(which int, m moment) {
+	r.high[which], r.low[which] = uint8(m>>32), uint32(m)
 }
 
 // customerKey is a customer as the key of a table.
@@ -63,25 +78,36 @@ func (t *recents) of(customer trackway.Customer) *recent {
 	case 0:
 		return r
 	case 1:
-		r.bound, r.before, r.now = max(r.bound, r.before+1), r.now, never
+		r.set(bound, max(r.at(bound), r.at(before)))
+		r.set(before, r.at(now))
+		r.set(now, 0)
 	default:
-		r.bound, r.before, r.now = r.end(), never, never
+		*r = recentFrom(r.end())
 	}
 	r.generation = t.generation
 	return r
 }
 
-// end returns a time from which on the customer has no entries.
-func (r *recent) end() trackway.Micros { return max(r.bound, r.before+1, r.now+1) }
+// recentFrom returns what is known of a customer without entries from a moment
+// on.
+func recentFrom(m moment) (r recent) {
+	r.set(bound, m)
+	return r
+}
 
-// begin notes that a customer has no entries from a time on.
-func (t *recents) begin(customer trackway.Customer, bound trackway.Micros) {
-	*t.put(customerKey(customer)) = recent{bound: bound, before: never, now: never, generation: t.generation}
+// end returns a moment from which on the customer has no entries.
+func (r *recent) end() moment { return max(r.at(bound), r.at(before), r.at(now)) }
+
+// begin notes that a customer has no entries from a moment on.
+func (t *recents) begin(customer trackway.Customer, from moment) {
+	r := recentFrom(from)
+	r.generation = t.generation
+	*t.put(customerKey(customer)) = r
 }
 
 // isNew reports whether an entry is certainly absent.
 func (t *recents) isNew(r *recent, customer trackway.Customer, at trackway.Micros, tail uint64) bool {
-	if at < r.bound {
+	if momentOf(at) < r.at(bound) {
 		return false
 	}
 	h := hashOf(customer, at, tail)
@@ -99,7 +125,7 @@ func (c *Cache) Recent(customer trackway.Customer, at trackway.Micros, tail uint
 		c.recents.begin(customer, unknown)
 		return false, false, false
 	}
-	return c.recents.isNew(r, customer, at, tail), r.bound != unknown, true
+	return c.recents.isNew(r, customer, at, tail), r.at(bound) != unknown, true
 }
 
 // Misses reports whether Recent would report an entry as new. Unlike Recent it
@@ -112,7 +138,7 @@ func (c *Cache) Misses(customer trackway.Customer, at trackway.Micros, tail uint
 // PutLast notes that a customer's timelines have no entry after last. It is -1
 // if they have no entry at all.
 func (c *Cache) PutLast(customer trackway.Customer, last trackway.Micros) {
-	c.recents.begin(customer, last+1)
+	c.recents.begin(customer, momentOf(last)+1)
 }
 
 // SawEntry notes an entry added to one of a customer's timelines. REQUIRES: the
@@ -124,8 +150,8 @@ func (c *Cache) SawEntry(customer trackway.Customer, at trackway.Micros, tail ui
 		t.filter.empty()
 		t.generation++
 	}
-	if r := t.of(customer); r != nil && at >= r.bound {
-		r.now = max(r.now, at)
+	if r, m := t.of(customer), momentOf(at); r != nil && m >= r.at(bound) {
+		r.set(now, max(r.at(now), m+1))
 		t.filter.add(hashOf(customer, at, tail))
 	}
 }
@@ -140,7 +166,7 @@ func (c *Cache) Join(customer, absorbed trackway.Customer) {
 		c.recents.remove(customerKey(customer))
 	default:
 		// the filters have its keys under the other customer's number
-		to.bound = max(to.bound, from.end())
+		to.set(bound, max(to.at(bound), from.end()))
 	}
 	c.recents.remove(customerKey(absorbed))
 }

@@ -8,7 +8,7 @@ import (
 const (
 	// ways is the number of entries in a bucket. A new entry in a full bucket
 	// replaces one that has not been used for long.
-	ways = 8
+	ways = 16
 
 	// mostSegments is the number of segments of a large table. Each segment
 	// grows by itself, so no caller waits until a whole large table has grown.
@@ -26,7 +26,7 @@ type hashed interface {
 }
 
 // table is a map of bounded size. If a bucket is full, it forgets the next of
-// its eight entries that was not used since the bucket last looked at it. A
+// its sixteen entries that was not used since the bucket last looked at it. A
 // table holds no pointers if K and V hold none, and then costs the garbage
 // collector nothing. It starts small and grows to its bound.
 type table[K hashed, V any] struct {
@@ -37,9 +37,9 @@ type table[K hashed, V any] struct {
 type bucket[K hashed, V any] struct {
 	keys   [ways]K
 	values [ways]V
-	taken  uint8 // bit set of the places that are taken
-	used   uint8 // bit set of the places found or put again since the hand passed them
-	hand   uint8 // the next place to consider for removal
+	taken  uint16 // bit set of the places that are taken
+	used   uint16 // bit set of the places found or put again since the hand passed them
+	hand   uint8  // the next place to consider for removal
 }
 
 // newTable returns a table of at most the given size in bytes, but at least one
@@ -112,7 +112,7 @@ func (t *table[K, V]) put(key K) *V {
 // way. It returns a negative number if there is no free place and the segment
 // can grow.
 func (b *bucket[K, V]) place(grows bool) int {
-	if free := bits.TrailingZeros8(^b.taken); free < ways {
+	if free := bits.TrailingZeros16(^b.taken); free < ways {
 		return free
 	} else if grows {
 		return -1
@@ -160,7 +160,7 @@ func (t *table[K, V]) empty() { clear(t.segments) }
 func (t *table[K, V]) len() (n int) {
 	for _, s := range t.segments {
 		for i := range s {
-			n += bits.OnesCount8(s[i].taken)
+			n += bits.OnesCount16(s[i].taken)
 		}
 	}
 	return n

@@ -27,11 +27,18 @@ const (
 	defaultCache = 64 << 20
 	defaultTable = 16 << 20 // of a memtable
 	blockSize    = 32 << 10
-	// of the upper levels: the log's tables are moved down unchanged
-	tableSize = 32 << 20
+	// of the largest table that comes from memory, and of one that comes from a
+	// compaction: a look-up reads the filter of a table as a whole, so tables
+	// with many entries make it expensive
+	newTableSize, tableSize = 32 << 20, 8 << 20
 	// layers of level 0 at which Pebble asks for a compaction, which may have
 	// to wait until there are more: see [patience]
 	mostLayers = 8
+	// layers of level 0 at which writers wait
+	stopLayers = 2 * patient
+	// Tables of level 0 at which Pebble asks for a compaction as well. They are
+	// more than there can be: layers cost look-ups, tables do not.
+	mostNew = 1 << 14
 	// of the level below level 0, which each of its compactions rewrites: what
 	// is more goes further down
 	baseSize = 64 << 20
@@ -195,7 +202,8 @@ func prepare(dir string, o Options) (*pebble.Options, *disk) {
 		MemTableSize:                uint64(o.MemTable),
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       2 * mostLayers, // Pebble counts each layer twice
-		L0StopWritesThreshold:       40,
+		L0CompactionFileThreshold:   mostNew,
+		L0StopWritesThreshold:       stopLayers,
 		LBaseMaxBytes:               baseSize,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 		ReadOnly:                    o.ReadOnly,
@@ -213,7 +221,10 @@ func prepare(dir string, o Options) (*pebble.Options, *disk) {
 			},
 		},
 	}
-	po.TargetFileSizes[0], po.TargetFileSizes[1] = tableSize, tableSize
+	po.TargetFileSizes[0] = newTableSize
+	for i := range po.TargetFileSizes[1:] {
+		po.TargetFileSizes[1+i] = tableSize
+	}
 	po.ApplyCompressionSettings(func() pebble.DBCompressionSettings {
 		if o.Plain {
 			return pebble.UniformDBCompressionSettings(sstable.NoCompression)

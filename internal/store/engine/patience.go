@@ -9,9 +9,8 @@ import (
 )
 
 const (
-	// A compaction of level 0 waits as long as there are fewer layers. Pebble
-	// stops writers at twice as many.
-	patient = 20
+	// A compaction of level 0 waits as long as there are fewer layers.
+	patient = 40
 	// An idle database does not wait: readers would ask more layers for
 	// nothing. It is idle if no memtable was written for so long.
 	idleAfter = 10 * time.Second

@@ -15,6 +15,9 @@ ARGS      ?=
 # them; later ones take them from Go's cache.
 TOOL := $(GO) tool -modfile=tools/go.mod
 
+# go test, which CI lets repeat a failed test.
+GOTEST := GO='$(GO)' ./tools/gotest
+
 # The pages of the dashboard go into the binary. Without npm, or with a Node
 # older than 20.19, they cannot be built: the server then says that they are
 # missing. The tests of the SDK for browsers and Node need that Node, too.
@@ -90,9 +93,9 @@ TWICE := internal/\(store\|api\)$$
 
 .PHONY: test
 test: test-deps test-js $(if $(PYTHON),python,no-python) $(if $(NPM),test-web,no-web) ## install what the tests need and run them all, with the race detector
-	TRACKWAY_REQUIRE='$(TRACKWAY_REQUIRE)' $(GO) test -race -timeout 40m $$($(GO) list $(PKG) | grep -v $(HEAVY) -e '$(TWICE)')
-	@packages=$$($(GO) list $(PKG) | grep $(HEAVY) -e '$(TWICE)'); [ -z "$$packages" ] || $(GO) test -race -short -timeout 40m $$packages
-	@packages=$$($(GO) list $(PKG) | grep -e '$(TWICE)'); [ -z "$$packages" ] || $(GO) test -timeout 40m $$packages
+	TRACKWAY_REQUIRE='$(TRACKWAY_REQUIRE)' $(GOTEST) -race -timeout 40m -- $$($(GO) list $(PKG) | grep -v $(HEAVY) -e '$(TWICE)')
+	@packages=$$($(GO) list $(PKG) | grep $(HEAVY) -e '$(TWICE)'); [ -z "$$packages" ] || $(GOTEST) -race -short -timeout 40m -- $$packages
+	@packages=$$($(GO) list $(PKG) | grep -e '$(TWICE)'); [ -z "$$packages" ] || $(GOTEST) -timeout 40m -- $$packages
 
 # A test that lacks something skips and says so (`-v` shows it). Slow tests do
 # less: see internal/scale.
@@ -118,9 +121,9 @@ ROUNDS ?= 3
 test-destinations: ## install what destinations write into, and test them with it
 	@./tools/install-packages cc:gcc,libc6-dev
 	@./tools/install-partners
-	TRACKWAY_REQUIRE='$(PARTNERS)' $(GO) test $(DESTINATIONS) -parallel 6 -timeout 60m ./internal/destination/...
-	TRACKWAY_REQUIRE='$(PARTNERS)' $(GO) test -race -timeout 60m -run '^(TestDestinations|TestMirror)$$' ./internal/e2e \
-		-destination-rounds=$(ROUNDS)
+	TRACKWAY_REQUIRE='$(PARTNERS)' $(GOTEST) $(DESTINATIONS) -parallel 6 -timeout 60m -- ./internal/destination/...
+	TRACKWAY_REQUIRE='$(PARTNERS)' $(GOTEST) -race -timeout 60m -run '^(TestDestinations|TestMirror)$$' -- ./internal/e2e \
+		-args -destination-rounds=$(ROUNDS)
 
 # ROUNDS is how often the last test kills a server: 100 is the full size.
 .PHONY: test-cluster
@@ -147,8 +150,8 @@ chaos: ## break a cluster in every way, for DURATION (1h); SEED repeats the faul
 test-kafka-log: ROUNDS = 2
 test-kafka-log: ## test servers whose log is in Kafka, with a broker
 	@./tools/install-kafka
-	TRACKWAY_REQUIRE=kafka $(GO) test -count=1 -run '^TestLogReal$$' ./internal/log/kafka
-	TRACKWAY_REQUIRE=kafka $(GO) test -count=1 -timeout 60m -run '^TestKafkaLog' ./internal/e2e -kafka-rounds=$(ROUNDS)
+	TRACKWAY_REQUIRE=kafka $(GOTEST) -count=1 -run '^TestLogReal$$' -- ./internal/log/kafka
+	TRACKWAY_REQUIRE=kafka $(GOTEST) -count=1 -timeout 60m -run '^TestKafkaLog' -- ./internal/e2e -args -kafka-rounds=$(ROUNDS)
 
 # The race detector needs a C compiler. The test of the commands that a first
 # start prints needs curl. The clients that must obey the limits, and the fuzzer
@@ -168,7 +171,7 @@ PRODUCTS := segment posthog browsers
 test-clients: $(if $(NPM),js) ## install the SDKs of other products, and test the server with them
 	@./tools/install-packages chromium:chromium
 	@./tools/install-clients $(PRODUCTS)
-	TRACKWAY_REQUIRE='$(PRODUCTS)' $(GO) test -race -count=1 -timeout 30m -run 'TestSDKs' ./internal/e2e
+	TRACKWAY_REQUIRE='$(PRODUCTS)' $(GOTEST) -race -count=1 -timeout 30m -run 'TestSDKs' -- ./internal/e2e
 
 .PHONY: js
 js: js/node_modules/.installed ## build js/dist, the SDK for browsers and Node

@@ -241,10 +241,10 @@ benchstat: ## compare two outputs of bench: OLD=a.txt NEW=b.txt
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME
 	@grep -rno --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sed 's|^\(.*\)/[^/]*:[0-9]*:func |\1 |' | \
-	while read -r dir name; do \
+	{ found=0; while read -r dir name; do \
 		echo "fuzz $$dir $$name"; \
-		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$dir" </dev/null || exit 1; \
-	done
+		$(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$dir" </dev/null || found=1; \
+	done; exit $$found; }
 
 .PHONY: fmt
 fmt: ## format the source

@@ -3,7 +3,9 @@ package cache
 import (
 	"bytes"
 	"maps"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"trackway"
@@ -17,59 +19,132 @@ type timelineKey struct {
 
 // TestRecentIsExact: an entry that the cache takes for new is on none of the
 // customer's timelines, no matter in which order the entries came and what was
-// merged or forgotten.
+// merged or forgotten, and how many filters became full since the customer's
+// last entry.
 func TestRecentIsExact(t *testing.T) {
 	t.Parallel()
-	for range 200 {
+	var turns [3]int // customers met by filters since: none, one, more
+	for range 300 {
 		seed := rand.Uint64()
-		r := rand.New(rand.NewPCG(seed, 0))
-		unit := trackway.Micros(1) << r.IntN(2*momentBits)
-		c := New(0)
-		timelines := make(map[trackway.Customer]map[timelineKey]bool)
-		for step := range 300 {
-			of, other := trackway.Customer(r.IntN(4)), trackway.Customer(r.IntN(4))
-			k := timelineKey{trackway.Micros(step/12+r.IntN(7)) * unit, r.Uint64N(3)}
-			switch n := r.IntN(20); {
-			case n == 0:
-				c.Empty()
-			case n == 1 && timelines[of] != nil && of != other:
-				if timelines[other] == nil {
-					timelines[other] = make(map[timelineKey]bool)
-				}
-				c.Join(other, of)
-				maps.Copy(timelines[other], timelines[of])
-				delete(timelines, of)
-			case n == 2:
-				delete(timelines[of], k)
-			default:
-				if timelines[of] == nil {
-					timelines[of] = make(map[timelineKey]bool)
-					c.PutLast(of, -1)
-				}
-				addEvent(&c, of, k, timelines[of])
+		w := world{Rand: rand.New(rand.NewPCG(seed, 0)), c: New(0), timelines: make(map[trackway.Customer]map[timelineKey]bool)}
+		w.unit = 1 << w.IntN(2*momentBits)
+		w.c.recents.generation = -w.Uint32N(8) // it passes 0 soon
+		if w.IntN(2) == 0 {
+			w.first = trackway.MaxTime - 80*w.unit
+		}
+		for range 1000 {
+			of := w.customer()
+			if r := w.c.recents.find(customerKey(of)); r != nil {
+				turns[min(w.c.recents.generation-r.generation, 2)]++
 			}
-			for of, keys := range timelines {
-				for k := range keys {
-					if c.Misses(of, k.at, k.tail) {
-						t.Fatalf("seed %d: customer %d has %v, which is said to be new", seed, of, k)
-					}
+			if k, wrong := w.step(of); wrong {
+				t.Fatalf("seed %d: customer %d has %v, which is said to be new", seed, of, k)
+			}
+		}
+		for of, keys := range w.timelines {
+			for k := range keys {
+				if w.c.Misses(of, k.at, k.tail) {
+					t.Fatalf("seed %d: at the end customer %d has %v, which is said to be new", seed, of, k)
 				}
 			}
 		}
 	}
+	if slices.Min(turns[:]) < 500 {
+		t.Errorf("customers by filters that became full meanwhile: %v", turns)
+	}
 }
 
-// addEvent does what the store does with an event that may be on a timeline.
-func addEvent(c *Cache, of trackway.Customer, k timelineKey, timeline map[timelineKey]bool) {
-	if isNew, known, met := c.Recent(of, k.at, k.tail); !isNew && !known && met {
+// world is a store of a few customers, more than its cache has room for.
+type world struct {
+	*rand.Rand
+
+	c           Cache
+	timelines   map[trackway.Customer]map[timelineKey]bool
+	first, unit trackway.Micros
+	steps       int
+}
+
+// customer returns a customer: some come often, some seldom.
+func (w *world) customer() trackway.Customer { return trackway.Customer(w.IntN(1 + w.IntN(20))) }
+
+// time returns a time that was not used yet, or was, or one beside it.
+func (w *world) time() trackway.Micros {
+	at := w.first + trackway.Micros(w.steps/12+w.IntN(7))*w.unit + trackway.Micros(w.IntN(3)-1)
+	return min(max(at, trackway.MinTime), trackway.MaxTime)
+}
+
+// step changes something. It returns an event that was taken for new and is
+// not, if there is one.
+func (w *world) step(of trackway.Customer) (k timelineKey, wrong bool) {
+	w.steps++
+	k = timelineKey{w.time(), w.Uint64N(3)}
+	if w.IntN(4) == 0 {
+		for k = range w.timelines[of] { // sent again
+			break
+		}
+	}
+	switch n := w.IntN(200); {
+	case n == 0:
+		w.c.Empty()
+	case n < 8:
+		if other := w.customer(); other != of && w.timelines[of] != nil && w.timelines[other] != nil {
+			w.c.Join(other, of)
+			maps.Copy(w.timelines[other], w.timelines[of])
+			delete(w.timelines, of)
+		}
+	case n < 12:
+		delete(w.timelines[of], k)
+	default:
+		if w.timelines[of] == nil {
+			w.timelines[of] = make(map[timelineKey]bool)
+			w.c.PutLast(of, -1)
+		}
+		wrong = addEvent(&w.c, of, k, w.timelines[of])
+	}
+	return k, wrong
+}
+
+// addEvent does what the store does with an event that may be on a timeline. It
+// reports whether the event was taken for new although it is there.
+func addEvent(c *Cache, of trackway.Customer, k timelineKey, timeline map[timelineKey]bool) (wrong bool) {
+	isNew, known, met := c.Recent(of, k.at, k.tail)
+	if !isNew && !known && met {
 		last := trackway.Micros(-1)
 		for k := range timeline {
 			last = max(last, k.at)
 		}
 		c.PutLast(of, last)
+		isNew = k.at > last
 	}
-	timeline[k] = true
-	c.SawEntry(of, k.at, k.tail)
+	if isNew || !timeline[k] {
+		wrong = timeline[k]
+		timeline[k] = true
+		c.SawEntry(of, k.at, k.tail)
+	}
+	return wrong
+}
+
+// TestRecentOfFarTimes: the cache knows the end of a timeline in each accepted
+// year. If it is later, because a clock was wrong, no event is known to be new.
+func TestRecentOfFarTimes(t *testing.T) {
+	t.Parallel()
+	c := New(Usual)
+	const unit = 1 << momentBits
+	for _, last := range []trackway.Micros{-1, 0, unit - 1, unit, 1<<(32+momentBits) - 1, 1 << (32 + momentBits), trackway.MaxTime, 1<<53 - 1, 1 << 53, math.MaxInt64} {
+		c.PutLast(1, last)
+		for _, at := range []trackway.Micros{0, last / 2, last - unit, last} {
+			if isNew, _, _ := c.Recent(1, min(max(0, at), trackway.MaxTime), 7); isNew && last >= 0 {
+				t.Errorf("the last is at %d: the one at %d is known to be new", last, at)
+			}
+		}
+		isNew, known, _ := c.Recent(1, min(last, trackway.MaxTime-unit)+unit, 7)
+		if want := last <= trackway.MaxTime; known != want {
+			t.Errorf("the last is at %d: that is known: %v", last, known)
+		}
+		if want := last < trackway.MaxTime; isNew != want {
+			t.Errorf("the last is at %d: a later one is known to be new: %v", last, isNew)
+		}
+	}
 }
 
 // TestRecentIsUseful: the cache recognizes new events in any order, as long as

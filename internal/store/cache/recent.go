@@ -11,8 +11,12 @@ const (
 	unknown    moment = 1<<40 - 1 // the bound of a customer whose timelines are not known
 )
 
-// momentOf returns the moment of a time. That of -1 is before all others.
+// momentOf returns the moment of a time.
 func momentOf(at trackway.Micros) moment { return moment(at >> momentBits) }
+
+// afterMoment returns the moment after that of a time, which is 0 for -1. If a
+// clock was wrong by centuries, it is unknown.
+func afterMoment(at trackway.Micros) moment { return min(momentOf(at)+1, unknown) }
 
 // recents tells which entries are certainly not on a customer's timelines: its
 // own and those of others that it keeps. It covers only entries whose keys end
@@ -129,7 +133,7 @@ func (c *Cache) Recent(customer trackway.Customer, at trackway.Micros, tail uint
 }
 
 // Misses reports whether Recent would report an entry as new. Unlike Recent it
-// does not change the cache, so tests can use it.
+// does not note that it was called, so tests can use it.
 func (c *Cache) Misses(customer trackway.Customer, at trackway.Micros, tail uint64) bool {
 	r := c.recents.of(customer)
 	return r != nil && c.recents.isNew(r, customer, at, tail)
@@ -138,7 +142,7 @@ func (c *Cache) Misses(customer trackway.Customer, at trackway.Micros, tail uint
 // PutLast notes that a customer's timelines have no entry after last. It is -1
 // if they have no entry at all.
 func (c *Cache) PutLast(customer trackway.Customer, last trackway.Micros) {
-	c.recents.begin(customer, momentOf(last)+1)
+	c.recents.begin(customer, afterMoment(last))
 }
 
 // SawEntry notes an entry added to one of a customer's timelines. REQUIRES: the

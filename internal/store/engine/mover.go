@@ -17,7 +17,7 @@ import (
 //
 // Pebble itself picks the tables of level 0 that lie over others. Those of the
 // log do not, so they would stay there. Pebble expects few tables in level 0:
-// with 500 of them, it compacts the indexes after every flush.
+// it arranges all of them again when one of them leaves.
 type mover struct {
 	wake chan struct{} // there may be a new table
 	end  context.CancelFunc

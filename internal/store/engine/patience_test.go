@@ -107,7 +107,7 @@ func TestPatienceGoesOn(t *testing.T) {
 		{full: 0.9, asked: 100, waits: true}, // ends: look-ups count from here
 		{full: 2, asked: 1000, waits: true},  // 900 of 1000
 		{full: 2, asked: 1100, running: 1, waits: true},
-		{full: 2, asked: 900, running: 1, compacting: patient, wrote: 1000 * bytesPerAsk}, // writers are near their end
+		{full: 2, asked: 900, running: 1, compacting: patient, wrote: 1000 * bytesPerAsk}, // too many layers
 		{full: 0.9, asked: 100, waits: true},
 		{full: 2, asked: 1100, wrote: 10},
 		{full: 1, asked: 1100},

@@ -144,6 +144,9 @@ func TestRecentOfFarTimes(t *testing.T) {
 		if want := last < trackway.MaxTime; isNew != want {
 			t.Errorf("the last is at %d: a later one is known to be new: %v", last, isNew)
 		}
+		if isNew, _, _ := c.Recent(1, math.MaxInt64, 7); isNew {
+			t.Errorf("the last is at %d: one in the far future is known to be new", last)
+		}
 	}
 }
 

@@ -111,7 +111,7 @@ func (t *recents) begin(customer trackway.Customer, from moment) {
 
 // isNew reports whether an entry is certainly absent.
 func (t *recents) isNew(r *recent, customer trackway.Customer, at trackway.Micros, tail uint64) bool {
-	if momentOf(at) < r.at(bound) {
+	if m := momentOf(at); m < r.at(bound) || m >= unknown {
 		return false
 	}
 	h := hashOf(customer, at, tail)

@@ -22,7 +22,7 @@ func Free() (int, error) {
 	const first, ports, tries = 10_000, 20_000, 1000
 	var taken []error
 	for range tries {
-		port := first + rand.IntN(ports)
+		port := first + rand.IntN(ports) //nolint:gosec // it is no secret
 		if _, before := given.LoadOrStore(port, nil); before {
 			continue
 		}

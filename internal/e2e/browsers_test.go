@@ -165,8 +165,16 @@ func browse(t *testing.T, need, page string) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	browser := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0",
-		"--user-data-dir="+profile, page)
+	// A container's /dev/shm may be small, and what Chromium does for itself
+	// takes the processor from the page.
+	browser := exec.CommandContext(ctx, chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+		"--disable-background-networking", "--no-first-run", "--remote-debugging-port=0", "--user-data-dir="+profile, page)
+	// A file, because one of its processes may keep a pipe open.
+	output, err := os.Create(filepath.Join(profile, "output"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser.Stdout, browser.Stderr = output, output
 	browser.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // its processes end together
 	browser.Cancel = func() error { return syscall.Kill(-browser.Process.Pid, syscall.SIGKILL) }
 	browser.WaitDelay = patience
@@ -175,7 +183,12 @@ func browse(t *testing.T, need, page string) {
 	}
 	t.Cleanup(func() {
 		cancel()
-		_ = browser.Wait()        // it was killed
+		_ = browser.Wait() // it was killed
+		if t.Failed() {
+			text, _ := os.ReadFile(output.Name()) // without its output, this shows nothing
+			t.Logf("the browser says:\n%s", text)
+		}
+		_ = output.Close()
 		_ = os.RemoveAll(profile) // what still ends may write there
 	})
 }

@@ -202,6 +202,7 @@ func TestKafkaLog(t *testing.T) {
 			}
 		}
 		c.awaitServing()
+		c.settlePartitions()
 		again := 0
 		for i, w := range writers {
 			again += len(w.unknown)
@@ -304,7 +305,7 @@ func TestKafkaLogMembers(t *testing.T) {
 	c.dirs, c.servers = c.dirs[:2], c.servers[:2]
 	c.begin()
 	for n := range 10 {
-		if got := c.servers[n%2].do(t, visitOf(t, n)); !got.success() {
+		if got := c.servers[n%2].again(t, visitOf(t, n)); !got.success() {
 			t.Fatal(got)
 		}
 	}
@@ -315,7 +316,7 @@ func TestKafkaLogMembers(t *testing.T) {
 	defer client.Close()
 	admin := kadm.NewClient(client)
 	before := firstOffset(t, admin)
-	erased := c.servers[0].do(t, request{
+	erased := c.servers[0].again(t, request{
 		path: "/data/v2/projects/{token}/customers/anonymize",
 		body: encode(t, map[string]any{"customer_ids": map[string]any{"registered": "person-1"}}),
 	})
@@ -333,7 +334,7 @@ func TestKafkaLogMembers(t *testing.T) {
 	if !strings.Contains(c.servers[2].log.all(), "has received the state of another one") {
 		t.Error("the new server did not get a state")
 	}
-	if got := c.servers[2].do(t, visitOf(t, 100)); !got.success() {
+	if got := c.servers[2].again(t, visitOf(t, 100)); !got.success() {
 		t.Fatal(got)
 	}
 	c.settle()

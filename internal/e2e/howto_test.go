@@ -3,7 +3,6 @@ package e2e
 import (
 	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -11,9 +10,9 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
+	"trackway/internal/porttest"
 	"trackway/internal/prereq"
 )
 
@@ -254,30 +253,16 @@ func prints(want, text string) bool {
 	return regexp.MustCompile(`(?s)^` + strings.Join(parts, `.*`) + `$`).MatchString(strings.TrimSpace(text))
 }
 
-// freeAddress returns an address of this machine on which nobody listens. Its
-// port lies below those that systems give to connections, so that none of
-// those takes it meanwhile. No other test gets the same one.
+// freeAddress returns an address of this machine on which nobody listens. No
+// other test gets the same one.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	for {
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+rand.IntN(20_000)))
-		if _, given := addresses.LoadOrStore(address, nil); given {
-			continue
-		}
-		var c net.ListenConfig
-		l, err := c.Listen(t.Context(), "tcp", address)
-		if err == nil {
-			_ = l.Close()
-			return address
-		}
-		if t.Context().Err() != nil {
-			t.Fatal(err)
-		}
+	port, err := porttest.Free()
+	if err != nil {
+		t.Fatal(err)
 	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 }
-
-// addresses are those that tests have got.
-var addresses sync.Map
 
 func TestPrints(t *testing.T) {
 	t.Parallel()

@@ -17,7 +17,7 @@ import (
 func TestSDKsOfOpenTelemetry(t *testing.T) {
 	t.Parallel()
 	postHogClient(t, "go/client") // beside which it is
-	h := newHurdles(t, hurdleConfig, none, unavailable, answerLost, restarted, none, answerLost)
+	h := newHurdles(t, hurdleConfig, none, unavailable, answerLost, restarted, none, limitUsed, answerLost)
 	out := h.run(t, postHogDir, filepath.Join("go", "client"), "otlp", h.url, publicKey)
 	h.over(t)
 	s := h.current()

@@ -63,7 +63,7 @@ func TestSDKsOfPostHog(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			command := c.command(t)
-			h := newHurdles(t, hurdleConfig, none, unavailable, answerLost, restarted, none, answerLost)
+			h := newHurdles(t, hurdleConfig, none, unavailable, answerLost, restarted, none, limitUsed, answerLost)
 			out := h.run(t, postHogDir, append(command, h.url, publicKey)...)
 			h.over(t)
 			s := h.current()
@@ -120,7 +120,7 @@ func TestSDKsOfPostHogInAPage(t *testing.T) {
 		stored = s.counts(t)
 		delete(stored, merged)
 		got = s.exportOne(t, map[string]any{"registered": "page-user"})
-		return len(stored) >= len(want) && got != nil && got.Properties["email"] != nil
+		return len(stored) >= len(want) && got != nil && got.Properties["email"] != nil && got.Properties["color"] != nil
 	})
 	if diff := cmp.Diff(want, stored); diff != "" {
 		t.Errorf("stored events (-want +got):\n%s", diff)

@@ -2,18 +2,25 @@ package listen
 
 import (
 	"log/slog"
+	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
 	"trackway/internal/door"
+	"trackway/internal/porttest"
 )
 
 // TestCloseUnserved checks that a listener that was never served releases its
 // address.
 func TestCloseUnserved(t *testing.T) {
 	t.Parallel()
-	l, err := TCP(t.Context(), "listen", "127.0.0.1:0", door.Bounds{Max: 4}, nil, slog.New(slog.DiscardHandler))
+	port, err := porttest.Free()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := TCP(t.Context(), "listen", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), door.Bounds{Max: 4}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net'
 import { after, before, test, type TestContext } from 'node:test'
 import { chromium, type Browser, type BrowserContext, type Page } from 'playwright-core'
 import type { BrowserClient, createClient as create } from '../src/browser.ts'
-import { chaos, key, project, proxy, start, type Fate } from './server.ts'
+import { chaos, key, project, proxy, start, until, type Fate } from './server.ts'
 
 /** The test page's interface for the tests. */
 declare global {
@@ -17,9 +17,12 @@ declare global {
   var accepted: (n: number) => void
 }
 
+/** Milliseconds that anything may take on a busy machine. */
+const patience = 120_000
+
 let browser: Browser
 before(async () => {
-  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] })
+  browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'], timeout: patience })
 })
 after(() => browser?.close())
 
@@ -66,6 +69,7 @@ async function site(t: TestContext, url: string, ...others: string[]): Promise<s
  */
 async function fresh(t: TestContext): Promise<BrowserContext> {
   const context = await browser.newContext()
+  context.setDefaultTimeout(patience)
   const complaints: string[] = []
   context.on('weberror', (e) => complaints.push(String(e.error())))
   context.on('console', (m) => /content security|trusted/i.test(m.text()) && complaints.push(m.text()))
@@ -220,7 +224,7 @@ for (const way of ['keepalive', 'sendBeacon']) {
     const { value } = (await cookie())!
     await page.goto('about:blank')
     const arrived = async () => numbers((await server.events({ cookie: value })).filter((e) => e.type === 'step'))
-    for (let i = 0; (await arrived()).length < 70 && i < 500; i++) await new Promise((next) => setTimeout(next, 20))
+    await until('all have arrived', async () => (await arrived()).length >= 70, patience)
     assert.deepEqual(await arrived(), upTo(70))
     assert.ok(front.fates.length >= 2)
     // The next page cannot know, and sends them again. They are stored once.

@@ -98,10 +98,18 @@ os.kill(os.getpid(), signal.SIGKILL)
 
     def test_a_full_disk(self) -> None:
         told: List[Exception] = []
-        client = self.client(self.down.url, directory=self.dir, on_trouble=told.append)
+        full = threading.Event()
+
+        def trouble(error: Exception) -> None:
+            told.append(error)
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                full.set()
+
+        client = self.client(self.down.url, directory=self.dir, on_trouble=trouble)
         self.track(client, [0])
         with mock.patch("os.write", side_effect=OSError(errno.ENOSPC, "No space left on device")):
             self.track(client, [1, 2])
+        self.wait_for(full)  # the thread that sends may be the one that tells
         self.assertFalse(client.report.kept)
         self.assertEqual([e.errno for e in told if isinstance(e, OSError) and e.errno], [errno.ENOSPC])
         report = client.close(0)  # there is room again

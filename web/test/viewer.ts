@@ -8,6 +8,9 @@ import { password, type Server } from "./server.ts";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
+/** Milliseconds that anything may take on a busy machine. */
+const patience = 120_000;
+
 export type Look = "light" | "dark" | "phone";
 
 const looks: { [look in Look]: BrowserContextOptions } = {
@@ -21,7 +24,7 @@ const looks: { [look in Look]: BrowserContextOptions } = {
  * user other than root.
  */
 export function openBrowser(): Promise<Browser> {
-  return chromium.launch({ executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
+  return chromium.launch({ executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium", args: ["--no-sandbox"], timeout: patience });
 }
 
 export class Viewer {
@@ -38,7 +41,7 @@ export class Viewer {
     this.server = server;
     this.context = context;
     this.page = page;
-    page.setDefaultTimeout(60_000);
+    context.setDefaultTimeout(patience);
     page.on("console", (message) => message.type() === "error" && this.wrong.push(`console: ${message.text()}`));
     page.on("pageerror", (error) => this.wrong.push(`error: ${error.message}`));
     page.on("request", (request) => {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"trackway/internal/config/membership"
@@ -14,6 +15,7 @@ import (
 	"trackway/internal/datadir/held"
 	files "trackway/internal/destination/kept"
 	"trackway/internal/log/raft"
+	"trackway/internal/porttest"
 )
 
 // TestBeginWith: if it is not known whether a log has begun with the data of
@@ -48,11 +50,15 @@ func TestNotMounted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := porttest.Free()
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := l.Addr().String()
+	at := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	l, err := net.Listen("tcp", at)
+	if err != nil {
+		t.Fatal(err)
+	}
 	o := Options{
 		Cluster: membership.Cluster{Log: membership.Raft, Listen: at, Advertise: at}, DataDir: dir, Partitions: n, Log: slog.New(slog.DiscardHandler),
 	}

@@ -21,6 +21,7 @@ import (
 
 	"trackway/internal/config"
 	"trackway/internal/destination/clickhouse"
+	"trackway/internal/porttest"
 	"trackway/internal/prereq"
 )
 
@@ -50,7 +51,11 @@ func python(tb testing.TB) string {
 // startEngine starts an engine that ends with the test.
 func startEngine(tb testing.TB) *engine {
 	tb.Helper()
-	e := &engine{tb: tb, folder: filepath.Join(tb.TempDir(), "engine"), port: "0"}
+	port, err := porttest.Free() // it has the same one when it is started again
+	if err != nil {
+		tb.Fatal(err)
+	}
+	e := &engine{tb: tb, folder: filepath.Join(tb.TempDir(), "engine"), port: strconv.Itoa(port)}
 	e.start()
 	tb.Cleanup(e.kill)
 	return e

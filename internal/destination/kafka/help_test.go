@@ -158,7 +158,7 @@ func consume(t *testing.T, url, prefix string) map[string][]row {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	// A commit is answered before all partitions have the markers of the
 	// transaction.

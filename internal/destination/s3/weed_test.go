@@ -54,9 +54,10 @@ func server(tb testing.TB) string {
 }
 
 // freePorts returns free ports p for which p+10000 is free, too. SeaweedFS uses
-// that port for gRPC.
+// that port for gRPC. Both lie below those that systems give to connections, so
+// that none of those takes one meanwhile.
 func freePorts(n int) (ports []int, err error) {
-	for port := 20000 + os.Getpid()%9000; len(ports) < n; port++ {
+	for port := 11000 + os.Getpid()%9000; len(ports) < n; port++ {
 		free := true
 		for _, p := range []int{port, port + 10000} {
 			l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(p))
@@ -69,7 +70,7 @@ func freePorts(n int) (ports []int, err error) {
 		if free {
 			ports = append(ports, port)
 		}
-		if port > 32000 {
+		if port > 22000 {
 			return nil, errors.New("no free ports")
 		}
 	}
@@ -112,7 +113,7 @@ func startWeed(program string) error {
 	if err != nil {
 		return err
 	}
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(3 * time.Minute)
 	for {
 		err := b.core.MakeBucket(ctx, "lake", minio.MakeBucketOptions{})
 		if exists, _ := b.core.BucketExists(ctx, "lake"); exists {

@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"bufio"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"trackway/internal/porttest"
 	"trackway/internal/prereq"
 )
 
@@ -38,7 +38,10 @@ func TestReceiversOfTheDocs(t *testing.T) {
 // it prints.
 func testReceiver(t *testing.T, receiver *exec.Cmd, want string) {
 	t.Helper()
-	port := freePort(t)
+	port, err := porttest.Free()
+	if err != nil {
+		t.Fatal(err)
+	}
 	receiver.Args = append(receiver.Args, strconv.Itoa(port))
 	receiver.Env = append(os.Environ(), "HOOK_SECRET="+secret)
 	receiver.Stderr = os.Stderr
@@ -109,14 +112,4 @@ func python(t *testing.T) string {
 		prereq.Missing(t, prereq.StandardWebhooks, path+": "+err.Error())
 	}
 	return path
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port // it is TCP
 }

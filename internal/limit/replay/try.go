@@ -58,7 +58,7 @@ func newSteps(from, to time.Time) *Steps {
 			break
 		}
 	}
-	for (end-first)/step >= mostSteps { // a record of many months
+	for end-first > step*(mostSteps-1) { // a record of many months
 		step *= 2
 	}
 	first -= first % step

@@ -58,8 +58,12 @@ func (r *Rule) Limit() uint32 { return uint32(r.limit) }
 
 // grace returns how long a window matters after its end, in ms.
 func (r *Rule) grace() uint64 {
-	if r.kind == sliding {
+	switch r.kind {
+	case sliding:
 		return r.window
+	case gcra: // the time of its calls may end within a millisecond
+		return 1
+	case fixed, portion:
 	}
 	return 0
 }

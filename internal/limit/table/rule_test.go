@@ -251,6 +251,28 @@ func TestGCRAFine(t *testing.T) {
 	}
 }
 
+// TestGCRAWithinAMillisecond: calls that take less than a millisecond each are
+// counted, too, although other callers need a counter in the same set.
+func TestGCRAWithinAMillisecond(t *testing.T) {
+	t.Parallel()
+	const burst = 200
+	rule, table := GCRA(3000, burst, 1000), New(1)
+	table.Prepare(1, &rule)
+	for n := range uint64(100) {
+		now, admitted := int64(n+1)*10_000*ms, [2]int{}
+		for range burst + 50 {
+			for i := range admitted {
+				if table.Take(now, table.Key(1, 0, n, uint64(i)), 1, &rule).Allowed {
+					admitted[i]++
+				}
+			}
+		}
+		if admitted != [2]int{burst, burst} {
+			t.Errorf("pair %d: got %v, want %d of each", n, admitted, burst)
+		}
+	}
+}
+
 func TestRulesOutOfRange(t *testing.T) {
 	t.Parallel()
 	for name, f := range map[string]func(){

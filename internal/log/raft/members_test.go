@@ -159,7 +159,7 @@ func TestEnough(t *testing.T) {
 // enough stay.
 func TestRelease(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 4, Options{})
+	c := newCluster(t, 4, Options{Heartbeat: 3 * time.Second}) // no other server must begin to lead
 	others := c.except(c.awaitLeader())
 	l := ledger{became: make(map[string]error)}
 	l.fill(t, others[2].log, 1) // now it knows who leads

@@ -34,7 +34,7 @@ test("customers are found by identifier and property, and turned over page by pa
   await viewer.heading("many-20@example.com").waitFor();
   await page.goBack();
   await rows.first().waitFor();
-  assert.notEqual(await page.evaluate(() => scrollY), 0, "going back leads to where one was");
+  await page.waitForFunction(() => scrollY !== 0); // going back leads to where one was
   await page.getByRole("link", { name: "Next page" }).click();
   await page.getByRole("link", { name: "First page" }).waitFor();
   await page.getByRole("link", { name: "many-0@example.com" }).waitFor();

@@ -165,7 +165,7 @@ test("keys lead through the pages", async () => {
   await viewer.heading("Overview").waitFor();
   await page.keyboard.press("3");
   await viewer.heading("Customers").waitFor();
-  assert.equal(await page.evaluate(() => document.activeElement?.id), "main", "the focus follows the page");
+  await page.waitForFunction(() => document.activeElement?.id === "main"); // the focus follows the page
   await page.getByRole("link", { name: "jane@example.com" }).waitFor();
   await page.keyboard.press("j");
   await page.keyboard.press("Enter");
@@ -185,7 +185,7 @@ test("keys lead through the pages", async () => {
   await page.goto(`${server.url}/#/overview`);
   await page.keyboard.press("Tab");
   await page.getByRole("link", { name: "Skip to the content" }).press("Enter");
-  assert.equal(await page.evaluate(() => document.activeElement?.id), "main");
+  await page.waitForFunction(() => document.activeElement?.id === "main");
   await viewer.close();
 });
 
@@ -196,6 +196,7 @@ test("the choice of colours is kept", async () => {
   const light = await background();
   await page.getByRole("button", { name: "Colours: as the system" }).click();
   await page.getByRole("button", { name: "Colours: light" }).click();
+  await page.getByRole("button", { name: "Colours: dark" }).waitFor();
   assert.notEqual(await background(), light);
   await page.reload();
   await page.getByRole("button", { name: "Colours: dark" }).waitFor();

@@ -10,10 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
 
+	"trackway/internal/porttest"
 	"trackway/internal/prereq"
 	"trackway/internal/sleep"
 )
@@ -71,7 +73,14 @@ func Start(tb testing.TB) *Broker {
 	if _, err := os.Stat(filepath.Join(b.lib, ".installed")); err != nil {
 		prereq.Missing(tb, prereq.Kafka, "run tools/install-kafka")
 	}
-	ports := freePorts(tb, 3)
+	var ports [3]string
+	for i := range ports {
+		port, err := porttest.Free()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		ports[i] = strconv.Itoa(port)
+	}
 	b.direct = "127.0.0.1:" + ports[1]
 	b.Proxy = newProxy(tb, "127.0.0.1:"+ports[2])
 	_, proxyPort, _ := net.SplitHostPort(b.Proxy.address)
@@ -175,20 +184,3 @@ func (b *Broker) URL() string { return "kafka://" + b.direct }
 // ProxiedURL returns the broker's URL for a destination. It leads through
 // [Broker.Proxy].
 func (b *Broker) ProxiedURL() string { return "kafka://" + b.Proxy.address }
-
-func freePorts(tb testing.TB, n int) []string {
-	tb.Helper()
-	ports, open := make([]string, n), make([]net.Listener, n)
-	for i := range open {
-		l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			tb.Fatal(err)
-		}
-		open[i] = l // all stay in use until the last is found, so that they differ
-		_, ports[i], _ = net.SplitHostPort(l.Addr().String())
-	}
-	for _, l := range open {
-		_ = l.Close() // nobody has connected
-	}
-	return ports
-}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"trackway/internal/porttest"
 	"trackway/internal/prereq"
 )
 
@@ -25,10 +26,15 @@ func (d *Database) Pooler(tb testing.TB) (port int) {
 	if err != nil {
 		prereq.Missing(tb, prereq.Postgres, err.Error())
 	}
-	if port, err = freePort(); err != nil {
+	if port, err = porttest.Free(); err != nil {
 		tb.Fatal(err)
 	}
 	s := d.server
+	// Several tests may start one before the same server.
+	dir := filepath.Join(s.dir, fmt.Sprint("pooler-", port))
+	if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // another user reads it
+		tb.Fatal(err)
+	}
 	quoted := func(text string) string { return `"` + strings.ReplaceAll(text, `"`, `""`) + `"` }
 	config := fmt.Sprintf(`[databases]
 * = host=127.0.0.1 port=%d
@@ -40,14 +46,14 @@ auth_type = plain
 auth_file = %s
 pool_mode = transaction
 default_pool_size = 2
-`, s.Port, port, filepath.Join(s.dir, "users"))
+`, s.Port, port, filepath.Join(dir, "users"))
 	for name, text := range map[string]string{"users": quoted(d.Role) + " " + quoted(d.Password) + "\n", "pooler.ini": config} {
-		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o644); err != nil { //nolint:gosec // another user reads it
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil { //nolint:gosec // another user reads it
 			tb.Fatal(err)
 		}
 	}
-	cmd := exec.CommandContext(context.Background(), program, "-q", filepath.Join(s.dir, "pooler.ini")) //nolint:gosec // a program of the test
-	cmd.Dir, cmd.SysProcAttr = s.dir, &syscall.SysProcAttr{Credential: s.as}
+	cmd := exec.CommandContext(context.Background(), program, "-q", filepath.Join(dir, "pooler.ini")) //nolint:gosec // a program of the test
+	cmd.Dir, cmd.SysProcAttr = dir, &syscall.SysProcAttr{Credential: s.as}
 	if err := cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
@@ -55,7 +61,7 @@ default_pool_size = 2
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	for range 200 {
+	for range 1200 {
 		conn, err := (&net.Dialer{}).DialContext(tb.Context(), "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err == nil {
 			_ = conn.Close()

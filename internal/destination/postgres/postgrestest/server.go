@@ -23,6 +23,7 @@ import (
 	"testing"
 	"time"
 
+	"trackway/internal/porttest"
 	"trackway/internal/prereq"
 )
 
@@ -150,7 +151,7 @@ func (s *Server) Run() error {
 	var problem error
 	for range 60 {
 		if s.Port == 0 {
-			port, err := freePort()
+			port, err := porttest.Free()
 			if err != nil {
 				return err
 			}
@@ -190,15 +191,6 @@ func (s *Server) answers() bool {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-}
-
-func freePort() (int, error) {
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // Kill kills the server and all its processes. This is like a power cut, except

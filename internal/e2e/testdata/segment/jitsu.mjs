@@ -13,6 +13,7 @@ for (let n = 0; n < count; n++) {
 }
 const good = failed
 await jitsu.track('x'.repeat(300))
-await new Promise((resolve) => setTimeout(resolve, 100)) // it does not say when it is done
+// It does not say when it is done, but that the server has refused something.
+for (let i = 0; failed === good && i < 600; i++) await new Promise((resolve) => setTimeout(resolve, 100))
 console.log(`failed: ${good}`)
 process.exit(0)

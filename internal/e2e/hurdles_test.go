@@ -136,7 +136,9 @@ func (s *server) useUpLimit(ctx context.Context) {
 		callers.Go(func() {
 			for !done.Load() {
 				res, err := s.try(ctx, request{path: "/track/v2/projects/{token}/system/time", auth: "public"})
-				done.Store(done.Load() || err != nil || res.status == http.StatusTooManyRequests)
+				if err != nil || res.status == http.StatusTooManyRequests {
+					done.Store(true)
+				}
 			}
 		})
 	}

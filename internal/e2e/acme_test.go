@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"trackway/internal/porttest"
 	"trackway/internal/prereq"
 )
 
@@ -48,7 +49,7 @@ func startAuthority(t *testing.T, web, secure string, life time.Duration) *autho
 	}
 	a := &authority{trusted: x509.NewCertPool()}
 	a.trusted.AppendCertsFromPEM(text)
-	dns, listen, manage := freeAddress(t), freeAddress(t), freeAddress(t)
+	dns, listen, manage := porttest.Address(t), porttest.Address(t), porttest.Address(t)
 	config, err := json.Marshal(map[string]any{"pebble": map[string]any{
 		"listenAddress": listen, "managementListenAddress": manage,
 		"certificate": filepath.Join(dir, "cert.pem"), "privateKey": filepath.Join(dir, "key.pem"),
@@ -66,7 +67,7 @@ func startAuthority(t *testing.T, web, secure string, life time.Duration) *autho
 	ctx, stop := context.WithCancel(context.Background())
 	a.stop = stop
 	for _, args := range [][]string{
-		{"pebble-challtestsrv", "-dnsserver", dns, "-defaultIPv6", "", "-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "", "-management", freeAddress(t)},
+		{"pebble-challtestsrv", "-dnsserver", dns, "-defaultIPv6", "", "-http01", "", "-https01", "", "-tlsalpn01", "", "-doh", "", "-management", porttest.Address(t)},
 		{"pebble", "-config", file, "-dnsserver", dns},
 	} {
 		cmd := exec.CommandContext(ctx, filepath.Join(programs, args[0]), args[1:]...)
@@ -155,7 +156,7 @@ func TestACME(t *testing.T) {
 		t.Skip("it builds the authority, and waits for a certificate to be renewed")
 	}
 	const life = 60 * time.Second // it is renewed after 38 to 40 seconds
-	listen, web := freeAddress(t), freeAddress(t)
+	listen, web := porttest.Address(t), porttest.Address(t)
 	a := startAuthority(t, web, listen, life)
 	dir := t.TempDir()
 	s := startFor(t, dir, listen, web, a)
@@ -197,8 +198,8 @@ func TestACMEByHTTP(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds the authority")
 	}
-	listen, web := freeAddress(t), freeAddress(t)
-	a := startAuthority(t, web, freeAddress(t), time.Hour)
+	listen, web := porttest.Address(t), porttest.Address(t)
+	a := startAuthority(t, web, porttest.Address(t), time.Hour)
 	s := startFor(t, t.TempDir(), listen, web, a)
 	s.log.mayHold("no certificate from the authority")
 	awaitPatiently(t, func() bool { return s.serial(t, a) != "" })

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"trackway/internal/porttest"
 )
 
 // try runs a command at a server, and returns its exit status and all that it
@@ -103,7 +105,7 @@ func (c *cluster) ready(i int) (status int, text string) {
 // operated gives each server an address for operators that it keeps.
 func (c *cluster) operated() {
 	for range c.servers {
-		c.ops = append(c.ops, freeAddress(c.t))
+		c.ops = append(c.ops, porttest.Address(c.t))
 	}
 }
 

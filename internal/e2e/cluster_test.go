@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"trackway/internal/porttest"
 	"trackway/internal/sleep"
 )
 
@@ -56,7 +57,7 @@ func prepareCluster(t *testing.T, n int) *cluster {
 	t.Helper()
 	c := &cluster{t: t, servers: make([]*server, n), limits: wideLimits}
 	for range n {
-		c.dirs, c.public, c.members = append(c.dirs, t.TempDir()), append(c.public, freeAddress(t)), append(c.members, freeAddress(t))
+		c.dirs, c.public, c.members = append(c.dirs, t.TempDir()), append(c.public, porttest.Address(t)), append(c.members, porttest.Address(t))
 	}
 	return c
 }

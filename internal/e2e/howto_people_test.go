@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"trackway/internal/porttest"
 )
 
 // TestHowtoPeople follows the guide from a package to HTTPS with two users,
@@ -20,7 +22,7 @@ func TestHowtoPeople(t *testing.T) {
 		t.Skip("it builds the authority")
 	}
 	const guide = "install-with-https-and-people.md"
-	listen, web := freeAddress(t), freeAddress(t)
+	listen, web := porttest.Address(t), porttest.Address(t)
 	a := startAuthority(t, web, listen, time.Hour)
 	dir := t.TempDir()
 	config := filepath.Join(dir, "trackway.yaml")

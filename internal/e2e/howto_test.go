@@ -3,7 +3,6 @@ package e2e
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -196,7 +195,7 @@ func follow(t *testing.T, all []block) {
 			prereq.Missing(t, prereq.Curl, err.Error())
 		}
 	}
-	ports := strings.NewReplacer("127.0.0.1:8080", freeAddress(t), "127.0.0.1:8081", freeAddress(t))
+	ports := strings.NewReplacer("127.0.0.1:8080", porttest.Address(t), "127.0.0.1:8081", porttest.Address(t))
 	var script strings.Builder
 	fmt.Fprintf(&script, "export TRACKWAY_LISTEN=%s TRACKWAY_OPS_LISTEN=%s\n", ports.Replace("127.0.0.1:8080"), ports.Replace("127.0.0.1:8081"))
 	script.WriteString("trap 'trap - EXIT; kill $(jobs -p) 2>/dev/null; wait' EXIT\nexec 2>&1\n")
@@ -251,17 +250,6 @@ func prints(want, text string) bool {
 		parts[i] = regexp.QuoteMeta(parts[i])
 	}
 	return regexp.MustCompile(`(?s)^` + strings.Join(parts, `.*`) + `$`).MatchString(strings.TrimSpace(text))
-}
-
-// freeAddress returns an address of this machine on which nobody listens. No
-// other test gets the same one.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	port, err := porttest.Free()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 }
 
 func TestPrints(t *testing.T) {

@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"trackway/internal/porttest"
 	"trackway/internal/prereq"
 	"trackway/openapi"
 )
@@ -324,7 +325,7 @@ func TestPanels(t *testing.T) {
 	t.Parallel()
 	program := prometheus(t, "prometheus")
 	s, secure := busy(t), ordering(t)
-	address, dir := freeAddress(t), t.TempDir()
+	address, dir := porttest.Address(t), t.TempDir()
 	config := filepath.Join(dir, "prometheus.yml")
 	text := fmt.Sprintf("global: {scrape_interval: 1s}\nscrape_configs: [{job_name: trackway, static_configs: [{targets: [%q, %q]}]}]\n", s.ops, secure.ops)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"trackway/internal/porttest"
 	"trackway/internal/prereq"
 )
 
@@ -49,7 +50,7 @@ func TestProxies(t *testing.T) {
 			config := strings.Replace(gridConfig(pagesPassword, wideLimits), "127.0.0.0/8", "127.0.0.1/32", 1)
 			dir := t.TempDir()
 			certify(t, dir, 1, time.Now().Add(time.Hour))
-			b := &behind{front: freeAddress(t)}
+			b := &behind{front: porttest.Address(t)}
 			transport := &http.Transport{
 				DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 					from := &net.TCPAddr{IP: net.ParseIP(clientIP)}

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"trackway/internal/porttest"
 )
 
 // TestProxyProtocol: behind a TCP proxy, callers are identified by the address
@@ -46,7 +48,7 @@ func TestProxyProtocol(t *testing.T) {
 // header.
 func TestProxyProtocolRedirect(t *testing.T) {
 	t.Parallel()
-	dir, plain := t.TempDir(), freeAddress(t)
+	dir, plain := t.TempDir(), porttest.Address(t)
 	certify(t, dir, 1, time.Now().Add(time.Hour))
 	tls := fmt.Sprintf("tls: {cert: %[1]s/cert.pem, key: %[1]s/key.pem, redirect: %[2]q}\n", dir, plain)
 	s := start(t, baseConfig+"proxy_protocol: true\n"+tls)

@@ -20,6 +20,7 @@ import (
 	"syscall"
 	"testing"
 
+	"trackway/internal/porttest"
 	"trackway/internal/prereq"
 	"trackway/internal/store"
 )
@@ -218,7 +219,7 @@ func TestReleaseImage(t *testing.T) {
 			t.Errorf("%s has %d bytes", name, got)
 		}
 	}
-	public, ops := freeAddress(t), freeAddress(t)
+	public, ops := porttest.Address(t), porttest.Address(t)
 	env := []string{"TRACKWAY_LISTEN=" + public, "TRACKWAY_OPS_LISTEN=" + ops}
 	if out, err := img.command(t, env, "healthcheck").CombinedOutput(); err == nil {
 		t.Errorf("without a server it is healthy: %s", out)

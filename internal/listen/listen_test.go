@@ -2,9 +2,7 @@ package listen
 
 import (
 	"log/slog"
-	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -16,11 +14,7 @@ import (
 // address.
 func TestCloseUnserved(t *testing.T) {
 	t.Parallel()
-	port, err := porttest.Free()
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := TCP(t.Context(), "listen", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), door.Bounds{Max: 4}, nil, slog.New(slog.DiscardHandler))
+	l, err := TCP(t.Context(), "listen", porttest.Address(t), door.Bounds{Max: 4}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

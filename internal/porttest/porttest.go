@@ -9,6 +9,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"testing"
 )
 
 // given are the ports that this process got.
@@ -33,4 +34,14 @@ func Free() (int, error) {
 		taken = append(taken, err)
 	}
 	return 0, errors.Join(append(taken, errors.New("no port is free"))...)
+}
+
+// Address returns an address of the loopback interface with a port of [Free].
+func Address(tb testing.TB) string {
+	tb.Helper()
+	port, err := Free()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 }

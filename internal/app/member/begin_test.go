@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"testing"
 
 	"trackway/internal/config/membership"
@@ -50,11 +49,7 @@ func TestNotMounted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	port, err := porttest.Free()
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	at := porttest.Address(t)
 	l, err := net.Listen("tcp", at)
 	if err != nil {
 		t.Fatal(err)

@@ -3,8 +3,8 @@
 // and which entries its timelines certainly do not have. Its size is bounded in
 // bytes.
 //
-// The data that many customers need is compact and has no pointers: 54 bytes
-// for a customer with one identifier, so a million of them fit into 54 MB. The
+// The data that many customers need is compact and has no pointers: 37 bytes
+// for a customer with one identifier, so a million of them fit into 37 MB. The
 // whole record of a customer, which only changes need, is kept for the
 // customers used last.
 package cache
@@ -22,9 +22,9 @@ const Usual = 64 << 20
 // bytesEach bytes of the cache. A holder takes four times that if all its
 // identifiers have the maximum length of 256 bytes.
 const (
-	idsPart     = 36
-	recentPart  = 42
-	filterPart  = 6 // each of two
+	idsPart     = 46
+	recentPart  = 32
+	filterPart  = 12
 	bytesEach   = 8 << 10
 	idsEach     = 4        // average number of identifiers of a holder in a full generation
 	mostFilters = 16 << 20 // largest filter in bytes: clearing it holds the lock
@@ -104,7 +104,6 @@ func (c *Cache) Empty() {
 	c.ids.empty()
 	c.recents.empty()
 	c.recents.filter.empty()
-	c.recents.before.empty()
 }
 
 // Each calls holder for all holders in the cache, so that a test can compare

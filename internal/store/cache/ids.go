@@ -38,7 +38,19 @@ func (c *Cache) CustomerOf(ids [][2]uint64) (customer trackway.Customer) {
 }
 
 // idEntry is twice the customer's number, plus one if the identifier is plain.
-type idEntry uint64
+type idEntry small
+
+func idEntryOf(customer trackway.Customer, plain bool) idEntry {
+	n := uint64(customer) << 1
+	if plain {
+		n++
+	}
+	return idEntry(pack(n))
+}
+
+func (e idEntry) customer() trackway.Customer { return trackway.Customer(small(e).number() >> 1) }
+
+func (e idEntry) plain() bool { return e[0]&1 != 0 }
 
 // ids holds the identifiers used last.
 type ids struct {
@@ -87,12 +99,16 @@ func (c *Cache) customer(id fingerprint) (customer trackway.Customer, plain, kno
 	if e == nil {
 		return 0, false, false
 	}
-	return trackway.Customer(*e >> 1), *e&1 != 0, true
+	return e.customer(), e.plain(), true
 }
 
 // PutID keeps the customer behind the identifier with this key.
 func (c *Cache) PutID(key []byte, customer trackway.Customer) {
-	*c.ids.put(c.ids.of(key)) = idEntry(customer << 1)
+	if customer >= mostCustomers/2 {
+		c.ForgetID(key)
+		return
+	}
+	*c.ids.put(c.ids.of(key)) = idEntryOf(customer, false)
 }
 
 // NoteIDs updates which of a customer's cached identifiers are plain. keyOf
@@ -108,9 +124,7 @@ func (c *Cache) NoteIDs(h *identity.Holder, keyOf func(trackway.Identifier) []by
 // setPlain sets whether an identifier is plain, if the cache has it.
 func (c *Cache) setPlain(key []byte, plain bool) {
 	if e := c.ids.find(c.ids.of(key)); e != nil {
-		if *e &^= 1; plain {
-			*e |= 1
-		}
+		*e = idEntryOf(e.customer(), plain)
 	}
 }
 

@@ -22,100 +22,86 @@ func afterMoment(at trackway.Micros) moment { return min(momentOf(at)+1, unknown
 // own and those of others that it keeps. It covers only entries whose keys end
 // in a hash.
 //
-// Each added key goes into a filter that all customers share. A full filter
-// becomes the earlier one, and the earlier one before it is dropped. So the
-// knowledge about a customer is a bound: all its entries from this time on are
-// in one of the two filters.
+// Each added key goes into a filter that all customers share. A full filter is
+// emptied. So the knowledge about a customer is a bound: all its entries from
+// this time on are in the filter.
 type recents struct {
 	table[customerKey, recent]
 
-	filter, before filter
-	generation     uint32 // counts the filters
+	filter     filter
+	generation uint32   // counts how often the filter was emptied
+	swept      []uint32 // the generation that each of the table's segments is up to
 }
 
-// recent is what is known about one customer: three moments. They are packed,
-// because a million customers have one each.
+// recent is what is known about one customer: two moments. They are packed,
+// because a million customers have them.
 //
-// INVARIANT: entries added before the earlier filter began are before the
-// bound.
-type recent struct {
-	low        [3]uint32
-	generation uint32
-	high       [3]uint8
-}
-
-// The moments of a customer.
-const (
-	bound  = iota // entries from it on are in one of the filters
-	before        // the next after the last entry in the earlier filter; 0: it has none
-	now           // the same for the current filter
-)
-
-func (r *recent) at(which int) moment { return moment(r.high[which])<<32 | moment(r.low[which]) }
-
-func (r *recent) set(which int, m moment) {
-	r.high[which], r.low[which] = uint8(m>>32), uint32(m)
-}
+// INVARIANT: the end is not before the bound.
+type recent struct{ bound, end small } // entries from the bound on are in the filter, and none is at the end or later
 
 // customerKey is a customer as the key of a table.
-type customerKey trackway.Customer
+type customerKey small
+
+// mostCustomers is a number that is not reached: customers are counted up.
+const mostCustomers = 1 << 40
 
 // hash spreads consecutive numbers. Making them collide gains an attacker
 // nothing: customers that share a bucket are only forgotten sooner.
 func (c customerKey) hash() uint64 {
-	h := uint64(c) * 0x9e3779b97f4a7c15
+	h := small(c).number() * 0x9e3779b97f4a7c15
 	return h ^ h>>32
 }
 
 func newRecents(bytes, filterBytes int64) recents {
-	return recents{table: newTable[customerKey, recent](bytes), filter: newFilter(filterBytes), before: newFilter(filterBytes)}
+	t := newTable[customerKey, recent](bytes)
+	return recents{table: t, filter: newFilter(filterBytes), swept: make([]uint32, len(t.segments))}
 }
 
-// of returns what is known about a customer, brought up to the current
-// generation. It returns nil if nothing is known.
+// of returns what is known about a customer, or nil if nothing is known.
 func (t *recents) of(customer trackway.Customer) *recent {
-	r := t.find(customerKey(customer))
-	if r == nil {
+	if customer >= mostCustomers {
 		return nil
 	}
-	switch t.generation - r.generation {
-	case 0:
-		return r
-	case 1:
-		r.set(bound, max(r.at(bound), r.at(before)))
-		r.set(before, r.at(now))
-		r.set(now, 0)
-	default:
-		*r = recentFrom(r.end())
+	key := customerKey(pack(uint64(customer)))
+	if s := t.segment(key.hash()); t.swept[s] != t.generation {
+		t.sweep(s)
 	}
-	r.generation = t.generation
-	return r
+	return t.find(key)
 }
 
-// recentFrom returns what is known of a customer without entries from a moment
-// on.
-func recentFrom(m moment) (r recent) {
-	r.set(bound, m)
-	return r
+// sweep brings what is known of the customers of a segment up to the filter:
+// their entries from before it was emptied are in it no more.
+func (t *recents) sweep(segment int) {
+	for i := range t.segments[segment] {
+		for j := range t.segments[segment][i].values {
+			r := &t.segments[segment][i].values[j]
+			r.bound = r.end
+		}
+	}
+	t.swept[segment] = t.generation
 }
-
-// end returns a moment from which on the customer has no entries.
-func (r *recent) end() moment { return max(r.at(bound), r.at(before), r.at(now)) }
 
 // begin notes that a customer has no entries from a moment on.
 func (t *recents) begin(customer trackway.Customer, from moment) {
-	r := recentFrom(from)
-	r.generation = t.generation
-	*t.put(customerKey(customer)) = r
+	if customer < mostCustomers {
+		m := pack(uint64(from))
+		*t.put(customerKey(pack(uint64(customer)))) = recent{m, m}
+	}
+}
+
+// forget drops what is known about a customer.
+func (t *recents) forget(customer trackway.Customer) {
+	if customer < mostCustomers {
+		t.remove(customerKey(pack(uint64(customer))))
+	}
 }
 
 // isNew reports whether an entry is certainly absent.
 func (t *recents) isNew(r *recent, customer trackway.Customer, at trackway.Micros, tail uint64) bool {
-	if m := momentOf(at); m < r.at(bound) || m >= unknown {
+	if m := momentOf(at); m < moment(r.bound.number()) || m >= unknown {
 		return false
 	}
-	h := hashOf(customer, at, tail)
-	return !t.filter.has(h) && !t.before.has(h)
+	return !t.filter.has(hashOf(customer, at, tail))
 }
 
 // Recent reports whether an entry is certainly on none of a customer's
@@ -129,7 +115,7 @@ func (c *Cache) Recent(customer trackway.Customer, at trackway.Micros, tail uint
 		c.recents.begin(customer, unknown)
 		return false, false, false
 	}
-	return c.recents.isNew(r, customer, at, tail), r.at(bound) != unknown, true
+	return c.recents.isNew(r, customer, at, tail), moment(r.bound.number()) != unknown, true
 }
 
 // Misses reports whether Recent would report an entry as new. Unlike Recent it
@@ -150,12 +136,11 @@ func (c *Cache) PutLast(customer trackway.Customer, last trackway.Micros) {
 func (c *Cache) SawEntry(customer trackway.Customer, at trackway.Micros, tail uint64) {
 	t := &c.recents
 	if t.filter.full() {
-		t.filter, t.before = t.before, t.filter
 		t.filter.empty()
 		t.generation++
 	}
-	if r, m := t.of(customer), momentOf(at); r != nil && m >= r.at(bound) {
-		r.set(now, max(r.at(now), m+1))
+	if r, m := t.of(customer), momentOf(at); r != nil && m >= moment(r.bound.number()) && m < unknown {
+		r.end = pack(max(r.end.number(), uint64(m)+1))
 		t.filter.add(hashOf(customer, at, tail))
 	}
 }
@@ -167,10 +152,11 @@ func (c *Cache) Join(customer, absorbed trackway.Customer) {
 	switch {
 	case to == nil:
 	case from == nil:
-		c.recents.remove(customerKey(customer))
+		c.recents.forget(customer)
 	default:
-		// the filters have its keys under the other customer's number
-		to.set(bound, max(to.at(bound), from.end()))
+		// the filter has its keys under the other customer's number
+		to.bound = pack(max(to.bound.number(), from.end.number()))
+		to.end = pack(max(to.end.number(), from.end.number()))
 	}
-	c.recents.remove(customerKey(absorbed))
+	c.recents.forget(absorbed)
 }

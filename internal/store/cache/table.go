@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"encoding/binary"
 	"math/bits"
 	"unsafe"
 )
@@ -42,6 +43,17 @@ type bucket[K hashed, V any] struct {
 	hand   uint8  // the next place to consider for removal
 }
 
+// small is a number below 1<<40 that takes five bytes.
+type small [5]byte
+
+func pack(n uint64) (s small) {
+	binary.LittleEndian.PutUint32(s[:], uint32(n))
+	s[4] = byte(n >> 32)
+	return s
+}
+
+func (s small) number() uint64 { return uint64(binary.LittleEndian.Uint32(s[:])) | uint64(s[4])<<32 }
+
 // newTable returns a table of at most the given size in bytes, but at least one
 // bucket.
 func newTable[K hashed, V any](bytes int64) table[K, V] {
@@ -53,10 +65,13 @@ func newTable[K hashed, V any](bytes int64) table[K, V] {
 // part maps h to a number below n. REQUIRES: h is below 1<<32.
 func part(h uint64, n int) int { return int(h * uint64(n) >> 32) }
 
+// segment returns the number of the segment for a hash.
+func (t *table[K, V]) segment(hash uint64) int { return part(hash>>32, len(t.segments)) }
+
 // bucketOf returns the bucket for a hash and its segment. The bucket is nil if
 // the segment is empty.
 func (t *table[K, V]) bucketOf(hash uint64) (*bucket[K, V], *[]bucket[K, V]) {
-	s := &t.segments[part(hash>>32, len(t.segments))]
+	s := &t.segments[t.segment(hash)]
 	if len(*s) == 0 {
 		return nil, s
 	}

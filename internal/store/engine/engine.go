@@ -1,5 +1,5 @@
-// Package engine configures Pebble for a store. Each table of the store has its
-// own files. So nothing rewrites the log, which only grows at its end.
+// Package engine configures Pebble for a store. The log has files of its own.
+// So nothing rewrites it, because it only grows at its end.
 package engine
 
 import (
@@ -266,18 +266,26 @@ func begin(dir string, o Options) error {
 	return db.Close()
 }
 
-// spanPolicy keeps each of our tables in its own files. So files of the log are
-// moved from level to level and not rewritten, because the log only grows at
-// its end. In level 0 this is the work of [mover].
+// spanPolicy keeps the log in files of its own. So they are moved from level to
+// level and not rewritten, because the log only grows at its end. In level 0
+// this is the work of [mover].
+//
+// All other tables of the store share files. If each had its own, each memtable
+// would leave a file of some KB for each of those that only grow at their end
+// as well, which nothing would ever put together.
 //
 // A moved file keeps its compression at every level. So the log is compressed
 // well from the start, and the indexes, which would gain nothing, are
 // compressed fast.
 func spanPolicy(start []byte) (policy pebble.SpanPolicy, end []byte, err error) {
-	if len(start) == 0 {
-		return pebble.SpanPolicy{}, []byte{format.TableAbsorbed}, nil
+	switch {
+	case len(start) == 0 || start[0] < format.TableLog:
+		return pebble.SpanPolicy{PreferFastCompression: true}, []byte{format.TableLog}, nil
+	case start[0] == format.TableLog:
+		return pebble.SpanPolicy{}, []byte{format.TableLog + 1}, nil
+	default:
+		return pebble.SpanPolicy{PreferFastCompression: true}, nil, nil
 	}
-	return pebble.SpanPolicy{PreferFastCompression: start[0] != format.TableLog}, []byte{start[0] + 1}, nil
 }
 
 // logger passes on Pebble's messages. Messages about background work have level

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -90,6 +92,45 @@ func TestLogIsMoved(t *testing.T) {
 	if below != flushes {
 		t.Errorf("%d tables are below level 0, want %d", below, flushes)
 	}
+}
+
+// TestSmallTablesAreMerged: those of the store's tables that only grow at their
+// end, as the log does, share files with others. They do not leave a file for
+// each flush.
+func TestSmallTablesAreMerged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		db, err := Open("db", Options{FS: vfs.NewMem(), Cache: 1 << 20, Fatal: func(err error) { t.Error(err) }}, func(*pebble.Options) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := db.Hurry()
+		const flushes = 10 * mostLayers
+		for n := range uint32(flushes) {
+			for _, table := range []byte{format.TableChanges, format.TableLog, format.TableCounts, format.TableUsage} {
+				if err := db.Set(binary.BigEndian.AppendUint32([]byte{table}, n), []byte("value"), pebble.NoSync); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := db.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(2 * grantPause)
+			synctest.Wait()
+		}
+		levels, err := db.SSTables()
+		if err != nil {
+			t.Fatal(err)
+		}
+		top, below := logTables(t, db)
+		if others := len(slices.Concat(levels...)) - top - below; others > 3*mostLayers {
+			t.Errorf("there are %d tables beside those of the log after %d flushes", others, flushes)
+		}
+		done()
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 // TestLeftTablesAreMoved: an opening moves the tables that an earlier process

@@ -6,10 +6,17 @@
 //
 //	go run ./fill -events 20000000 -customers 1000000
 //	go run ./fill -binary OLD
+//	go run ./fill -events 100000000 -turns 5
+//	go run ./fill -events 1500000 -customers 75000 -exports 200
 //
 // Sixteen writers each wait for the answer to one batch before they send the
 // next. They make up realistic events, which costs more than sending them, so
 // the rate says little; the processor time is that of the server alone.
+//
+// Machines are not equally fast at all times. So with -turns, one more step of
+// events goes to the server in turn with the first step of a new one. With
+// -exports, it then asks for all of a customer who comes often, twice in a row,
+// and prints how long the answers take.
 package main
 
 import (
@@ -24,6 +31,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -44,6 +52,8 @@ func main() {
 	events := flag.Int("events", 20_000_000, "events to send")
 	customers := flag.Int("customers", 1_000_000, "customers they are of: a few are much more active than most")
 	step := flag.Int("step", 1_000_000, "events in a line of the table")
+	turns := flag.Int("turns", 0, "steps to send after that, in turn with the first step of a new store")
+	exports := flag.Int("exports", 0, "customers to export after that")
 	binary := flag.String("binary", "", "the server; without it, it is built")
 	flag.Parse()
 	runtime.LockOSThread() // the server ends with the thread that started it
@@ -56,10 +66,7 @@ func main() {
 	}
 	store := filepath.Join(dir, "data")
 	s := running.Start(*binary, dir, plenty, "")
-	shops := make([]*shop.Shop, writers)
-	for i := range shops {
-		shops[i] = shop.New(uint64(i), *customers)
-	}
+	shops := shopsOf(*customers)
 	fmt.Println("| million events | µs of processor time an event | events/s | memory MB | bytes on the disk an event |")
 	fmt.Println("| --- | --- | --- | --- | --- |")
 	var costs []float64
@@ -73,6 +80,16 @@ func main() {
 		fmt.Printf("| %.1f | %.1f | %.0f | %d | %d |\n", float64(sent)/1e6, costs[len(costs)-1], float64(n)/took.Seconds(), s.Memory()/1e6, size(store)/int64(sent))
 	}
 	fmt.Printf("\nprocessor time, the last step ÷ the first: %.2f\n", costs[len(costs)-1]/costs[0])
+	sent += compare(client, s, shops, *turns, *step, func() (*running.Server, []*shop.Shop, func()) {
+		home := filepath.Join(dir, "new")
+		must(os.Mkdir(home, 0o700))
+		s := running.Start(*binary, home, plenty, "")
+		return s, shopsOf(*customers), func() {
+			s.Stop()
+			must(os.RemoveAll(home))
+		}
+	})
+	export(client, s.Public, shops[0], *exports)
 	s.Kill()
 	start := time.Now()
 	s = running.Start(*binary, dir, plenty, "")
@@ -82,6 +99,39 @@ func main() {
 	fmt.Printf("once it is idle: %d bytes on the disk an event, %d MB of memory\n", size(store)/int64(sent), s.Memory()/1e6)
 	s.Stop()
 	fmt.Printf("stopped: %d bytes on the disk an event\n", size(store)/int64(sent))
+}
+
+func shopsOf(customers int) []*shop.Shop {
+	shops := make([]*shop.Shop, writers)
+	for i := range shops {
+		shops[i] = shop.New(uint64(i), customers)
+	}
+	return shops
+}
+
+// compare sends steps of events to a server, in turn with first steps to new
+// ones. It prints what an event costs on both, and returns how many events the
+// server got. What the server does while it waits for its turn counts as well.
+func compare(client *http.Client, s *running.Server, shops []*shop.Shop, turns, step int, begin func() (*running.Server, []*shop.Shop, func())) (sent int) {
+	if turns == 0 {
+		return 0
+	}
+	fmt.Println("\n| µs of processor time an event | a new store |\n| --- | --- |")
+	var costs, first float64
+	for range turns {
+		before := s.ProcessorTime()
+		n := fill(client, s.Public, shops, step)
+		fresh, its, end := begin()
+		began := fresh.ProcessorTime()
+		m := fill(client, fresh.Public, its, step)
+		of := (fresh.ProcessorTime() - began).Seconds() * 1e6 / float64(m)
+		end()
+		cost := (s.ProcessorTime() - before).Seconds() * 1e6 / float64(n)
+		fmt.Printf("| %.1f | %.1f |\n", cost, of)
+		costs, first, sent = costs+cost, first+of, sent+n
+	}
+	fmt.Printf("\nit ÷ a new store: %.2f\n", costs/first)
+	return sent
 }
 
 var clock atomic.Int64 // microseconds: events come in order of time
@@ -124,6 +174,43 @@ func post(client *http.Client, url string, body []byte) {
 	if res.StatusCode != http.StatusOK || bytes.Contains(answer, []byte(`"success":false`)) {
 		log.Fatalf("%s: %s", res.Status, answer)
 	}
+}
+
+// export asks for all of some customers, twice in a row, and prints how long
+// the answers took. Each call comes from an address of its own, so that no
+// limit is reached.
+func export(client *http.Client, addr string, shop *shop.Shop, customers int) {
+	if customers == 0 {
+		return
+	}
+	url := fmt.Sprintf("http://%s/data/v2/projects/%s/customers/export-one", addr, running.Project)
+	var took [2][]time.Duration
+	events, size := 0, 0
+	for i := range customers {
+		body := fmt.Appendf(nil, `{"customer_ids":{"cookie":"%s"}}`, shop.Regular())
+		for again := range took {
+			req, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(body))
+			must(err)
+			req.SetBasicAuth(running.KeyID, running.Secret)
+			req.Header.Set("X-Forwarded-For", fmt.Sprintf("10.0.%d.%d", i>>8, i&255))
+			start := time.Now()
+			res, err := client.Do(req)
+			must(err)
+			answer, err := io.ReadAll(res.Body)
+			must(errors.Join(err, res.Body.Close()))
+			took[again] = append(took[again], time.Since(start))
+			if res.StatusCode != http.StatusOK {
+				log.Fatalf("%s: %s", res.Status, answer)
+			}
+			events, size = events+bytes.Count(answer, []byte(`"timestamp"`)), size+len(answer)
+		}
+	}
+	for _, t := range took {
+		slices.Sort(t)
+	}
+	median := func(t []time.Duration) float64 { return t[len(t)/2].Seconds() * 1e3 }
+	fmt.Printf("export-one of %d events, %d kB: p50 %.1f ms the first time, %.1f ms again\n",
+		events/2/customers, size/2/customers/1000, median(took[0]), median(took[1]))
 }
 
 // ready fails if the server is not ready.

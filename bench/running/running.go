@@ -19,10 +19,12 @@ import (
 	"time"
 )
 
-// The project that the server has, and its public key.
+// The project that the server has, its public key, and its private one.
 const (
 	Project = "12345678-1234-1234-1234-123456789abc"
 	Token   = "public-token-of-the-benchmark"
+	KeyID   = "private-key-of-the-benchmark"
+	Secret  = "secret-of-the-private-key-of-the-benchmark"
 )
 
 const config = `
@@ -37,8 +39,10 @@ projects:
 const project = `  - name: bench%[1]d
     token: %[2]s
     identifiers: {hard: [registered], soft: [cookie]}
-    keys: [{name: web, kind: public, token: %[3]s}]
-%[4]s`
+    keys:
+      - {name: web, kind: public, token: %[3]s}
+      - {name: reader, kind: private, id: %[4]s, secret: %[5]s}
+%[6]s`
 
 // Projects is how many projects the servers have that are started.
 var Projects = 1
@@ -96,7 +100,7 @@ func begin(binary, dir string, limit int, settings, more string) (s *Server, lin
 	projects := ""
 	for i := range Projects {
 		token, key := ProjectOf(i)
-		projects += fmt.Sprintf(project, i, token, key, settings)
+		projects += fmt.Sprintf(project, i, token, key, KeyID, Secret, settings)
 	}
 	must(os.WriteFile(file, fmt.Appendf(nil, config+"%s", projects, limit, more), 0o600))
 	cmd := Command(binary, "serve", "--config", file, "--data", filepath.Join(dir, "data"),

@@ -20,6 +20,15 @@ func New(seed uint64, customers int) *Shop {
 	return &Shop{r: rand.New(rand.NewPCG(seed, 2)), customers: customers}
 }
 
+// Regular returns the cookie of a customer who comes often. They have 34 times
+// as many events as customers have on average.
+func (s *Shop) Regular() string { return fmt.Sprintf(cookie, s.r.IntN(regulars(s.customers))) }
+
+// regulars is how many of the customers come often.
+func regulars(customers int) int { return max(customers/50, 1) }
+
+const cookie = "%08x-4782-47ae-ba14-df6e29eefb36"
+
 var types = []string{"page_visit", "view_item", "cart_update", "purchase", "search"}
 
 // AppendCommand appends an event of about 600 bytes as a command of a batch,
@@ -29,11 +38,11 @@ func (s *Shop) AppendCommand(b []byte, micros int64) []byte {
 	if s.left--; s.left < 0 {
 		s.left = 4
 		if s.visitor = r.IntN(s.customers); r.IntN(3) > 0 { // one in fifty comes a hundred times as often as the others
-			s.visitor = r.IntN(max(s.customers/50, 1))
+			s.visitor = r.IntN(regulars(s.customers))
 		}
 	}
 	item := r.IntN(40_000)
-	return fmt.Appendf(b, `{"name":"customers/events","data":{"customer_ids":{"cookie":"%08x-4782-47ae-ba14-df6e29eefb36"},`+
+	return fmt.Appendf(b, `{"name":"customers/events","data":{"customer_ids":{"cookie":"`+cookie+`"},`+
 		`"event_type":"%s","timestamp":%d.%06d,"properties":{"browser":"Chrome %d","campaign":"autumn-%d",`+
 		`"category":"Shoes > Running > Trail %d","currency":"EUR","item_id":"sku-%06d","language":"de-DE","os":"Android %d","price":%d.90,`+
 		`"referrer":"https://www.example.org/search?q=%x","session":"%016x","title":"Trail running shoe %d, waterproof, with a sole for wet rock",`+

@@ -107,8 +107,12 @@ func TestSmallTablesAreMerged(t *testing.T) {
 		done := db.Hurry()
 		const flushes = 10 * mostLayers
 		for n := range uint32(flushes) {
-			for _, table := range []byte{format.TableChanges, format.TableLog, format.TableCounts, format.TableUsage} {
-				if err := db.Set(binary.BigEndian.AppendUint32([]byte{table}, n), []byte("value"), pebble.NoSync); err != nil {
+			key := func(table byte, n uint32) []byte { return binary.BigEndian.AppendUint32([]byte{table}, n) }
+			for _, key := range [][]byte{
+				key(format.TableCustomers, n%3), key(format.TableChanges, n), key(format.TableLog, n),
+				key(format.TableCounts, n), key(format.TableTimeline, n%3), key(format.TableUsage, n),
+			} {
+				if err := db.Set(key, []byte("value"), pebble.NoSync); err != nil {
 					t.Fatal(err)
 				}
 			}

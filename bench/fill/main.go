@@ -111,7 +111,7 @@ func shopsOf(customers int) []*shop.Shop {
 
 // compare sends steps of events to a server, in turn with first steps to new
 // ones. It prints what an event costs on both, and returns how many events the
-// server got. What the server does while it waits for its turn counts as well.
+// server got. Its work while it waits for its turn counts as well.
 func compare(client *http.Client, s *running.Server, shops []*shop.Shop, turns, step int, begin func() (*running.Server, []*shop.Shop, func())) (sent int) {
 	if turns == 0 {
 		return 0

@@ -75,3 +75,30 @@ func TestCleanUpLeavesNoMarkOfItsOwn(t *testing.T) {
 	}
 	mustBeConsistent(t, y.s)
 }
+
+// TestCleanUpOfManyTables: Pebble begins a new manifest when more tables have
+// come and gone than there are. The clean-up gets some even if there are many
+// tables.
+func TestCleanUpOfManyTables(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	y := &erasureStory{s: openPlain(t, fs), now: 1000}
+	defer func() { _ = y.s.Close() }()
+	y.tell(t, func() {})
+	const many = 500 // of the log, which nothing puts together
+	for range many {
+		y.crowd(t, "many", 1)
+		if err := y.s.db.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	y.erase(t, fs)
+	if n := y.s.db.Metrics().Total().TablesCount; n < many {
+		t.Fatalf("there are only %d tables", n)
+	}
+	mustCleanUp(t, y.s, 1)
+	if found := traces(t, fs, y.needles...); len(found) > 0 {
+		t.Errorf("after the clean-up: %v", found)
+	}
+	mustBeConsistent(t, y.s)
+}

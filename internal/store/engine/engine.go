@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -274,17 +275,23 @@ func begin(dir string, o Options) error {
 // would leave a file of some KB for each of those that only grow at their end
 // as well, which nothing would ever put together.
 //
+// Each of the keys without a meaning has a file of its own. The clean-up makes
+// many files come and go with them: see package scrub.
+//
 // A moved file keeps its compression at every level. So the log is compressed
 // well from the start, and the indexes, which would gain nothing, are
 // compressed fast.
 func spanPolicy(start []byte) (policy pebble.SpanPolicy, end []byte, err error) {
+	fast := pebble.SpanPolicy{PreferFastCompression: true}
 	switch {
 	case len(start) == 0 || start[0] < format.TableLog:
-		return pebble.SpanPolicy{PreferFastCompression: true}, []byte{format.TableLog}, nil
+		return fast, []byte{format.TableLog}, nil
 	case start[0] == format.TableLog:
 		return pebble.SpanPolicy{}, []byte{format.TableLog + 1}, nil
+	case start[0] < format.ScratchKeys:
+		return fast, []byte{format.ScratchKeys}, nil
 	default:
-		return pebble.SpanPolicy{PreferFastCompression: true}, nil, nil
+		return fast, append(slices.Clone(start), 0), nil // the next key there can be
 	}
 }
 

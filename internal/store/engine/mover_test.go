@@ -212,3 +212,35 @@ func TestCloseStopsTheMover(t *testing.T) {
 		}
 	}
 }
+
+// TestScratchKeysHaveTables: each key without a meaning is in a table of its
+// own. A clean-up needs many tables that come and go, or a large store gets no
+// new manifest.
+func TestScratchKeysHaveTables(t *testing.T) {
+	t.Parallel()
+	db, err := Open("db", Options{FS: vfs.NewMem(), Cache: 1 << 20, Fatal: func(err error) { t.Error(err) }}, func(*pebble.Options) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	keys := [][]byte{{format.TableCustomers, 1}, {format.TableLog, 1}, {format.TableMeta, 1}, {format.TableTypes, 1}}
+	const tables = 3 // of those
+	for key := format.ScratchKeys; key <= 0xff; key++ {
+		keys = append(keys, []byte{byte(key)})
+	}
+	for _, key := range keys {
+		if err := db.Set(key, nil, pebble.NoSync); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	levels, err := db.SSTables()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := len(slices.Concat(levels...)), tables+0x100-format.ScratchKeys; got != want {
+		t.Errorf("%d tables, want %d", got, want)
+	}
+}

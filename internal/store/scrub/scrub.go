@@ -280,7 +280,7 @@ func (s *Scrubber) renewManifest(ctx context.Context) error {
 }
 
 // shuffle creates some tables of one key each, and removes them. The database
-// must keep keys with different first bytes in different tables.
+// must keep each key from Scratch on in a table of its own.
 func (s *Scrubber) shuffle(ctx context.Context) error {
 	total := s.DB.Metrics().Total()
 	keys := min(0xff-int(s.Scratch), int(total.TablesCount)/2+2)

@@ -28,7 +28,7 @@ func TestMemoryOfKeys(t *testing.T) {
 	for range runs {
 		seed := rand.Uint64()
 		remembers, looks := openTest(t), openTest(t)
-		remembers.cache = cache.New(4 << 10) // each filter holds 128 keys
+		remembers.cache = cache.New(4 << 10) // its filter holds 224 keys
 		for _, s := range []*Store{remembers, looks} {
 			s.mostMoved, s.mostKept = fewMoved, fewKept
 			mustKey(t, s)

@@ -28,6 +28,12 @@ func TestRecentIsExact(t *testing.T) {
 		seed := rand.Uint64()
 		w := world{Rand: rand.New(rand.NewPCG(seed, 0)), c: New(0), timelines: make(map[trackway.Customer]map[timelineKey]bool)}
 		w.unit = 1 << w.IntN(2*momentBits)
+		w.crowd = 20
+		if w.IntN(2) == 0 { // the table has several segments, which grow
+			w.crowd = 200
+			w.c.recents = newRecents(0, 0)
+			w.c.recents.segments, w.c.recents.most, w.c.recents.swept = make([][]bucket[customerKey, recent], 3), 3, make([]uint32, 3)
+		}
 		first := -w.Uint32N(8) // it passes 0 soon
 		w.c.recents.generation = first
 		if w.IntN(2) == 0 {
@@ -60,11 +66,12 @@ type world struct {
 	c           Cache
 	timelines   map[trackway.Customer]map[timelineKey]bool
 	first, unit trackway.Micros
+	crowd       int // number of customers
 	steps       int
 }
 
 // customer returns a customer: some come often, some seldom.
-func (w *world) customer() trackway.Customer { return trackway.Customer(w.IntN(1 + w.IntN(20))) }
+func (w *world) customer() trackway.Customer { return trackway.Customer(w.IntN(1 + w.IntN(w.crowd))) }
 
 // time returns a time that was not used yet, or was, or one beside it.
 func (w *world) time() trackway.Micros {
@@ -182,6 +189,53 @@ func TestRecentIsUseful(t *testing.T) {
 	}
 	if isNew, known, met := c.Recent(2, 1, 7); isNew || known || !met {
 		t.Error("it is not known that somebody else was met")
+	}
+}
+
+// TestRecentIsUsefulAgain: after a full filter was emptied, the cache knows new
+// events in any order again, from the end of the timeline on.
+func TestRecentIsUsefulAgain(t *testing.T) {
+	t.Parallel()
+	c := New(0)
+	c.PutLast(1, -1)
+	const pairs, unit = 1000, 1 << momentBits
+	surprised := 0
+	for i := range trackway.Micros(pairs) {
+		for _, at := range []trackway.Micros{2*i + 1, 2 * i} {
+			if isNew, known, met := c.Recent(1, at*unit, 7); !known || !met {
+				t.Fatalf("at %d: got %v, %v", at, known, met)
+			} else if !isNew {
+				surprised++
+			}
+			c.SawEntry(1, at*unit, 7)
+		}
+	}
+	if surprised > pairs/20 {
+		t.Errorf("%d of %d new events are not known to be new", surprised, 2*pairs)
+	}
+	if n := c.recents.generation; n < 10 || n > pairs/10 {
+		t.Errorf("the filter was emptied %d times", n)
+	}
+}
+
+// TestFarEventsHideNoOthers: an event so late that the cache cannot note its
+// time changes nothing about the events before it.
+func TestFarEventsHideNoOthers(t *testing.T) {
+	t.Parallel()
+	for _, far := range []trackway.Micros{(1<<40 - 2) << momentBits, (1<<40 - 1) << momentBits, 1 << (40 + momentBits), math.MaxInt64} {
+		c := New(0)
+		c.PutLast(1, -1)
+		c.PutLast(2, -1)
+		c.SawEntry(1, 5, 7)
+		c.SawEntry(1, far, 7)
+		for at := trackway.Micros(0); c.recents.generation == 0; at++ {
+			c.SawEntry(2, at, 7)
+		}
+		for _, at := range []trackway.Micros{5, far} {
+			if c.Misses(1, at, 7) {
+				t.Errorf("after one at %d, the event at %d is said to be new", far, at)
+			}
+		}
 	}
 }
 
@@ -326,6 +380,21 @@ func TestTable(t *testing.T) {
 			t.Errorf("%d bytes: %d keys are kept in %d buckets", bytes, kept, buckets)
 		}
 	}
+}
+
+// BenchmarkSweep measures what the lock is held for if the customers of one
+// group are all over a large table and its filter was just emptied.
+func BenchmarkSweep(b *testing.B) {
+	r := newRecents(256<<20, 0)
+	for i := range r.segments {
+		r.segments[i] = make([]bucket[customerKey, recent], r.most)
+	}
+	for b.Loop() {
+		for i := range r.segments {
+			r.sweep(i)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/1000/float64(b.N)/256, "ms/MiB")
 }
 
 // TestTableForgetsTheUnused: entries in constant use stay.

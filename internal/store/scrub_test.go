@@ -24,21 +24,28 @@ func TestCleanUpLeavesNoMarkOfItsOwn(t *testing.T) {
 	y := &erasureStory{s: openPlain(t, fs), now: 1000}
 	defer func() { _ = y.s.Close() }()
 	y.tell(t, func() {})
+	// It has a table of its own.
+	lone := append([]byte{0xfe}, y.secret("lone")...)
+	if err := y.s.db.Set(lone, nil, pebble.NoSync); err != nil {
+		t.Fatal(err)
+	}
 	compactAll(t, y.s)
 	old := y.s.db.NewSnapshot() // keeps the marks in the tables until the clean-up has seen them
 	y.erase(t, fs)
+	if err := y.s.db.Delete(lone, pebble.NoSync); err != nil {
+		t.Fatal(err)
+	}
 	compactAll(t, y.s)
 	pending, err := y.s.scheduled()
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	former := []byte{format.TableFormer}
 	var later *pebble.Snapshot // holds back Pebble's own compaction of the new mark
 	var marks int
 	c := y.s.scrubber()
 	c.Touch = func(r scrub.Span) (bool, error) {
-		if !bytes.HasPrefix(r.Start, former) {
+		if !bytes.Equal(r.Start, lone) {
 			return y.s.touch(r)
 		}
 		if marks++; marks == 2 {
@@ -59,7 +66,7 @@ func TestCleanUpLeavesNoMarkOfItsOwn(t *testing.T) {
 		deleted, e := y.s.touch(r)
 		return deleted, errors.Join(err, e)
 	}
-	err = c.Clean(t.Context(), spansOf(pending))
+	err = c.Clean(t.Context(), append(spansOf(pending), scrub.Span{Start: lone, End: format.After(lone)}))
 	switch marks {
 	case 0:
 		t.Fatal("the clean-up did not look at the table")

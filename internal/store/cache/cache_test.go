@@ -32,10 +32,10 @@ func TestRecentIsExact(t *testing.T) {
 		if w.IntN(2) == 0 { // the table has several segments, which grow
 			w.crowd = 200
 			w.c.recents = newRecents(0, 0)
-			w.c.recents.segments, w.c.recents.most, w.c.recents.swept = make([][]bucket[customerKey, recent], 3), 3, make([]uint32, 3)
+			w.c.recents.segments, w.c.recents.most = make([][]bucket[customerKey, recent], 3), 3
 		}
-		first := -w.Uint32N(8) // it passes 0 soon
-		w.c.recents.generation = first
+		first := uint16(-w.IntN(8)) // it passes 0 soon
+		w.c.recents.turn = first
 		if w.IntN(2) == 0 {
 			w.first = trackway.MaxTime - 80*w.unit
 		}
@@ -52,7 +52,7 @@ func TestRecentIsExact(t *testing.T) {
 				}
 			}
 		}
-		swept += int(w.c.recents.generation - first)
+		swept += int(w.c.recents.turn - first)
 	}
 	if swept < 500 {
 		t.Errorf("a full filter was emptied %d times", swept)
@@ -213,7 +213,7 @@ func TestRecentIsUsefulAgain(t *testing.T) {
 	if surprised > pairs/20 {
 		t.Errorf("%d of %d new events are not known to be new", surprised, 2*pairs)
 	}
-	if n := c.recents.generation; n < 10 || n > pairs/10 {
+	if n := c.recents.turn; n < 10 || n > pairs/10 {
 		t.Errorf("the filter was emptied %d times", n)
 	}
 }
@@ -228,7 +228,7 @@ func TestFarEventsHideNoOthers(t *testing.T) {
 		c.PutLast(2, -1)
 		c.SawEntry(1, 5, 7)
 		c.SawEntry(1, far, 7)
-		for at := trackway.Micros(0); c.recents.generation == 0; at++ {
+		for at := trackway.Micros(0); c.recents.turn == 0; at++ {
 			c.SawEntry(2, at, 7)
 		}
 		for _, at := range []trackway.Micros{5, far} {
@@ -382,19 +382,40 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// BenchmarkSweep measures what the lock is held for if the customers of one
-// group are all over a large table and its filter was just emptied.
-func BenchmarkSweep(b *testing.B) {
-	r := newRecents(256<<20, 0)
-	for i := range r.segments {
-		r.segments[i] = make([]bucket[customerKey, recent], r.most)
+// TestTableRenews: each call of next renews every value once, also those of
+// segments that grow, and none is taken for renewed after all turns have come
+// once.
+func TestTableRenews(t *testing.T) {
+	t.Parallel()
+	table := newTable[fingerprint, int](4 << 10)
+	table.renew = func(n *int) { *n = 0 }
+	key := func(n int) fingerprint { return fingerprint{uint64(n) * 0x9e3779b97f4a7c15, uint64(n)} }
+	old, others := key(1), 0
+	*table.put(old) = 1
+	for range 1 << 16 {
+		table.next()
 	}
-	for b.Loop() {
-		for i := range r.segments {
-			r.sweep(i)
+	if n := table.find(old); n != nil && *n != 0 {
+		t.Error("a value of 65 536 turns ago is there")
+	}
+	for n := range 4 * ways {
+		*table.put(key(n)) = 1
+	}
+	table.next()
+	for n := range 100 * ways {
+		*table.put(key(1000 + n)) = 2
+	}
+	for n := range 101 * ways * 10 {
+		v := table.find(key(n))
+		if v != nil && *v == 1 {
+			t.Errorf("value %d was not renewed", n)
+		} else if v != nil && *v == 2 {
+			others++
 		}
 	}
-	b.ReportMetric(float64(b.Elapsed().Microseconds())/1000/float64(b.N)/256, "ms/MiB")
+	if others < ways {
+		t.Errorf("%d values are there that did not have to be renewed", others)
+	}
 }
 
 // TestTableForgetsTheUnused: entries in constant use stay.

@@ -28,9 +28,7 @@ func afterMoment(at trackway.Micros) moment { return min(momentOf(at)+1, unknown
 type recents struct {
 	table[customerKey, recent]
 
-	filter     filter
-	generation uint32   // counts how often the filter was emptied
-	swept      []uint32 // the generation that each of the table's segments is up to
+	filter filter
 }
 
 // recent is what is known about one customer: two moments. They are packed,
@@ -54,7 +52,8 @@ func (c customerKey) hash() uint64 {
 
 func newRecents(bytes, filterBytes int64) recents {
 	t := newTable[customerKey, recent](bytes)
-	return recents{table: t, filter: newFilter(filterBytes), swept: make([]uint32, len(t.segments))}
+	t.renew = func(r *recent) { r.bound = r.end }
+	return recents{table: t, filter: newFilter(filterBytes)}
 }
 
 // of returns what is known about a customer, or nil if nothing is known.
@@ -62,23 +61,7 @@ func (t *recents) of(customer trackway.Customer) *recent {
 	if customer >= mostCustomers {
 		return nil
 	}
-	key := customerKey(pack(uint64(customer)))
-	if s := t.segment(key.hash()); t.swept[s] != t.generation {
-		t.sweep(s)
-	}
-	return t.find(key)
-}
-
-// sweep brings what is known of the customers of a segment up to the filter:
-// their entries from before it was emptied are in it no more.
-func (t *recents) sweep(segment int) {
-	for i := range t.segments[segment] {
-		for j := range t.segments[segment][i].values {
-			r := &t.segments[segment][i].values[j]
-			r.bound = r.end
-		}
-	}
-	t.swept[segment] = t.generation
+	return t.find(customerKey(pack(uint64(customer))))
 }
 
 // begin notes that a customer has no entries from a moment on.
@@ -137,7 +120,7 @@ func (c *Cache) SawEntry(customer trackway.Customer, at trackway.Micros, tail ui
 	t := &c.recents
 	if t.filter.full() {
 		t.filter.empty()
-		t.generation++
+		t.next()
 	}
 	if r, m := t.of(customer), momentOf(at); r != nil && m >= moment(r.bound.number()) && m < unknown {
 		r.end = pack(max(r.end.number(), uint64(m)+1))

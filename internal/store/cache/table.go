@@ -32,7 +32,9 @@ type hashed interface {
 // collector nothing. It starts small and grows to its bound.
 type table[K hashed, V any] struct {
 	segments [][]bucket[K, V]
-	most     int // most buckets in a segment
+	most     int      // most buckets in a segment
+	turn     uint16   // counts the calls of next
+	renew    func(*V) // what a call of next does to each value; a second time, it does nothing
 }
 
 type bucket[K hashed, V any] struct {
@@ -40,6 +42,7 @@ type bucket[K hashed, V any] struct {
 	values [ways]V
 	taken  uint16 // bit set of the places that are taken
 	used   uint16 // bit set of the places found or put again since the hand passed them
+	turn   uint16 // the table's turn that the values are up to
 	hand   uint8  // the next place to consider for removal
 }
 
@@ -65,17 +68,34 @@ func newTable[K hashed, V any](bytes int64) table[K, V] {
 // part maps h to a number below n. REQUIRES: h is below 1<<32.
 func part(h uint64, n int) int { return int(h * uint64(n) >> 32) }
 
-// segment returns the number of the segment for a hash.
-func (t *table[K, V]) segment(hash uint64) int { return part(hash>>32, len(t.segments)) }
+// next has all values renewed. Each bucket is renewed when somebody asks for
+// one of its keys, so no caller waits for a large table.
+func (t *table[K, V]) next() {
+	if t.turn++; t.turn == 0 {
+		t.empty() // or values of 65 536 turns ago would look as if they were renewed
+	}
+}
+
+func (t *table[K, V]) update(b *bucket[K, V]) {
+	if b.turn == t.turn {
+		return
+	}
+	for i := range b.values {
+		t.renew(&b.values[i])
+	}
+	b.turn = t.turn
+}
 
 // bucketOf returns the bucket for a hash and its segment. The bucket is nil if
 // the segment is empty.
 func (t *table[K, V]) bucketOf(hash uint64) (*bucket[K, V], *[]bucket[K, V]) {
-	s := &t.segments[t.segment(hash)]
+	s := &t.segments[part(hash>>32, len(t.segments))]
 	if len(*s) == 0 {
 		return nil, s
 	}
-	return &(*s)[part(hash&(1<<32-1), len(*s))], s
+	b := &(*s)[part(hash&(1<<32-1), len(*s))]
+	t.update(b)
+	return b, s
 }
 
 // find returns the value of a key, or nil if the table does not have the key.
@@ -146,7 +166,11 @@ func (b *bucket[K, V]) place(grows bool) int {
 func (t *table[K, V]) grow(s *[]bucket[K, V]) {
 	old := *s
 	*s = make([]bucket[K, V], min(max(1, 2*len(old)), t.most))
+	for i := range *s {
+		(*s)[i].turn = t.turn
+	}
 	for i := range old {
+		t.update(&old[i])
 		for b, j := &old[i], 0; j < ways; j++ {
 			if b.taken&(1<<j) == 0 {
 				continue

@@ -287,6 +287,11 @@ func TestLargeNumbers(t *testing.T) {
 			if isNew, _, _ := c.Recent(small, 2, 7); isNew {
 				t.Errorf("after it got the timelines of %d, an event of customer %d is known to be new", large, small)
 			}
+			c.PutLast(small, 1<<20)
+			c.PutLast(large, -1)
+			if c.Misses(small, 1, 7) {
+				t.Errorf("what is noted of customer %d is taken for %d", large, small)
+			}
 			key := []byte("key")
 			c.PutID(key, 1)
 			c.PutID(key, large)

@@ -300,6 +300,10 @@ func TestLargeNumbers(t *testing.T) {
 			}
 		}
 	}
+	c.PutID([]byte("key"), mostCustomers/2)
+	if got, _, known := c.Customer([]byte("key")); known {
+		t.Errorf("the identifier of customer %d leads to %d", mostCustomers/2, got)
+	}
 	for _, customer := range []trackway.Customer{1, mostCustomers/2 - 1} {
 		c.PutID([]byte("key"), customer)
 		if got, plain, known := c.Customer([]byte("key")); got != customer || plain || !known {

@@ -88,24 +88,43 @@ func TestCleanUpLeavesNoMarkOfItsOwn(t *testing.T) {
 // tables.
 func TestCleanUpOfManyTables(t *testing.T) {
 	t.Parallel()
-	fs := vfs.NewMem()
-	y := &erasureStory{s: openPlain(t, fs), now: 1000}
-	defer func() { _ = y.s.Close() }()
-	y.tell(t, func() {})
-	const many = 500 // of the log, which nothing puts together
-	for range many {
-		y.crowd(t, "many", 1)
-		if err := y.s.db.Flush(); err != nil {
-			t.Fatal(err)
-		}
+	for name, test := range map[string]struct {
+		tables  int64 // of the log, which nothing puts together
+		scratch byte
+	}{
+		"many":                          {tables: 500, scratch: format.ScratchKeys},
+		"very many for what can be one": {tables: 500, scratch: 0xfe},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fs := vfs.NewMem()
+			y := &erasureStory{s: openPlain(t, fs), now: 1000}
+			defer func() { _ = y.s.Close() }()
+			y.tell(t, func() {})
+			for range test.tables {
+				y.crowd(t, "many", 1)
+				if err := y.s.db.Flush(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			y.erase(t, fs)
+			if n := y.s.db.Metrics().Total().TablesCount; n < test.tables {
+				t.Fatalf("there are only %d tables", n)
+			}
+			pending, err := y.s.scheduled()
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(y.s.engine.Hurry())
+			c := y.s.scrubber()
+			c.Scratch = test.scratch
+			if err := c.Clean(t.Context(), spansOf(pending)); err != nil {
+				t.Fatal(err)
+			}
+			if found := traces(t, fs, y.needles...); len(found) > 0 {
+				t.Errorf("after the clean-up: %v", found)
+			}
+			mustBeConsistent(t, y.s)
+		})
 	}
-	y.erase(t, fs)
-	if n := y.s.db.Metrics().Total().TablesCount; n < many {
-		t.Fatalf("there are only %d tables", n)
-	}
-	mustCleanUp(t, y.s, 1)
-	if found := traces(t, fs, y.needles...); len(found) > 0 {
-		t.Errorf("after the clean-up: %v", found)
-	}
-	mustBeConsistent(t, y.s)
 }

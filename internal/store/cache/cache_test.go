@@ -287,6 +287,11 @@ func TestLargeNumbers(t *testing.T) {
 			if isNew, _, _ := c.Recent(small, 2, 7); isNew {
 				t.Errorf("after it got the timelines of %d, an event of customer %d is known to be new", large, small)
 			}
+			c.PutLast(small, 1<<20)
+			c.PutLast(large, -1)
+			if c.Misses(small, 1, 7) {
+				t.Errorf("what is noted of customer %d is taken for %d", large, small)
+			}
 			key := []byte("key")
 			c.PutID(key, 1)
 			c.PutID(key, large)
@@ -294,6 +299,10 @@ func TestLargeNumbers(t *testing.T) {
 				t.Errorf("the identifier of customer %d leads to %d", large, got)
 			}
 		}
+	}
+	c.PutID([]byte("key"), mostCustomers/2)
+	if got, _, known := c.Customer([]byte("key")); known {
+		t.Errorf("the identifier of customer %d leads to %d", mostCustomers/2, got)
 	}
 	for _, customer := range []trackway.Customer{1, mostCustomers/2 - 1} {
 		c.PutID([]byte("key"), customer)
@@ -387,10 +396,10 @@ func TestTable(t *testing.T) {
 // once.
 func TestTableRenews(t *testing.T) {
 	t.Parallel()
-	table := newTable[fingerprint, int](4 << 10)
+	table, ids := newTable[fingerprint, int](1<<14), newIDs(0) // one segment, with room for all
 	table.renew = func(n *int) { *n = 0 }
-	key := func(n int) fingerprint { return fingerprint{uint64(n) * 0x9e3779b97f4a7c15, uint64(n)} }
-	old, others := key(1), 0
+	key := func(n int) fingerprint { return ids.of([]byte{byte(n)}) }
+	old := key(1)
 	*table.put(old) = 1
 	for range 1 << 16 {
 		table.next()
@@ -398,23 +407,23 @@ func TestTableRenews(t *testing.T) {
 	if n := table.find(old); n != nil && *n != 0 {
 		t.Error("a value of 65 536 turns ago is there")
 	}
-	for n := range 4 * ways {
+	for n := range ways {
 		*table.put(key(n)) = 1
 	}
 	table.next()
-	for n := range 100 * ways {
-		*table.put(key(1000 + n)) = 2
+	for n := ways; n < 5*ways; n++ { // it grows
+		*table.put(key(n)) = 2
 	}
-	for n := range 101 * ways * 10 {
-		v := table.find(key(n))
-		if v != nil && *v == 1 {
-			t.Errorf("value %d was not renewed", n)
-		} else if v != nil && *v == 2 {
-			others++
+	for n := range 5 * ways {
+		want := 2
+		if n < ways {
+			want = 0
 		}
-	}
-	if others < ways {
-		t.Errorf("%d values are there that did not have to be renewed", others)
+		if v := table.find(key(n)); v == nil {
+			t.Errorf("value %d is forgotten", n)
+		} else if *v != want {
+			t.Errorf("value %d is %d, want %d", n, *v, want)
+		}
 	}
 }
 

@@ -262,13 +262,14 @@ func (s *Scrubber) renewManifest(ctx context.Context) error {
 	// One, so that no manifest that is still written has the old keys; one
 	// more, so that Pebble drops the one before; and one in case old includes a
 	// manifest that is not counted yet because it is just being created.
-	const tries, needed = 100, 3
+	const needed = 3
 	old, err := s.Files.list(s.Dir, isManifest)
 	if err != nil {
 		return err
 	}
 	enough := s.Files.manifests.Load() + needed
-	for range tries {
+	total := int(s.DB.Metrics().Total().TablesCount)
+	for range 100 + needed*total/s.keys() {
 		if s.Files.manifests.Load() >= enough {
 			return s.Files.waitGone(ctx, s.Dir, old)
 		}
@@ -279,11 +280,15 @@ func (s *Scrubber) renewManifest(ctx context.Context) error {
 	return errors.New("no new one was begun")
 }
 
+// keys returns how many tables shuffle creates: four times as many come and go.
+func (s *Scrubber) keys() int {
+	return min(0xff-int(s.Scratch), int(s.DB.Metrics().Total().TablesCount)/2+2)
+}
+
 // shuffle creates some tables of one key each, and removes them. The database
 // must keep each key from Scratch on in a table of its own.
 func (s *Scrubber) shuffle(ctx context.Context) error {
-	total := s.DB.Metrics().Total()
-	keys := min(0xff-int(s.Scratch), int(total.TablesCount)/2+2)
+	keys := s.keys()
 	for _, write := range []func(key []byte) error{
 		func(key []byte) error { return s.DB.Set(key, nil, pebble.NoSync) },
 		func(key []byte) error { return s.DB.Delete(key, pebble.NoSync) },

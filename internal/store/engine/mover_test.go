@@ -213,6 +213,40 @@ func TestCloseStopsTheMover(t *testing.T) {
 	}
 }
 
+// TestLogIsCompressedWell: the log's tables are smaller than others with the
+// same content, which are compressed fast.
+func TestLogIsCompressedWell(t *testing.T) {
+	t.Parallel()
+	db, err := Open("db", Options{FS: vfs.NewMem(), Cache: 1 << 20, Fatal: func(err error) { t.Error(err) }}, func(*pebble.Options) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	for n := range uint32(5000) {
+		for _, table := range []byte{format.TableCustomers, format.TableLog, format.TableTimeline} {
+			value := fmt.Appendf(nil, `{"price":%d,"title":"Trail running shoe %d","viewport":"%dx%d"}`, n%97, n%1000, n%380, n%700)
+			if err := db.Set(binary.BigEndian.AppendUint32([]byte{table}, n), value, pebble.NoSync); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	levels, err := db.SSTables()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sizes := make(map[byte]uint64)
+	for _, table := range slices.Concat(levels...) {
+		sizes[table.Smallest.UserKey[0]] += table.Size
+	}
+	log, before, after := sizes[format.TableLog], sizes[format.TableCustomers], sizes[format.TableTimeline]
+	if log == 0 || log > before*9/10 || log > after*9/10 {
+		t.Errorf("the log takes %d bytes, others with the same content %d and %d", log, before, after)
+	}
+}
+
 // TestScratchKeysHaveTables: each key without a meaning is in a table of its
 // own. A clean-up needs many tables that come and go, or a large store gets no
 // new manifest.

@@ -120,7 +120,11 @@ func awaitCopy(t *testing.T, s *server) {
 	t.Helper()
 	deadline := time.Now().Add(3 * time.Minute)
 	for {
-		text := s.run(t, 0, "destinations", "list", "--json")
+		text, failed := tool(t, s, "destinations", "list", "--json").Output()
+		if failed != nil && time.Now().Before(deadline) { // the leader changes
+			_ = sleep.For(t.Context(), lookAgain)
+			continue
+		}
 		var list struct {
 			Destinations []struct {
 				State string
@@ -128,8 +132,8 @@ func awaitCopy(t *testing.T, s *server) {
 				Error string
 			}
 		}
-		if err := json.Unmarshal([]byte(text), &list); err != nil || len(list.Destinations) != 1 {
-			t.Fatalf("%v: %s", err, text)
+		if err := json.Unmarshal(text, &list); err != nil || len(list.Destinations) != 1 {
+			t.Fatalf("%v, %v: %s", failed, err, text)
 		}
 		switch d := list.Destinations[0]; {
 		case d.State == "running" && d.Lag == 0 && d.Error == "":
@@ -137,7 +141,7 @@ func awaitCopy(t *testing.T, s *server) {
 		case d.State == "stopped", time.Now().After(deadline):
 			t.Fatalf("the destination is %s, %d events behind: %s", d.State, d.Lag, d.Error)
 		}
-		_ = sleep.For(t.Context(), 200*time.Millisecond) // the deadline ends it
+		_ = sleep.For(t.Context(), lookAgain) // the deadline ends it
 	}
 }
 

@@ -134,7 +134,7 @@ func TestTake(t *testing.T) { // not parallel: the settings are the process's
 // larger than usual.
 func TestGarbage(t *testing.T) {
 	t.Parallel()
-	for inUse, want := range map[uint64]int{0: 25, 1: 25, 47 << 20: 25, 48 << 20: 100, 115 << 20: 100, 161 << 20: 43, 184 << 20: 25, 200 << 20: 15, 230 << 20: 12, 1 << 40: 12} {
+	for inUse, want := range map[uint64]int{0: 25, 1: 25, 47 << 20: 25, 48 << 20: 100, 115 << 20: 100, 161 << 20: 43, 184 << 20: 25, 200 << 20: 16, 230 << 20: 16, 1 << 40: 16} {
 		if got := garbageOf(inUse); got != want {
 			t.Errorf("%d bytes in use: got %d %%, want %d", inUse, got, want)
 		}

@@ -12,7 +12,7 @@ const (
 	// the memory in use: on an idle server, at least beside a large heap, and
 	// at most.
 	idleGarbage  = 25
-	leastGarbage = 12
+	leastGarbage = 16
 	mostGarbage  = 100
 
 	// usualHeap is how large the heap may become before the collector runs,

@@ -177,11 +177,7 @@ func TestLeftTablesAreMoved(t *testing.T) {
 // it are moved.
 func TestOverlappingTablesStay(t *testing.T) {
 	t.Parallel()
-	db, err := Open("db", Options{FS: vfs.NewMem(), Cache: 1 << 20, Fatal: func(err error) { t.Error(err) }}, func(*pebble.Options) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
+	db := inMemory(t)
 	db.disk.mover.stop()
 	flushEvents(t, db, 10, 11)
 	flushEvents(t, db, 20, 21)
@@ -213,15 +209,35 @@ func TestCloseStopsTheMover(t *testing.T) {
 	}
 }
 
-// TestLogIsCompressedWell: the log's tables are smaller than others with the
-// same content, which are compressed fast.
-func TestLogIsCompressedWell(t *testing.T) {
-	t.Parallel()
+// inMemory returns a new database.
+func inMemory(t *testing.T) *Database {
+	t.Helper()
 	db, err := Open("db", Options{FS: vfs.NewMem(), Cache: 1 << 20, Fatal: func(err error) { t.Error(err) }}, func(*pebble.Options) {})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = db.Close() }()
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// flushed returns the tables of a database after a flush.
+func flushed(t *testing.T, db *Database) []pebble.SSTableInfo {
+	t.Helper()
+	if err := db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	levels, err := db.SSTables()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Concat(levels...)
+}
+
+// TestLogIsCompressedWell: the log's tables are smaller than others with the
+// same content, which are compressed fast.
+func TestLogIsCompressedWell(t *testing.T) {
+	t.Parallel()
+	db := inMemory(t)
 	for n := range uint32(5000) {
 		for _, table := range []byte{format.TableCustomers, format.TableLog, format.TableTimeline} {
 			value := fmt.Appendf(nil, `{"price":%d,"title":"Trail running shoe %d","viewport":"%dx%d"}`, n%97, n%1000, n%380, n%700)
@@ -230,15 +246,8 @@ func TestLogIsCompressedWell(t *testing.T) {
 			}
 		}
 	}
-	if err := db.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	levels, err := db.SSTables()
-	if err != nil {
-		t.Fatal(err)
-	}
 	sizes := make(map[byte]uint64)
-	for _, table := range slices.Concat(levels...) {
+	for _, table := range flushed(t, db) {
 		sizes[table.Smallest.UserKey[0]] += table.Size
 	}
 	log, before, after := sizes[format.TableLog], sizes[format.TableCustomers], sizes[format.TableTimeline]
@@ -252,11 +261,7 @@ func TestLogIsCompressedWell(t *testing.T) {
 // new manifest.
 func TestScratchKeysHaveTables(t *testing.T) {
 	t.Parallel()
-	db, err := Open("db", Options{FS: vfs.NewMem(), Cache: 1 << 20, Fatal: func(err error) { t.Error(err) }}, func(*pebble.Options) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
+	db := inMemory(t)
 	keys := [][]byte{{format.TableCustomers, 1}, {format.TableLog, 1}, {format.TableMeta, 1}, {format.TableTypes, 1}}
 	const tables = 3 // of those
 	for key := format.ScratchKeys; key <= 0xff; key++ {
@@ -267,14 +272,7 @@ func TestScratchKeysHaveTables(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := db.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	levels, err := db.SSTables()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, want := len(slices.Concat(levels...)), tables+0x100-format.ScratchKeys; got != want {
+	if got, want := len(flushed(t, db)), tables+0x100-format.ScratchKeys; got != want {
 		t.Errorf("%d tables, want %d", got, want)
 	}
 }

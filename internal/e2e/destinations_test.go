@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -120,10 +121,15 @@ func awaitCopy(t *testing.T, s *server) {
 	t.Helper()
 	deadline := time.Now().Add(3 * time.Minute)
 	for {
-		text, failed := tool(t, s, "destinations", "list", "--json").Output()
-		if failed != nil && time.Now().Before(deadline) { // the leader changes
+		cmd, errs := tool(t, s, "destinations", "list", "--json"), &bytes.Buffer{}
+		cmd.Stderr = errs
+		text, err := cmd.Output()
+		leaderChanges := strings.Contains(errs.String(), "try again in a moment")
+		if err != nil && leaderChanges && time.Now().Before(deadline) {
 			_ = sleep.For(t.Context(), lookAgain)
 			continue
+		} else if err != nil {
+			t.Fatalf("%v: %s%s", err, text, errs)
 		}
 		var list struct {
 			Destinations []struct {
@@ -133,7 +139,7 @@ func awaitCopy(t *testing.T, s *server) {
 			}
 		}
 		if err := json.Unmarshal(text, &list); err != nil || len(list.Destinations) != 1 {
-			t.Fatalf("%v, %v: %s", failed, err, text)
+			t.Fatalf("%v: %s", err, text)
 		}
 		switch d := list.Destinations[0]; {
 		case d.State == "running" && d.Lag == 0 && d.Error == "":

@@ -40,8 +40,14 @@ type recent struct{ bound, end small } // entries from the bound on are in the f
 // customerKey is a customer as the key of a table.
 type customerKey small
 
-// mostCustomers is a number that is not reached: customers are counted up.
+// mostCustomers is how many customers have a key. There are never as many,
+// because customers are counted up.
 const mostCustomers = 1 << 40
+
+// keyOf returns the key of a customer, if it has one.
+func keyOf(customer trackway.Customer) (key customerKey, ok bool) {
+	return customerKey(pack(uint64(customer))), customer < mostCustomers
+}
 
 // hash spreads consecutive numbers. Making them collide gains an attacker
 // nothing: customers that share a bucket are only forgotten sooner.
@@ -58,24 +64,24 @@ func newRecents(bytes, filterBytes int64) recents {
 
 // of returns what is known about a customer, or nil if nothing is known.
 func (t *recents) of(customer trackway.Customer) *recent {
-	if customer >= mostCustomers {
-		return nil
+	if key, ok := keyOf(customer); ok {
+		return t.find(key)
 	}
-	return t.find(customerKey(pack(uint64(customer))))
+	return nil
 }
 
 // begin notes that a customer has no entries from a moment on.
 func (t *recents) begin(customer trackway.Customer, from moment) {
-	if customer < mostCustomers {
+	if key, ok := keyOf(customer); ok {
 		m := pack(uint64(from))
-		*t.put(customerKey(pack(uint64(customer)))) = recent{m, m}
+		*t.put(key) = recent{m, m}
 	}
 }
 
 // forget drops what is known about a customer.
 func (t *recents) forget(customer trackway.Customer) {
-	if customer < mostCustomers {
-		t.remove(customerKey(pack(uint64(customer))))
+	if key, ok := keyOf(customer); ok {
+		t.remove(key)
 	}
 }
 

@@ -76,6 +76,7 @@ func (t *table[K, V]) next() {
 	}
 }
 
+// update renews the values of a bucket unless it was done in this turn.
 func (t *table[K, V]) update(b *bucket[K, V]) {
 	if b.turn == t.turn {
 		return

@@ -64,6 +64,30 @@ func logTables(t *testing.T, db *Database) (top, below int) {
 	return top, below
 }
 
+// inMemory returns a new database.
+func inMemory(t *testing.T) *Database {
+	t.Helper()
+	db, err := Open("db", Options{FS: vfs.NewMem(), Cache: 1 << 20, Fatal: func(err error) { t.Error(err) }}, func(*pebble.Options) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// flushed returns the tables of a database after a flush.
+func flushed(t *testing.T, db *Database) []pebble.SSTableInfo {
+	t.Helper()
+	if err := db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	levels, err := db.SSTables()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Concat(levels...)
+}
+
 // TestLogIsMoved: each table of the log leaves level 0 as the file that the
 // flush wrote. Nothing writes events a second time.
 func TestLogIsMoved(t *testing.T) {
@@ -100,11 +124,8 @@ func TestLogIsMoved(t *testing.T) {
 func TestSmallTablesAreMerged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		db, err := Open("db", Options{FS: vfs.NewMem(), Cache: 1 << 20, Fatal: func(err error) { t.Error(err) }}, func(*pebble.Options) {})
-		if err != nil {
-			t.Fatal(err)
-		}
-		done := db.Hurry()
+		db := inMemory(t)
+		defer db.Hurry()()
 		const flushes = 10 * mostLayers
 		for n := range uint32(flushes) {
 			key := func(table byte, n uint32) []byte { return binary.BigEndian.AppendUint32([]byte{table}, n) }
@@ -122,17 +143,9 @@ func TestSmallTablesAreMerged(t *testing.T) {
 			<-time.After(2 * grantPause)
 			synctest.Wait()
 		}
-		levels, err := db.SSTables()
-		if err != nil {
-			t.Fatal(err)
-		}
 		top, below := logTables(t, db)
-		if others := len(slices.Concat(levels...)) - top - below; others > 3*mostLayers {
+		if others := len(flushed(t, db)) - top - below; others > 3*mostLayers {
 			t.Errorf("there are %d tables beside those of the log after %d flushes", others, flushes)
-		}
-		done()
-		if err := db.Close(); err != nil {
-			t.Fatal(err)
 		}
 	})
 }
@@ -207,30 +220,6 @@ func TestCloseStopsTheMover(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-}
-
-// inMemory returns a new database.
-func inMemory(t *testing.T) *Database {
-	t.Helper()
-	db, err := Open("db", Options{FS: vfs.NewMem(), Cache: 1 << 20, Fatal: func(err error) { t.Error(err) }}, func(*pebble.Options) {})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	return db
-}
-
-// flushed returns the tables of a database after a flush.
-func flushed(t *testing.T, db *Database) []pebble.SSTableInfo {
-	t.Helper()
-	if err := db.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	levels, err := db.SSTables()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return slices.Concat(levels...)
 }
 
 // TestLogIsCompressedWell: the log's tables are smaller than others with the

@@ -268,8 +268,8 @@ func (s *Scrubber) renewManifest(ctx context.Context) error {
 		return err
 	}
 	enough := s.Files.manifests.Load() + needed
-	total := int(s.DB.Metrics().Total().TablesCount)
-	for range 100 + needed*total/s.keys() {
+	tables := s.tables()
+	for range 100 + needed*tables/s.keys(tables) {
 		if s.Files.manifests.Load() >= enough {
 			return s.Files.waitGone(ctx, s.Dir, old)
 		}
@@ -280,15 +280,17 @@ func (s *Scrubber) renewManifest(ctx context.Context) error {
 	return errors.New("no new one was begun")
 }
 
-// keys returns how many tables shuffle creates: four times as many come and go.
-func (s *Scrubber) keys() int {
-	return min(0xff-int(s.Scratch), int(s.DB.Metrics().Total().TablesCount)/2+2)
-}
+// tables returns how many tables the database has.
+func (s *Scrubber) tables() int { return int(s.DB.Metrics().Total().TablesCount) }
+
+// keys returns how many tables shuffle creates if there are so many: four times
+// as many come and go.
+func (s *Scrubber) keys(tables int) int { return min(0xff-int(s.Scratch), tables/2+2) }
 
 // shuffle creates some tables of one key each, and removes them. The database
 // must keep each key from Scratch on in a table of its own.
 func (s *Scrubber) shuffle(ctx context.Context) error {
-	keys := s.keys()
+	keys := s.keys(s.tables())
 	for _, write := range []func(key []byte) error{
 		func(key []byte) error { return s.DB.Set(key, nil, pebble.NoSync) },
 		func(key []byte) error { return s.DB.Delete(key, pebble.NoSync) },

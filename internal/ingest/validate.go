@@ -166,13 +166,17 @@ func countNamed(ids []trackway.Identifier, name string) (n int) {
 	return n
 }
 
+// classify trims an identifier and marks it as hard or soft. Its name becomes
+// the project's own text, so that metrics and reports may keep it: that of the
+// command is a part of the request's body.
 func classify(p *trackway.Project, id *trackway.Identifier) *trackway.Error {
 	id.Value = id.Trimmed().Value
+	hard, soft := slices.Index(p.Hard, id.Name), slices.Index(p.Soft, id.Name)
 	switch {
-	case slices.Contains(p.Hard, id.Name):
-		id.Hard = true
-	case slices.Contains(p.Soft, id.Name):
-		id.Hard = false
+	case hard >= 0:
+		id.Name, id.Hard = p.Hard[hard], true
+	case soft >= 0:
+		id.Name, id.Hard = p.Soft[soft], false
 	default:
 		return expected("customer_ids", strings.Join(slices.Concat(p.Hard, p.Soft), " or ")+", got "+strconv.Quote(excerpt.Of(id.Name, 64)))
 	}

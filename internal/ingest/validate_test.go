@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -106,6 +107,24 @@ func TestClassify(t *testing.T) {
 				t.Errorf("identifiers, each once and in order (-want): %s", diff)
 			}
 		})
+	}
+}
+
+// TestNamesAreTheProjects: the names of identifiers are the project's own
+// texts, even of those that are left out. Metrics keep them, longer than the
+// body that the command is a part of.
+func TestNamesAreTheProjects(t *testing.T) {
+	t.Parallel()
+	for _, own := range slices.Concat(shop.Hard, shop.Soft) {
+		kept, left, err := Classify(shop, named(strings.Clone(own), "c", strings.Clone(own), "-"))
+		if err != nil || len(kept) != 1 || len(left) != 1 {
+			t.Fatal(kept, left, err)
+		}
+		for _, id := range []trackway.Identifier{kept[0], left[0]} {
+			if unsafe.StringData(id.Name) != unsafe.StringData(own) {
+				t.Errorf("the name of %v is another text", id)
+			}
+		}
 	}
 }
 

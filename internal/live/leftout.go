@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"trackway"
@@ -38,7 +39,7 @@ type leftOutKey struct {
 
 // CountLeftOut counts the identifiers that were left out of a command. sent
 // says who sent the command: its fields Project, Received, Command, Type and
-// Address are used, and its texts are copied. Cost: a lock, and a map lookup
+// Address are used. All texts are copied. Cost: a lock, and a map lookup
 // for each identifier.
 func (h *Hub) CountLeftOut(what []trackway.Identifier, sent *Rejection) {
 	h.leftMu.Lock()
@@ -50,7 +51,8 @@ func (h *Hub) CountLeftOut(what []trackway.Identifier, sent *Rejection) {
 			if l == nil && len(h.left) >= mostLeftOut && !h.makeRoomLocked(sent.Received) {
 				continue
 			}
-			l = &LeftOut{What: one, Project: sent.Project, First: sent.Received}
+			key.what.Name, key.what.Value = strings.Clone(one.Name), strings.Clone(one.Value)
+			l = &LeftOut{What: key.what, Project: sent.Project, First: sent.Received}
 			if h.left == nil {
 				h.left = make(map[leftOutKey]*LeftOut)
 			}

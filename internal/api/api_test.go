@@ -57,13 +57,32 @@ type fakeIngest struct {
 }
 
 func (f *fakeIngest) Accept(_ *trackway.Project, _ trackway.Micros, cmds []trackway.Command, results []trackway.Result) error {
-	f.cmds = append(f.cmds, cmds...)
 	for i := range cmds {
+		f.cmds = append(f.cmds, owned(&cmds[i]))
 		if cmds[i].Kind != trackway.Nothing && results[i].Err == nil {
 			f.stored++
 		}
 	}
 	return f.err
+}
+
+// owned returns a command that is not a part of a body any more.
+func owned(c *trackway.Command) trackway.Command {
+	own := *c
+	ids := func(all []trackway.Identifier) (owned []trackway.Identifier) {
+		for _, id := range all {
+			owned = append(owned, trackway.Identifier{Name: strings.Clone(id.Name), Value: strings.Clone(id.Value), Hard: id.Hard})
+		}
+		return owned
+	}
+	own.Type, own.IDs, own.LeftOut, own.Properties = strings.Clone(c.Type), ids(c.IDs), ids(c.LeftOut), nil
+	for _, p := range c.Properties {
+		own.Properties = append(own.Properties, trackway.Property{Name: strings.Clone(p.Name), Value: bytes.Clone(p.Value)})
+	}
+	if c.Unheld != nil {
+		own.Unheld = &ids([]trackway.Identifier{*c.Unheld})[0]
+	}
+	return own
 }
 
 // brokenStore is a store that cannot be read.

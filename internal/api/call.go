@@ -58,7 +58,7 @@ type call struct {
 	by       *passing.Caller // for whom another server asks; nil: the client has asked this one
 	grant    auth.Grant
 	sent     body.Body
-	body     []byte // whole, inflated; belongs to this request alone
+	body     []byte // whole, inflated; belongs to this request alone; nil after its commands were taken
 	status   int    // that was answered; 0: nothing yet
 	ask      limit.Call
 	decision limit.Decision

@@ -51,6 +51,9 @@ import (
 // Ingester stores commands with their times of receipt. If the error is nil,
 // each command whose result has no error is durable. If a result already has an
 // error before the call, its command was refused before.
+//
+// Commands and results consist of parts of a request's body, whose memory other
+// requests get. If the error is nil, nothing refers to any of them any more.
 type Ingester interface {
 	Accept(p *trackway.Project, at trackway.Micros, cmds []trackway.Command, results []trackway.Result) error
 }

@@ -36,6 +36,8 @@ func (c *taking) take() error {
 	c.sayMedia()
 	err = c.answer(status, answer)
 	b.Release()
+	c.body = nil // other bodies use its memory from now on
+	c.sent.Forgotten()
 	return err
 }
 

@@ -6,9 +6,8 @@
 //
 // A small scanner validates a text against RFC 8259 and returns its values in
 // one pass. Names, strings and values that already have canonical form are
-// parts of the text itself. So a text must not be changed once it was read, and
-// it lives as long as anything that was read from it. Copy what must outlive
-// it.
+// parts of the text itself. So a text must not be changed as long as anything
+// is used that was read from it. Copy what must outlive it.
 //
 // Depth, members, digits and length of a value are bounded. Scanning checks the
 // bounds before anything is collected or rewritten. So reading allocates at

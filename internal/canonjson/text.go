@@ -11,7 +11,7 @@ import (
 // copy a plain string, which has no escapes.
 func text(raw []byte, plain bool) string {
 	if plain {
-		return unsafe.String(unsafe.SliceData(raw), len(raw)) //nolint:gosec // G103: a body is never changed once it is decoded
+		return unsafe.String(unsafe.SliceData(raw), len(raw)) //nolint:gosec // G103: a body is not changed as long as its parts are used
 	}
 	return text(appendUnescaped(make([]byte, 0, len(raw)), raw), true)
 }

@@ -30,8 +30,8 @@ type Format struct {
 	Takes func(body []byte) int
 
 	// Results returns the status and the answer to a batch that was carried
-	// out, now. An error refuses the call, in formats with one command per
-	// body.
+	// out, now. The answer has no parts of the body. An error refuses the call,
+	// in formats with one command per body.
 	Results func(b *Batch, now trackway.Micros) (status int, answer []byte, refused *trackway.Error)
 
 	// Refusal returns the answer to a refused call. status is the usual one for

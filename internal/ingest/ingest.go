@@ -15,7 +15,9 @@ type Store interface {
 	// the outcome of each command; a refused one has changed nothing beyond
 	// what its error reports. After an error the outcome is unknown: it may be
 	// stored now, or become durable later, or not. Apply is safe for concurrent
-	// use and does not retain cmds or results.
+	// use. After a nil error, nothing refers to cmds or results any more, nor
+	// to any text in them: they are parts of a request's body, whose memory
+	// other requests get.
 	Apply(cmds []trackway.Command, results []trackway.Result) error
 
 	// Refused counts n commands of a project that were refused at the given

@@ -68,11 +68,13 @@ type Body struct {
 	inflate inflater // nil: it comes as it is
 	began   time.Time
 
-	held  room.Holding
-	large bool // it has a place
-	waste bool // which was used for nothing
-	timed bool // reading has a deadline
-	state state
+	held      room.Holding
+	text      []byte // that was returned, with all of its buffer
+	forgotten bool   // nothing refers to the text any more
+	large     bool   // it has a place
+	waste     bool   // which was used for nothing
+	timed     bool   // reading has a deadline
+	state     state
 }
 
 // state is how far a body has been read.
@@ -134,6 +136,7 @@ func (b *Body) Read(ctx context.Context) (text []byte, err error) {
 	if err != nil {
 		return nil, b.refused(err)
 	}
+	b.text = text
 	return text, nil
 }
 
@@ -156,11 +159,11 @@ func (b *Body) read(ctx context.Context) ([]byte, error) {
 	text := sent
 	if b.inflate != nil {
 		text = buffer{held: &b.held, most: b.rules.Most}
-		err := b.inflated(ctx, sent.b, &text)
-		sent.free()
-		if err != nil {
+		if err := b.inflated(ctx, sent.b, &text); err != nil {
+			sent.free()
 			return nil, err
 		}
+		sent.done()
 	}
 	if len(text.b) > Light {
 		if err := b.wait(ctx); err != nil {
@@ -254,10 +257,21 @@ func (b *Body) Decoded() {
 	b.large = false
 }
 
+// Forgotten reports that nothing refers to the text any more, nor to any part
+// of it. [Body.Release] then lets another body use its memory. Without this
+// call, the garbage collector finds out. So call it only if everything has gone
+// well: after an error, somebody may still be busy with the text, such as a
+// connection to another server.
+func (b *Body) Forgotten() { b.forgotten = true }
+
 // Release gives everything back. Neither the text nor what was decoded from it
 // may be used any more.
 func (b *Body) Release() {
 	b.Decoded()
+	if b.forgotten {
+		reuse(b.text)
+	}
+	b.text = nil
 	b.held.Release()
 }
 

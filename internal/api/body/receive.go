@@ -3,7 +3,6 @@ package body
 import (
 	"errors"
 	"io"
-	"sync"
 	"time"
 
 	"trackway/internal/api/room"
@@ -29,34 +28,6 @@ const (
 	fourfold  = 16 << 10
 )
 
-// The first buffers of a body that is not small, which a larger one replaces
-// soon. They are used again. The last buffer of a body is not.
-var (
-	firstBuffers  = sync.Pool{New: func() any { return new([firstRead]byte) }}
-	secondBuffers = sync.Pool{New: func() any { return new([4 * firstRead]byte) }}
-)
-
-// bufferOf returns an empty buffer of a size.
-func bufferOf(size int) []byte {
-	switch size {
-	case firstRead:
-		return firstBuffers.Get().(*[firstRead]byte)[:0] // of this pool
-	case 4 * firstRead:
-		return secondBuffers.Get().(*[4 * firstRead]byte)[:0] // of this pool
-	}
-	return make([]byte, 0, size)
-}
-
-// reuse lets another body use a buffer that nothing refers to.
-func reuse(b []byte) {
-	switch cap(b) {
-	case firstRead:
-		firstBuffers.Put((*[firstRead]byte)(b[:firstRead]))
-	case 4 * firstRead:
-		secondBuffers.Put((*[4 * firstRead]byte)(b[:4*firstRead]))
-	}
-}
-
 var (
 	errOverBound = errors.New("body: larger than it may be")
 	errInflated  = errors.New("body: far larger than what was sent")
@@ -70,18 +41,25 @@ type buffer struct {
 }
 
 // grow gives the buffer this capacity, but at most one byte more than most.
-// That byte shows that the body is too long.
+// That byte shows that the body is too long. The capacity may be rounded up:
+// see [usual].
 func (u *buffer) grow(size int) error {
-	size = min(size, u.most+1)
+	size = usual(min(size, u.most+1))
 	if err := u.held.Take(size); err != nil {
 		return err
 	}
 	grown := append(bufferOf(size), u.b...)
-	replaced := u.b
-	u.free()
-	reuse(replaced)
+	u.done()
 	u.b = grown
 	return nil
+}
+
+// done gives the memory back and lets others use it. REQUIRES: nothing refers
+// to it.
+func (u *buffer) done() {
+	done := u.b
+	u.free()
+	reuse(done)
 }
 
 // free gives the memory back.
@@ -123,7 +101,7 @@ func (b *Body) receive(u *buffer) error {
 		if b.held.Dropped() {
 			return room.ErrDropped
 		}
-		n, err := b.r.Body.Read(u.b[len(u.b):cap(u.b)])
+		n, err := b.r.Body.Read(u.b[len(u.b):min(cap(u.b), length)])
 		u.b = u.b[:len(u.b)+n]
 		after := time.Now()
 		p.came(n, after.Sub(now))

@@ -290,7 +290,7 @@ func (d *protoDecoder) logRecord(message []byte) *trackway.Error {
 // textIn returns the content of a string field as a part of the body. It may
 // not be valid UTF-8.
 func textIn(content []byte) string {
-	return unsafe.String(unsafe.SliceData(content), len(content)) //nolint:gosec // G103: a body is never changed once it is decoded
+	return unsafe.String(unsafe.SliceData(content), len(content)) //nolint:gosec // G103: a body is not changed as long as its parts are used
 }
 
 // hexOf returns the id of a trace or a span as people write it, or "" if it is

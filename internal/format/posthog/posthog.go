@@ -6,8 +6,8 @@
 //
 // The package knows the form of messages, not a project's rules
 // (internal/ingest). It neither reads nor writes HTTP (internal/api), and reads
-// no clock. Commands are parts of the body, which must not be changed once it
-// was decoded.
+// no clock. Commands are parts of the body, which must not be changed as long
+// as they are used.
 //
 // # Who a message is about
 //

@@ -11,8 +11,8 @@ import (
 
 // DecodeCommand decodes the body of a single call; name is [Customers],
 // [Events] or [Clicks]. The command's strings and values are parts of body,
-// which must not be changed any more. Received is the time of receipt, which
-// becomes the command's time if the client gave no time.
+// which must not be changed as long as they are used. Received is the time of
+// receipt, which becomes the command's time if the client gave no time.
 //
 // IDs and Type are empty if the client did not send them. Identifiers have only
 // names and values. Package ingest decides what a command must have. A numeric

@@ -7,7 +7,7 @@
 // must have (internal/ingest does both), and neither reads nor writes HTTP
 // (internal/api). It reads no clock. All functions are pure and safe for
 // concurrent use. Package canonjson reads the body, and commands are parts of
-// it, so it must not be changed once it was decoded.
+// it, so it must not be changed as long as they are used.
 //
 // # Errors
 //

@@ -132,8 +132,8 @@ func (c *Cache) setPlain(key []byte, plain bool) {
 func (c *Cache) ForgetID(key []byte) { c.ids.remove(c.ids.of(key)) }
 
 // Own copies the identifiers that a command has added to h. They are parts of
-// the request's body, and the cache would keep that whole body in memory. The
-// added ones are the first of their name. Identifiers from earlier commands of
+// the request's body, whose memory other requests get. The added ones are the
+// first of their name. Identifiers from earlier commands of
 // the batch, which have the same time of receipt, are already copies.
 func Own(h *identity.Holder, c *trackway.Command) {
 	rank := 0

@@ -1,0 +1,5 @@
+//go:build !race && !overwrite
+
+package body
+
+const overwrites = false

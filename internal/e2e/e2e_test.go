@@ -84,7 +84,9 @@ var build = sync.OnceValues(func() (string, error) {
 		return "", fmt.Errorf("read the sources: %w", err)
 	}
 	name := filepath.Join(binDir, "trackway")
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", name, "./cmd/trackway")
+	// The tag is that of internal/api/body: a text that refers to the body of a
+	// call that was answered is found overwritten.
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-tags=overwrite", "-o", name, "./cmd/trackway")
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build trackway: %w\n%s", err, out)

@@ -60,7 +60,7 @@ func (d *disk) Create(name string, category vfs.DiskWriteCategory) (vfs.File, er
 		if err != nil {
 			return nil, d.written(err)
 		}
-		return &table{File: f, name: name, disk: d}, nil
+		return newTable(f, name, d), nil
 	}
 	if !d.own(name) {
 		return d.FS.Create(name, category) // a backup, perhaps on another disk

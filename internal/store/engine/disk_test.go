@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -104,6 +105,136 @@ func (n noRoom) Create(name string, category vfs.DiskWriteCategory) (vfs.File, e
 		return nil, syscall.ENOSPC
 	}
 	return n.FS.Create(name, category)
+}
+
+// TestTablesAreWrittenInWholePages: all writes to a table but its last one have
+// the same size and begin at a multiple of it. The table is read back as it was
+// written.
+func TestTablesAreWrittenInWholePages(t *testing.T) {
+	t.Parallel()
+	// Pebble syncs a file in memory as a whole from time to time, and other
+	// files only in part.
+	fs, dir := &counting{FS: vfs.Default, writes: map[string][]int{}}, t.TempDir()
+	db, err := Open(dir, Options{FS: fs, Cache: 1 << 20, Plain: true, Fatal: func(err error) { t.Error(err) }}, func(*pebble.Options) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const events, length = 1000, 3000
+	value := make([]byte, length)
+	for n := range uint64(events) {
+		if err := db.Set(logKey(n), value, pebble.NoSync); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tables := flushed(t, db)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range tables {
+		name := fs.PathJoin(dir, table.BackingSSTNum.String()+".sst")
+		if err := CheckFile(fs, name); err != nil {
+			t.Error(err)
+		}
+		writes := fs.writes[name]
+		if len(writes) < events*length/tableWrite {
+			t.Errorf("%s: %d writes: this test would notice nothing", name, len(writes))
+		}
+		last := len(writes) - 1
+		for _, n := range writes[:last] {
+			if n != tableWrite {
+				t.Errorf("%s: a write of %d bytes, want %d", name, n, tableWrite)
+			}
+		}
+		if writes[last] > tableWrite {
+			t.Errorf("%s: the last write has %d bytes, want at most %d", name, writes[last], tableWrite)
+		}
+	}
+}
+
+// TestFullDiskLeavesNoTableOpen: a table that cannot be written is closed, or
+// its blocks would not be free after Pebble has removed it. It fails while it is
+// written if it is large, and at its sync if it is small.
+func TestFullDiskLeavesNoTableOpen(t *testing.T) {
+	t.Parallel()
+	for _, length := range []int{1, 4 * tableWrite} {
+		synctest.Test(t, func(t *testing.T) {
+			fs := &counting{FS: vfs.NewMem(), writes: map[string][]int{}}
+			db, err := Open("db", Options{FS: fs, Cache: 1 << 20, Plain: true, Fatal: func(err error) { t.Error(err) }}, func(*pebble.Options) {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			fs.full.Store(true)
+			for n := range uint64(2) { // a block each, if they are large
+				if err := db.Set(logKey(n), make([]byte, length), pebble.Sync); err != nil {
+					t.Fatal(err)
+				}
+			}
+			flushed, err := db.AsyncFlush()
+			if err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(10*retryPause + retryPause/2)
+			fs.mu.Lock()
+			n := len(fs.writes)
+			fs.mu.Unlock()
+			if n < 5 {
+				t.Errorf("%d bytes: %d tables were begun: this test would notice nothing", length, n)
+			}
+			if n := fs.open.Load(); n > 1 {
+				t.Errorf("%d bytes: %d tables are open, want that of the last attempt at most", length, n)
+			}
+			fs.full.Store(false)
+			<-flushed
+			if n := fs.open.Load(); n != 0 {
+				t.Errorf("%d bytes: %d tables are open, and all are written", length, n)
+			}
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// counting looks after the tables that are created in a file system.
+type counting struct {
+	vfs.FS
+
+	full atomic.Bool  // no table can be written
+	open atomic.Int64 // tables that are being written
+
+	mu     sync.Mutex
+	writes map[string][]int // sizes of the writes to each table
+}
+
+func (c *counting) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	f, err := c.FS.Create(name, category)
+	if err != nil || category == "pebble-wal" || category == "pebble-manifest" {
+		return f, err
+	}
+	c.open.Add(1)
+	return &counted{File: f, name: name, in: c}, nil
+}
+
+type counted struct {
+	vfs.File
+
+	name string
+	in   *counting
+}
+
+func (c *counted) Write(b []byte) (int, error) {
+	c.in.mu.Lock()
+	c.in.writes[c.name] = append(c.in.writes[c.name], len(b))
+	c.in.mu.Unlock()
+	if c.in.full.Load() {
+		return 0, syscall.ENOSPC
+	}
+	return c.File.Write(b)
+}
+
+func (c *counted) Close() error {
+	c.in.open.Add(-1)
+	return c.File.Close()
 }
 
 // vfsError wraps another error, as file systems do.

@@ -22,8 +22,8 @@ const Usual = 64 << 20
 // bytesEach bytes of the cache. A holder takes four times that if all its
 // identifiers have the maximum length of 256 bytes.
 const (
-	idsPart     = 46
-	recentPart  = 32
+	idsPart     = 48
+	recentPart  = 30
 	filterPart  = 12
 	bytesEach   = 8 << 10
 	idsEach     = 4        // average number of identifiers of a holder in a full generation

@@ -427,6 +427,39 @@ func TestTableRenews(t *testing.T) {
 	}
 }
 
+// TestTableTakesTurns: of keys that nobody uses, the bucket forgets the oldest,
+// wherever it is. Of others, it forgets none before it has passed all of them.
+func TestTableTakesTurns(t *testing.T) {
+	t.Parallel()
+	table := newTable[fingerprint, int](0)
+	for i := 1; i < 100*ways; i++ {
+		*table.put(fingerprint{uint64(i)}) = i
+		for old := max(1, i-ways+1); old <= i; old++ {
+			if table.segments[0][0].index(fingerprint{uint64(old)}) < 0 {
+				t.Fatalf("%d is forgotten for %d", old, i)
+			}
+		}
+	}
+	table = newTable[fingerprint, int](0)
+	for i := range ways {
+		*table.put(fingerprint{uint64(i + 1)}) = i
+	}
+	for unused := range ways {
+		for i := range ways {
+			if i != unused {
+				table.find(fingerprint{uint64(i + 1)})
+			}
+		}
+		table.put(fingerprint{1000})
+		b := &table.segments[0][0]
+		if b.index(fingerprint{uint64(unused + 1)}) >= 0 || table.len() != ways {
+			t.Fatalf("another key than the unused one was forgotten, of place %d", unused)
+		}
+		table.remove(fingerprint{1000})
+		*table.put(fingerprint{uint64(unused + 1)}) = unused
+	}
+}
+
 // TestTableForgetsTheUnused: entries in constant use stay.
 func TestTableForgetsTheUnused(t *testing.T) {
 	t.Parallel()

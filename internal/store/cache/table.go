@@ -9,7 +9,7 @@ import (
 const (
 	// ways is the number of entries in a bucket. A new entry in a full bucket
 	// replaces one that has not been used for long.
-	ways = 16
+	ways = 24
 
 	// mostSegments is the number of segments of a large table. Each segment
 	// grows by itself, so no caller waits until a whole large table has grown.
@@ -27,7 +27,7 @@ type hashed interface {
 }
 
 // table is a map of bounded size. If a bucket is full, it forgets the next of
-// its sixteen entries that was not used since the bucket last looked at it. A
+// its entries that was not used since the bucket last looked at it. A
 // table holds no pointers if K and V hold none, and then costs the garbage
 // collector nothing. It starts small and grows to its bound.
 type table[K hashed, V any] struct {
@@ -40,8 +40,8 @@ type table[K hashed, V any] struct {
 type bucket[K hashed, V any] struct {
 	keys   [ways]K
 	values [ways]V
-	taken  uint16 // bit set of the places that are taken
-	used   uint16 // bit set of the places found or put again since the hand passed them
+	taken  uint32 // bit set of the places that are taken
+	used   uint32 // bit set of the places found or put again since the hand passed them
 	turn   uint16 // the table's turn that the values are up to
 	hand   uint8  // the next place to consider for removal
 }
@@ -148,14 +148,14 @@ func (t *table[K, V]) put(key K) *V {
 // way. It returns a negative number if there is no free place and the segment
 // can grow.
 func (b *bucket[K, V]) place(grows bool) int {
-	if free := bits.TrailingZeros16(^b.taken); free < ways {
+	if free := bits.TrailingZeros32(^b.taken); free < ways {
 		return free
 	} else if grows {
 		return -1
 	}
 	for { // it ends: a second round finds no entry used
-		i := int(b.hand % ways)
-		b.hand++
+		i := int(b.hand)
+		b.hand = (b.hand + 1) % ways
 		if b.used&(1<<i) == 0 {
 			return i
 		}
@@ -200,7 +200,7 @@ func (t *table[K, V]) empty() { clear(t.segments) }
 func (t *table[K, V]) len() (n int) {
 	for _, s := range t.segments {
 		for i := range s {
-			n += bits.OnesCount16(s[i].taken)
+			n += bits.OnesCount32(s[i].taken)
 		}
 	}
 	return n

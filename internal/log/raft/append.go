@@ -12,6 +12,7 @@ import (
 	"trackway/internal/entry"
 	"trackway/internal/entry/version"
 	"trackway/internal/log/group"
+	"trackway/internal/sleep"
 )
 
 // Bounds of entries.
@@ -29,7 +30,8 @@ const (
 // takes effect once. An error is [ErrUnavailable], [ErrUnknown], [ErrTooLarge],
 // [ErrClosed], [version.ErrNotRead], or says why this server takes no commands.
 // ctx may keep an entry from being sent; an entry that was sent is not
-// abandoned.
+// abandoned. But if ctx ends before this server has applied an entry that is
+// not of commands, the error is [ErrUnknown].
 func (l *Log) Append(ctx context.Context, e entry.Entry) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
@@ -51,10 +53,29 @@ func (l *Log) Append(ctx context.Context, e entry.Entry) error {
 		return version.ErrNotRead
 	}
 	index, err := l.send(e) //nolint:contextcheck // what was sent is not abandoned
-	if err == nil && !l.progress.Await(index, l.failure.Done(), l.closing) {
+	if err == nil && !l.has(ctx, index) {
 		return ErrUnknown
 	}
 	return err
+}
+
+// has waits until this server has applied an entry that others have applied, or
+// ctx ends. It reports whether that is so. A server that was removed meanwhile
+// gets no more entries, and may not know it. So once the server is about to
+// stop, has waits only as long as an election may take.
+func (l *Log) has(ctx context.Context, index uint64) bool {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	go func() {
+		defer end()
+		select {
+		case <-l.stopping:
+			_ = sleep.For(ctx, l.patience())
+		case <-l.failure.Done():
+		case <-ctx.Done():
+		}
+	}()
+	return l.progress.Await(index, ctx.Done(), l.closing)
 }
 
 // send has an entry applied, and puts its results into it. It returns the index
@@ -133,7 +154,16 @@ func (l *Log) deliver(b []byte) ([]byte, error) {
 
 // Stopping says that the server is about to stop. From then on, no entry waits
 // for a leader.
-func (l *Log) Stopping() { l.stopping.Store(true) }
+func (l *Log) Stopping() { l.stop.Do(func() { close(l.stopping) }) }
+
+func (l *Log) stops() bool {
+	select {
+	case <-l.stopping:
+		return true
+	default:
+		return false
+	}
+}
 
 // await waits until another attempt may succeed: after a change of leaders, or
 // a moment, since a leader may be busy. It returns an error if there is no time
@@ -151,7 +181,7 @@ func (l *Log) await(changed <-chan struct{}, end <-chan time.Time) error {
 		return ErrClosed
 	case <-l.failure.Done():
 	}
-	if address, _ := l.raft.LeaderWithID(); address == "" && l.stopping.Load() {
+	if address, _ := l.raft.LeaderWithID(); address == "" && l.stops() {
 		return ErrUnavailable
 	}
 	if l.broken() != nil {

@@ -103,6 +103,37 @@ func TestAppendAtEnd(t *testing.T) {
 	}
 }
 
+// TestLateServerStops: a server that has not applied an entry yet does not wait
+// for it for ever, if nobody wants to know or the server stops. If it was
+// removed meanwhile, it never gets the entry.
+func TestLateServerStops(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, Options{Heartbeat: 3 * time.Second, patience: 6 * time.Second}) // the late one must not lead
+	late := c.except(c.awaitLeader())[0]
+	c.register()
+	late.machine.await(c.leader().log.Position())
+	late.machine.mu.Lock()
+	ctx, cancel := context.WithCancel(t.Context())
+	answers := make(chan error)
+	add := func(ctx context.Context) { answers <- late.log.Append(ctx, new(entry.Register)) }
+	before := late.log.acknowledged.Load()
+	go add(ctx)
+	eventually(t, "the entry is in the log", func() bool { return late.log.acknowledged.Load() > before })
+	cancel()
+	if err := <-answers; !errors.Is(err, ErrUnknown) {
+		t.Errorf("nobody waits: got %v, want %v", err, ErrUnknown)
+	}
+	before = late.log.acknowledged.Load()
+	go add(t.Context())
+	eventually(t, "the entry is in the log", func() bool { return late.log.acknowledged.Load() > before })
+	late.log.Stopping()
+	if err := <-answers; !errors.Is(err, ErrUnknown) {
+		t.Errorf("the server stops: got %v, want %v", err, ErrUnknown)
+	}
+	late.machine.mu.Unlock()
+	c.settle()
+}
+
 // TestErrorsAreAnswered: the caller of the API learns that the call may be
 // repeated.
 func TestErrorsAreAnswered(t *testing.T) {

@@ -185,7 +185,8 @@ type Log struct {
 	applying  atomic.Int64   // entries that were given to the library, and have not ended
 	asking    sync.WaitGroup // servers that are asked to lead
 	releasing sync.Mutex     // held while a member is removed
-	stopping  atomic.Bool    // see [Log.Stopping]
+	stop      sync.Once      // closes stopping
+	stopping  chan struct{}  // see [Log.Stopping]
 
 	readers  atomic.Uint64 // the version of entries that all members can read
 	encoding atomic.Uint64 // the highest version of entries that the log may have
@@ -235,7 +236,7 @@ func Open(m Machine, o Options) (*Log, error) {
 	}
 	o.snapshotAfter, o.trailing = cmp.Or(o.snapshotAfter, usualSnapshotAfter), cmp.Or(o.trailing, usualTrailing)
 	l := &Log{
-		o: o, machine: m, failure: health.NewFailure(o.Fatal), closing: make(chan struct{}),
+		o: o, machine: m, failure: health.NewFailure(o.Fatal), closing: make(chan struct{}), stopping: make(chan struct{}),
 		singles: make(chan struct{}, maxOthers), states: compare.New(m, o.digests, o.Log),
 	}
 	l.groups = group.New(func(c *entry.Commands) error {

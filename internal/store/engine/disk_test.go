@@ -152,8 +152,8 @@ func TestTablesAreWrittenInWholePages(t *testing.T) {
 }
 
 // TestFullDiskLeavesNoTableOpen: a table that cannot be written is closed, or
-// its blocks would not be free after Pebble has removed it. It fails while it is
-// written if it is large, and at its sync if it is small.
+// its blocks would not be free after Pebble has removed it. A large one fails
+// while it is written, and a small one at its sync.
 func TestFullDiskLeavesNoTableOpen(t *testing.T) {
 	t.Parallel()
 	for _, length := range []int{1, 4 * tableWrite} {

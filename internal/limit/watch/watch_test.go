@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -359,5 +360,18 @@ func BenchmarkNote(b *testing.B) {
 	for i := range b.N {
 		c.Addr = addr(i % 1000)
 		w.Note(c)
+	}
+}
+
+// TestTextsAreCopies: nothing that is kept is a part of a call, whose memory
+// other calls get.
+func TestTextsAreCopies(t *testing.T) {
+	t.Parallel()
+	b := []byte("purchase")
+	var r recent
+	r.note(unsafe.String(&b[0], len(b)))
+	copy(b, "xxxxxxxx")
+	if r[0] != "purchase" {
+		t.Errorf("it has become %q", r[0])
 	}
 }

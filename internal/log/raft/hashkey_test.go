@@ -69,9 +69,8 @@ func TestHashKey(t *testing.T) {
 	third.machine.awaitReplaced(1)
 	for _, s := range c.servers {
 		s.machine.await(c.awaitLeader().machine.Applied())
-		if !s.machine.Keyed() || s.log.encoding.Load() != version.Keys {
-			t.Errorf("%s: keyed %t, entries of version %d", s.address, s.machine.Keyed(), s.log.encoding.Load())
-		}
+		// a state that was received is there a moment before its version is noted
+		eventually(t, s.address+" has the key", func() bool { return s.machine.Keyed() && s.log.encoding.Load() == version.Keys })
 	}
 	third.wantKnown(t, "c")
 	third.stop()

@@ -69,7 +69,7 @@ func TestHashKey(t *testing.T) {
 	third.machine.awaitReplaced(1)
 	for _, s := range c.servers {
 		s.machine.await(c.awaitLeader().machine.Applied())
-		// a state that was received is there a moment before its version is noted
+		// a received state is there a moment before its version is noted
 		eventually(t, s.address+" has the key", func() bool { return s.machine.Keyed() && s.log.encoding.Load() == version.Keys })
 	}
 	third.wantKnown(t, "c")

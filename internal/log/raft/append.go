@@ -156,15 +156,6 @@ func (l *Log) deliver(b []byte) ([]byte, error) {
 // for a leader.
 func (l *Log) Stopping() { l.stop.Do(func() { close(l.stopping) }) }
 
-func (l *Log) stops() bool {
-	select {
-	case <-l.stopping:
-		return true
-	default:
-		return false
-	}
-}
-
 // await waits until another attempt may succeed: after a change of leaders, or
 // a moment, since a leader may be busy. It returns an error if there is no time
 // for it.
@@ -181,7 +172,7 @@ func (l *Log) await(changed <-chan struct{}, end <-chan time.Time) error {
 		return ErrClosed
 	case <-l.failure.Done():
 	}
-	if address, _ := l.raft.LeaderWithID(); address == "" && l.stops() {
+	if address, _ := l.raft.LeaderWithID(); address == "" && isClosed(l.stopping) {
 		return ErrUnavailable
 	}
 	if l.broken() != nil {

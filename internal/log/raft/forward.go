@@ -162,13 +162,14 @@ func (l *Log) serveForwards(conn net.Conn) {
 			_ = conn.SetReadDeadline(time.Now()) // it waits for another entry
 		}
 	})
-	for !l.isClosing() && l.serveForward(conn) == nil {
+	for !isClosed(l.closing) && l.serveForward(conn) == nil {
 	}
 }
 
-func (l *Log) isClosing() bool {
+// isClosed reports whether a channel that gets no values is closed.
+func isClosed(c <-chan struct{}) bool {
 	select {
-	case <-l.closing:
+	case <-c:
 		return true
 	default:
 		return false

@@ -14,6 +14,13 @@ func (id Identifier) Trimmed() Identifier {
 	return id
 }
 
+// Clone returns a copy that shares no text with the identifier, whose texts may
+// be parts of a request's body.
+func (id Identifier) Clone() Identifier {
+	id.Name, id.Value = strings.Clone(id.Name), strings.Clone(id.Value)
+	return id
+}
+
 const (
 	zero  = "0" // ignored in hard identifiers only: no account has the number 0, but a device may
 	signs = "-" // stands for every value without a letter and a digit

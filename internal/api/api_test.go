@@ -71,7 +71,7 @@ func owned(c *trackway.Command) trackway.Command {
 	own := *c
 	ids := func(all []trackway.Identifier) (owned []trackway.Identifier) {
 		for _, id := range all {
-			owned = append(owned, trackway.Identifier{Name: strings.Clone(id.Name), Value: strings.Clone(id.Value), Hard: id.Hard})
+			owned = append(owned, id.Clone())
 		}
 		return owned
 	}
@@ -80,7 +80,8 @@ func owned(c *trackway.Command) trackway.Command {
 		own.Properties = append(own.Properties, trackway.Property{Name: strings.Clone(p.Name), Value: bytes.Clone(p.Value)})
 	}
 	if c.Unheld != nil {
-		own.Unheld = &ids([]trackway.Identifier{*c.Unheld})[0]
+		unheld := c.Unheld.Clone()
+		own.Unheld = &unheld
 	}
 	return own
 }

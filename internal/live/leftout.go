@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"trackway"
@@ -39,8 +38,8 @@ type leftOutKey struct {
 
 // CountLeftOut counts the identifiers that were left out of a command. sent
 // says who sent the command: its fields Project, Received, Command, Type and
-// Address are used. All texts are copied. Cost: a lock, and a map lookup
-// for each identifier.
+// Address are used. All texts are copied. Cost: a lock, and a map lookup for
+// each identifier.
 func (h *Hub) CountLeftOut(what []trackway.Identifier, sent *Rejection) {
 	h.leftMu.Lock()
 	defer h.leftMu.Unlock()
@@ -51,7 +50,7 @@ func (h *Hub) CountLeftOut(what []trackway.Identifier, sent *Rejection) {
 			if l == nil && len(h.left) >= mostLeftOut && !h.makeRoomLocked(sent.Received) {
 				continue
 			}
-			key.what.Name, key.what.Value = strings.Clone(one.Name), strings.Clone(one.Value)
+			key.what = one.Clone()
 			l = &LeftOut{What: key.what, Project: sent.Project, First: sent.Received}
 			if h.left == nil {
 				h.left = make(map[leftOutKey]*LeftOut)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -123,8 +122,7 @@ func (l *Labeler) look(p *trackway.Project, at trackway.Micros, from Origin, cmd
 		if !first {
 			continue
 		}
-		id := leading(c.IDs)
-		id.Name, id.Value = strings.Clone(id.Name), strings.Clone(id.Value)
+		id := leading(c.IDs).Clone()
 		select {
 		case l.waiting <- label{p, v.Who, why, at, results[i].Customer, id}:
 		default:

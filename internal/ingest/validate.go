@@ -171,13 +171,11 @@ func countNamed(ids []trackway.Identifier, name string) (n int) {
 // command is a part of the request's body.
 func classify(p *trackway.Project, id *trackway.Identifier) *trackway.Error {
 	id.Value = id.Trimmed().Value
-	hard, soft := slices.Index(p.Hard, id.Name), slices.Index(p.Soft, id.Name)
-	switch {
-	case hard >= 0:
-		id.Name, id.Hard = p.Hard[hard], true
-	case soft >= 0:
-		id.Name, id.Hard = p.Soft[soft], false
-	default:
+	if at := slices.Index(p.Hard, id.Name); at >= 0 {
+		id.Name, id.Hard = p.Hard[at], true
+	} else if at := slices.Index(p.Soft, id.Name); at >= 0 {
+		id.Name, id.Hard = p.Soft[at], false
+	} else {
 		return expected("customer_ids", strings.Join(slices.Concat(p.Hard, p.Soft), " or ")+", got "+strconv.Quote(excerpt.Of(id.Name, 64)))
 	}
 	if len(id.Value) > trackway.MaxIDBytes {

@@ -6,11 +6,11 @@ import (
 	"unsafe"
 )
 
-// sizes are those of the buffers that are used again. The first two are those
-// of a body that is not small, until a larger one replaces them. The others
-// hold whole bodies, up to the largest light one. Without these, half of a
-// busy server's garbage would be bodies. Smaller bodies make little of it, and
-// larger ones are rare and would keep much memory.
+// sizes are those of the buffers that are used again. A body that is not small,
+// or of unknown length, begins in the first two, and a larger one may replace
+// them. The others hold whole bodies, up to the largest light one. Without
+// these, half of a busy server's garbage would be bodies. Smaller bodies make
+// little of it, and larger ones are rare and would keep much memory.
 //
 // The promise of [Body.receive] stays true: the buffer that comes after one of
 // 12 KiB has at most 48 KiB.

@@ -2,7 +2,6 @@ package body
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"io"
@@ -13,7 +12,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"trackway"
@@ -35,15 +33,11 @@ func readOne(t *testing.T, in *Intake, sent io.Reader, coding string, length int
 
 // TestOnlyForgottenTextsAreOverwritten: the memory of a text goes to other
 // bodies only if nobody refers to it any more, whatever its size and encoding.
-// The room counts what there is, also if a size is rounded up. No
-// other test may use the memory meanwhile, so this one is not parallel.
+// The room counts what there is, also if a size is rounded up. No other test
+// may use the memory meanwhile, so this one is not parallel.
 func TestOnlyForgottenTextsAreOverwritten(t *testing.T) {
 	in := NewIntake(64<<20, prometheus.NewRegistry())
 	random := rand.New(rand.NewPCG(1, 2))
-	encoder, err := zstd.NewWriter(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, size := range []int{0, 1, firstRead, firstRead + 1, 4 * firstRead, 4*firstRead + 1, 16 << 10, 20_000, 24<<10 + 1, 48 << 10, Light - 1, Light, Light + 1, 80_000} {
 		for _, coding := range []string{"", "chunked", "gzip", "zstd"} {
 			for _, forgotten := range []bool{false, true} {
@@ -51,21 +45,15 @@ func TestOnlyForgottenTextsAreOverwritten(t *testing.T) {
 				for i := range want {
 					want[i] = byte('a' + random.IntN(8))
 				}
-				sent, length := want, size
+				sent, length, header := want, size, coding
 				switch coding {
-				case "gzip":
-					var packed bytes.Buffer
-					z := gzip.NewWriter(&packed)
-					_, _ = z.Write(want) // into memory
-					_ = z.Close()
-					sent, length = packed.Bytes(), packed.Len()
-				case "zstd":
-					sent = encoder.EncodeAll(want, nil)
+				case "gzip", "zstd":
+					sent = packedText(t, coding, want)
 					length = len(sent)
 				case "chunked":
-					length = -1
+					length, header = -1, ""
 				}
-				b, text, err := readOne(t, in, bytes.NewReader(sent), map[string]string{"gzip": "gzip", "zstd": "zstd"}[coding], length)
+				b, text, err := readOne(t, in, bytes.NewReader(sent), header, length)
 				if err != nil || !bytes.Equal(text, want) {
 					t.Fatalf("%d bytes, %q: got %d, %v", size, coding, len(text), err)
 				}

@@ -133,8 +133,8 @@ func (c *Cache) ForgetID(key []byte) { c.ids.remove(c.ids.of(key)) }
 
 // Own copies the identifiers that a command has added to h. They are parts of
 // the request's body, whose memory other requests get. The added ones are the
-// first of their name. Identifiers from earlier commands of
-// the batch, which have the same time of receipt, are already copies.
+// first of their name. Identifiers from earlier commands of the batch, which
+// have the same time of receipt, are already copies.
 func Own(h *identity.Holder, c *trackway.Command) {
 	rank := 0
 	for i := range h.IDs {

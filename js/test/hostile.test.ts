@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { createClient, type Client, type Rejection } from '../src/node.ts'
-import { folder, key, project, start } from './server.ts'
+import { folder, key, project, proxy, start } from './server.ts'
 
 const ids = { cookie: 'c' }
 const nowhere = { url: 'http://127.0.0.1:9', project, key }
@@ -147,11 +147,7 @@ for (const [what, steps] of Object.entries(visits)) {
 test('a file that fills its disk is used again once all is delivered, by the next process at the latest', async (t) => {
   const server = await start(t)
   let up = false
-  const url = await front(t, (request, response) => {
-    if (up) response.writeHead(307, { Location: server.url + request.url })
-    else response.writeHead(503, { 'Retry-After': '1' })
-    request.resume().on('end', () => response.end())
-  })
+  const { url } = await proxy(t, () => server.url, () => (up ? 'pass' : 503))
   const file = join(folder(t), 'queue')
   const handle = await fs.promises.open(file, 'w')
   const { appendFile } = Object.getPrototypeOf(handle)

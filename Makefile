@@ -65,7 +65,7 @@ no-web:
 .PHONY: test-web
 test-web: build ## test the dashboard's pages, in a browser too
 	@./tools/install-packages chromium:chromium,fonts-dejavu-core
-	cd web && npm run --silent test && npm run --silent test:browser
+	cd web && ../tools/again npm run --silent test && ../tools/again npm run --silent test:browser
 
 .PHONY: screenshots
 screenshots: build ## write pictures of the dashboard's pages into web/screenshots
@@ -183,7 +183,7 @@ test-js: $(if $(NPM),test-sdk,no-sdk) ## test the SDK for browsers and Node, aga
 .PHONY: test-sdk
 test-sdk: js/node_modules/.installed
 	@./tools/install-packages chromium:chromium
-	cd js && npm test --silent
+	cd js && ../tools/again npm test --silent
 
 .PHONY: no-sdk
 no-sdk:
@@ -202,7 +202,7 @@ python: python/.venv/.installed ## build python/dist, the SDK for Python, and te
 	cd python && rm -rf build dist && .venv/bin/mypy --no-error-summary && \
 		.venv/bin/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist . && \
 		rm -rf build *.egg-info && \
-		TRACKWAY_WHEEL=$$(ls dist/*.whl) .venv/bin/python -W error -W default::DeprecationWarning -m unittest discover -s tests -t .
+		TRACKWAY_WHEEL=$$(ls dist/*.whl) ../tools/again .venv/bin/python -W error -W default::DeprecationWarning -m unittest discover -s tests -t .
 
 .PHONY: no-python
 no-python:

@@ -5,6 +5,7 @@ package running
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -79,19 +80,31 @@ func Start(binary, dir string, limit int, more string) *Server {
 // StartWith does what [Start] does. settings are added to those of each
 // project, indented by four spaces.
 func StartWith(binary, dir string, limit int, settings, more string) *Server {
-	s, lines, out := begin(binary, dir, limit, settings, more)
+	s, lines, _ := begin(binary, dir, limit, settings, more)
 	for lines.Scan() {
 		var ready struct{ Msg, Public, Ops string }
 		if json.Unmarshal(lines.Bytes(), &ready) == nil && ready.Msg == "ready" {
 			s.Public, s.Ops = ready.Public, ready.Ops
 			s.OpsOf = []string{s.Ops}
-			go io.Copy(os.Stderr, out)
+			go func() {
+				for lines.Scan() {
+					tell(lines.Bytes())
+				}
+			}()
 			return s
 		}
-		fmt.Fprintln(os.Stderr, lines.Text())
+		tell(lines.Bytes())
 	}
 	log.Fatal("the server does not start")
 	return nil
+}
+
+// tell prints a line that a server logs, unless it is for information only:
+// that would stand between our tables.
+func tell(line []byte) {
+	if !bytes.Contains(line, []byte(`"level":"INFO"`)) {
+		fmt.Fprintf(os.Stderr, "%s\n", line)
+	}
 }
 
 // begin starts a server, and returns what it logs.
@@ -109,7 +122,9 @@ func begin(binary, dir string, limit int, settings, more string) (s *Server, lin
 	must(err)
 	must(cmd.Start())
 	confine(cmd.Process.Pid)
-	return &Server{cmds: []*exec.Cmd{cmd}}, bufio.NewScanner(pipe), pipe
+	lines = bufio.NewScanner(pipe)
+	lines.Buffer(nil, 16<<20) // after a longer line the server would wait for a reader
+	return &Server{cmds: []*exec.Cmd{cmd}}, lines, pipe
 }
 
 // Command is a command whose process does not outlive the thread that starts

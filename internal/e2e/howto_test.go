@@ -71,7 +71,7 @@ func file(t *testing.T, all []block, name string) string {
 // TestHowto runs the commands of the guides, as a reader would: the blocks of
 // language sh, one after the other, in one shell and in an empty folder. A
 // block of language text behind one is what it prints, where … stands for
-// anything. Only the ports differ.
+// anything. Only the ports differ, and how long it waits.
 func TestHowto(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
@@ -195,7 +195,8 @@ func follow(t *testing.T, all []block) {
 			prereq.Missing(t, prereq.Curl, err.Error())
 		}
 	}
-	ports := strings.NewReplacer("127.0.0.1:8080", porttest.Address(t), "127.0.0.1:8081", porttest.Address(t))
+	ports := strings.NewReplacer("127.0.0.1:8080", porttest.Address(t), "127.0.0.1:8081", porttest.Address(t),
+		"timeout 5 ", "timeout 40 ", "--retry 20 ", "--retry 120 ") // this machine may be slow
 	var script strings.Builder
 	fmt.Fprintf(&script, "export TRACKWAY_LISTEN=%s TRACKWAY_OPS_LISTEN=%s\n", ports.Replace("127.0.0.1:8080"), ports.Replace("127.0.0.1:8081"))
 	script.WriteString("trap 'trap - EXIT; kill $(jobs -p) 2>/dev/null; wait' EXIT\nexec 2>&1\n")

@@ -44,6 +44,7 @@ type hurdles struct {
 	server  *server
 	course  []hurdle
 	closed  bool           // every call with messages gets 503 instead
+	again   chan struct{}  // closed once the server is started again; nil: it runs
 	limited int            // calls that the server refused with 429
 	bodies  map[int][]byte // of all calls, by the status of the answer that the client got
 }
@@ -67,10 +68,18 @@ func newHurdles(t *testing.T, config string, course ...hurdle) *hurdles {
 	return h
 }
 
-// next returns the server and the hurdle for a call.
+// next returns the server and the hurdle for a call. While the server is
+// started again, which takes long on a slow machine, calls wait: a client that
+// found nobody then would count that as another failure.
 func (h *hurdles) next(r *http.Request) (*server, hurdle) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	for h.again != nil {
+		again := h.again
+		h.mu.Unlock()
+		<-again
+		h.mu.Lock()
+	}
 	path := strings.TrimSuffix(r.URL.Path, "/")
 	messages := r.Method == http.MethodPost && path != "/flags" && path != "/decide"
 	if messages && h.closed {
@@ -81,21 +90,26 @@ func (h *hurdles) next(r *http.Request) (*server, hurdle) {
 	}
 	met := h.course[0]
 	h.course = h.course[1:]
+	if met == restarted {
+		h.again = make(chan struct{})
+	}
 	return h.server, met
 }
 
 func (h *hurdles) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s, met := h.next(r)
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
+	s, met := h.next(r)
 	if met == restarted {
 		anew := make(chan *server)
 		h.stop <- anew
 		started := <-anew
 		h.mu.Lock()
 		h.server = started
+		close(h.again)
+		h.again = nil
 		h.mu.Unlock()
 	}
 	if met == limitUsed {

@@ -19,12 +19,14 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
 	"trackway/internal/porttest"
 	"trackway/internal/prereq"
+	"trackway/internal/sleep"
 	"trackway/openapi"
 )
 
@@ -218,26 +220,29 @@ func TestUnknown(t *testing.T) {
 func TestMonitoring(t *testing.T) {
 	t.Parallel()
 	known := map[string]map[string]bool{"up": {"job": true, "instance": true}}
-	s := busy(t)
-	_, text := get(t, s.ops, "/metrics")
-	labelsOf(t, text, known)
-	_, text = get(t, ordering(t).ops, "/metrics")
-	labelsOf(t, text, known)
-	cluster := newCluster(t, 2).servers[0]
-	await(t.Context(), t, func() bool {
-		_, text = get(t, cluster.ops, "/metrics")
-		return bytes.Contains(text, []byte("trackway_cluster_clock_offset_seconds{"))
-	})
-	labelsOf(t, text, known)
-
 	rules, board := alerts(t), panels(t)
 	if len(rules) < 10 || len(board) < 10 {
 		t.Fatalf("found %d alerts and %d panels", len(rules), len(board))
 	}
-	for _, e := range slices.Concat(rules, board) {
-		if lacking := unknown(e.query, known); len(lacking) > 0 {
-			t.Errorf("%s: no server has %s:\n%s", e.where, strings.Join(lacking, ", "), e.query)
+	servers := []*server{busy(t), ordering(t), newCluster(t, 2).servers[0]}
+	var lacking []string
+	for end := time.Now().Add(patience); ; _ = sleep.For(t.Context(), lookAgain) { // some metrics come later
+		for _, s := range servers {
+			_, text := get(t, s.ops, "/metrics")
+			labelsOf(t, text, known)
 		}
+		lacking = nil
+		for _, e := range slices.Concat(rules, board) {
+			if names := unknown(e.query, known); len(names) > 0 {
+				lacking = append(lacking, fmt.Sprintf("%s: no server has %s:\n%s", e.where, strings.Join(names, ", "), e.query))
+			}
+		}
+		if len(lacking) == 0 || time.Now().After(end) {
+			break
+		}
+	}
+	for _, text := range lacking {
+		t.Error(text)
 	}
 	runbook, text := string(mustRead(t, root+"/docs/runbook.md")), mustRead(t, rulesFile)
 	for _, e := range rules {

@@ -235,7 +235,9 @@ func TestReleaseImage(t *testing.T) {
 		close(s.exited)
 	}()
 	t.Cleanup(func() { s.kill(t) })
-	s.awaitLog(t, "a password", func(text string) bool { return strings.Contains(text, "The password is") })
+	s.awaitLog(t, "a call and a password", func(text string) bool {
+		return strings.Contains(text, "And read it back:") && strings.Contains(text, "The password is")
+	})
 	if out, err := img.command(t, env, "healthcheck").CombinedOutput(); err != nil {
 		t.Errorf("it is not healthy: %v %s", err, out)
 	}

@@ -15,6 +15,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import sys
 import tempfile
 import threading
 import unittest
@@ -70,6 +71,7 @@ class Reply:
         cut: bool = False,
         hold: Optional[threading.Event] = None,
         ends: bool = False,
+        rest: Optional[threading.Event] = None,
     ) -> None:
         self.status = status
         self.body = (
@@ -83,6 +85,7 @@ class Reply:
         self.cut = cut  # half of it
         self.hold = hold  # it is not sent before
         self.ends = ends  # the connection ends with it, and it does not say so
+        self.rest = rest  # half of it is not sent before
 
 
 def ok(request: Request, *rejected: int) -> Reply:
@@ -178,7 +181,12 @@ def send(handler: BaseHTTPRequestHandler, reply: Reply) -> None:
         handler.send_header(name, value)
     handler.send_header("Content-Length", str(len(reply.body)))
     handler.end_headers()
-    handler.wfile.write(reply.body[: len(reply.body) // 2] if reply.cut else reply.body)
+    half = len(reply.body) // 2
+    handler.wfile.write(reply.body[:half])
+    if reply.rest is not None:
+        reply.rest.wait(PATIENCE)
+    if not reply.cut:
+        handler.wfile.write(reply.body[half:])
     handler.close_connection = handler.close_connection or reply.ends
     if reply.cut:
         reset(handler)
@@ -216,6 +224,7 @@ class Case(unittest.TestCase):
             "project": PROJECT,
             "flush_interval": 0.001,
             "max_delay": 0.02,
+            "timeout": 2 * PATIENCE,
             "on_trouble": lambda _: None,
         }
         wanted["on_reject"] = rejected
@@ -229,6 +238,21 @@ class Case(unittest.TestCase):
         folder = tempfile.mkdtemp(prefix="trackway-python-")
         self.addCleanup(shutil.rmtree, folder, True)
         return folder
+
+    def deaf(self) -> str:
+        """Returns an address that refuses connections. Nobody else can take it.
+        """
+        taken = socket.socket()
+        self.addCleanup(taken.close)
+        taken.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+    def ended(self, thread: Optional[threading.Thread]) -> None:
+        """Wants a sender to end, or to have ended, although no server answers.
+        """
+        assert thread is not None
+        thread.join(PATIENCE / 2)  # a server that holds an answer does so for longer
+        self.assertFalse(thread.is_alive())
 
     def wait_for(self, event: threading.Event) -> None:
         self.assertTrue(event.wait(PATIENCE), "it never came")
@@ -259,13 +283,18 @@ def binary() -> str:
 
 class Real:
     """The real server, on a port that the system draws. It keeps the port over
-    restarts.
+    restarts: on Linux, a socket that does not listen keeps others from it.
     """
 
     def __init__(self, folder: str, limit: int = 4_000_000, window: str = "60s") -> None:
         self._folder = folder
         self._config = os.path.join(folder, "trackway.yaml")
         self._listen = "127.0.0.1:0"
+        self._keeps = socket.socket()
+        if sys.platform == "linux":
+            self._keeps.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+            self._keeps.bind(("127.0.0.1", 0))
+            self._listen = f"127.0.0.1:{self._keeps.getsockname()[1]}"
         Path(self._config).write_text(_configuration(limit, window))
         os.chmod(self._config, 0o600)
         self.start()
@@ -301,6 +330,10 @@ class Real:
         assert self._process.stderr is not None
         self._process.stderr.close()
 
+    def close(self) -> None:
+        self.kill()
+        self._keeps.close()
+
     def ask(self, method: str, path: str, body: Any = None) -> Tuple[int, Any]:
         connection = http.client.HTTPConnection(self._listen, timeout=PATIENCE)
         try:
@@ -331,7 +364,7 @@ class RealCase(Case):
 
     def real(self, **options: Any) -> Real:
         real = Real(self.folder(), **options)
-        self.addCleanup(real.kill)
+        self.addCleanup(real.close)
         return real
 
 

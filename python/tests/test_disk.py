@@ -40,7 +40,7 @@ class Disk(Case):
         client = self.client(self.up.url, directory=self.dir)
         self.delivered(client, 120)
         self.assertEqual(self.up.numbers, list(range(120)))
-        self.assertTrue(client.close().kept)
+        self.assertTrue(client.close(PATIENCE).kept)
         self.assertEqual(files(self.dir), [])
 
     def test_what_is_settled_is_not_sent_again(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import http.client
 import multiprocessing
 import os
 import signal
@@ -10,11 +12,11 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 import traceback
 import unittest
 from typing import Any, Callable, List
-
-from trackway import Client
+from unittest import mock
 
 from .support import JANE, KEY, PATIENCE, PROJECT, ROOT, Case, Reply, Request, ok
 
@@ -37,8 +39,19 @@ def in_child(run: Callable[[], object]) -> int:
 @unittest.skipUnless(hasattr(os, "fork"), "the system has no fork")
 class Forks(Case):
     def await_child(self, pid: int) -> None:
-        _, status = os.waitpid(pid, 0)
-        self.assertEqual(status, 0)
+        self.assertEqual(self.status_of(pid), 0)
+
+    def status_of(self, pid: int) -> int:
+        """Waits for the end of a child, and returns how it ended."""
+        end = time.monotonic() + 2 * PATIENCE
+        while time.monotonic() < end:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                return status
+            time.sleep(0.01)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        self.fail("the child does not end")
 
     def test_the_child_starts_with_an_empty_queue(self) -> None:
         hold = threading.Event()
@@ -77,6 +90,9 @@ class Forks(Case):
 
         def track() -> None:
             while not stop.is_set():
+                if client.report.pending > 500:  # or a slow machine would need long to send all
+                    stop.wait(0.001)
+                    continue
                 self.assertTrue(client.track("step", {"n": len(tracked)}, ids={"registered": "parent"}))
                 tracked.append(1)
 
@@ -101,6 +117,38 @@ class Forks(Case):
             {"parent": len(tracked), **{str(pid): 20 for pid in pids}},
         )
 
+    def test_a_fork_while_an_answer_is_read(self) -> None:
+        rest, reading = threading.Event(), threading.Event()
+        self.addCleanup(rest.set)
+
+        def answer(request: Request) -> Reply:
+            reply = ok(request)
+            reply.rest = rest if len(fake.requests) == 1 else None
+            return reply
+
+        read = http.client.HTTPResponse.read
+
+        def noted(response: http.client.HTTPResponse, *most: int) -> bytes:
+            reading.set()
+            return read(response, *most)
+
+        fake = self.fake(answer)
+        client = self.client(fake.url)
+        with mock.patch.object(http.client.HTTPResponse, "read", noted):
+            self.track(client, [0])
+            self.wait_for(reading)
+        time.sleep(0.1)  # by now it waits for the rest; if not, this shows less
+
+        def child() -> None:
+            assert client.track("step", {"n": 1}, ids=JANE)
+            report = client.flush(PATIENCE)
+            assert (report.delivered, report.pending) == (1, 0), report
+
+        self.await_child(in_child(child))
+        rest.set()
+        self.delivered(client, 1)
+        self.assertEqual((fake.numbers, client.report.failed), ([0, 1], 0))
+
     def test_the_child_has_a_journal_of_its_own(self) -> None:
         folder = self.folder()
         down, up = self.fake(lambda request: Reply(503)), self.fake()
@@ -113,7 +161,7 @@ class Forks(Case):
             os.kill(os.getpid(), signal.SIGKILL)
 
         pid = in_child(child)
-        self.assertEqual(os.waitpid(pid, 0)[1], signal.SIGKILL)
+        self.assertEqual(self.status_of(pid), signal.SIGKILL)
         heir = self.client(up.url, directory=folder)
         self.delivered(heir, 1)  # the child's; the parent still holds its own
         client.close(0)
@@ -147,12 +195,12 @@ class Forks(Case):
 
     def test_the_children_of_multiprocessing(self) -> None:
         fake = self.fake()
-        client = self.client(fake.url, flush_interval=PATIENCE)
+        client = self.client(fake.url, flush_interval=PATIENCE, exit_timeout=PATIENCE)
         self.track(client, [0])
         context: Any = multiprocessing.get_context("fork")
         process = context.Process(target=self.track, args=(client, [1]))  # it does not flush
         process.start()
-        process.join(PATIENCE)
+        process.join(2 * PATIENCE)
         self.assertEqual(process.exitcode, 0)
         self.assertEqual(fake.numbers, [1])
         self.delivered(client, 1)
@@ -163,6 +211,7 @@ class Exits(Case):
         code = f"""
 import os, threading, trackway
 def client(**options):
+    options = {{"exit_timeout": {PATIENCE}, **options}}
     return trackway.Client({url!r}, project={PROJECT!r}, key={KEY!r}, flush_interval=3600, **options)
 ids = {JANE!r}
 {textwrap.dedent(program)}
@@ -171,7 +220,7 @@ ids = {JANE!r}
         run = subprocess.run(
             [sys.executable, "-W", "error", "-c", code],
             env=env,
-            timeout=PATIENCE,
+            timeout=2 * PATIENCE,
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -193,8 +242,19 @@ ids = {JANE!r}
     def test_the_end_is_bounded(self) -> None:
         fake = self.fake(lambda request: Reply(503))
         program = """
+            import logging
+            warned = threading.Event()
+            class Handler(logging.StreamHandler):
+                def emit(self, record):
+                    super().emit(record)
+                    warned.set()
+            logging.getLogger("trackway").addHandler(Handler())
             for n in range(2):
-                client(exit_timeout=1.5, max_delay=60).track("step", {"n": n}, ids=ids)
+                c = client(exit_timeout=1.5, max_delay=60)
+                c.track("step", {"n": n}, ids=ids)
+                c.flush(0)
+                assert warned.wait(60)
+                warned.clear()
         """
         said = self.run_program(program, fake.url)
         self.assertIn("commands are kept: the server answers 503", said)
@@ -236,7 +296,7 @@ class Loops(Case):
                 self.assertFalse(flush.done())  # and yet the loop is here
                 hold.set()
                 await flush
-                self.assertEqual(await client.atime(), 1.5)
+                self.assertEqual(await client.atime(PATIENCE), 1.5)
                 report = await client.aclose(PATIENCE)
                 self.assertEqual((report.delivered, report.pending), (4, 0))
 
@@ -245,10 +305,12 @@ class Loops(Case):
 
     def test_with(self) -> None:
         fake = self.fake()
-        with self.client(fake.url, flush_interval=PATIENCE) as client:
-            self.track(client, [1])
+        client = self.client(fake.url, flush_interval=PATIENCE)
+        with mock.patch.object(client, "close", functools.partial(client.close, PATIENCE)):
+            with client as entered:
+                self.track(client, [1])
         self.assertEqual(fake.numbers, [1])
-        self.assertIsInstance(client, Client)
+        self.assertIs(entered, client)
 
 
 if __name__ == "__main__":

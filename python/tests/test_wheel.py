@@ -8,7 +8,7 @@ import unittest
 import venv
 from pathlib import Path
 
-from .support import JANE, KEY, PROJECT, Case
+from .support import JANE, KEY, PATIENCE, PROJECT, Case
 
 WHEEL = os.environ.get("TRACKWAY_WHEEL")
 
@@ -37,7 +37,7 @@ assert importlib.metadata.version("trackway") == trackway.__version__
 assert importlib.resources.files("trackway").joinpath("py.typed").is_file()
 client = trackway.Client({fake.url!r}, project={PROJECT!r}, key={KEY!r})
 client.track("step", {{"n": 1}}, ids={JANE!r})
-print(client.close().delivered)
+print(client.close({PATIENCE}).delivered)
 """
         self.assertEqual(run("-c", code), "1")
         self.assertEqual(fake.numbers, [1])

@@ -563,13 +563,15 @@ class Client:
         )
 
     def _settled(self, target: int) -> bool:
-        """Reports whether none of the first commands is waiting or on its way.
-        Needs the lock.
+        """Reports whether none of the first commands is waiting or on its way,
+        all rejections of them are told, and the journal knows. Needs the lock.
 
         The waiting commands are the last ones, because commands leave the queue
         only at its front.
         """
-        return self._took - len(self._queue) >= target and (self._on_way == 0 or self._way_from >= target)
+        return self._took - len(self._queue) >= target and (
+            not self._queue.taken or self._way_from >= target
+        )
 
     # The sender. One request is under way at a time, so commands stay in order.
 
@@ -842,9 +844,9 @@ class Client:
         """Starts afresh in a child process. The parent sends what it has
         queued.
         """
-        self._transport.close()
+        self._transport.leave()
         for transport in self._idle:
-            transport.close()
+            transport.leave()
         self._queue.leave()
         self._begin()
         util = sys.modules.get("multiprocessing.util")

@@ -8,6 +8,7 @@ import contextlib
 import http.client
 import io
 import ipaddress
+import os
 import select
 import socket
 import ssl
@@ -137,6 +138,17 @@ class Transport:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+    def leave(self) -> None:
+        """Closes a forked process's copy of the connection. It needs no lock: a
+        thread of the parent that reads an answer holds that of the reader, and
+        the child has no such thread.
+        """
+        connection, self._connection = self._connection, None
+        sock = getattr(connection, "sock", None)
+        fd = -1 if sock is None else sock.detach()
+        if fd >= 0:
+            os.close(fd)
 
 
 def _timed(deadline: float) -> Any:

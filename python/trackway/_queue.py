@@ -44,6 +44,11 @@ class Queue:
         return len(self._waiting)
 
     @property
+    def taken(self) -> bool:
+        """Whether commands are taken and not settled."""
+        return bool(self._taken)
+
+    @property
     def kept(self) -> bool:
         """Whether a journal has everything that is in the queue."""
         return self._journal is not None

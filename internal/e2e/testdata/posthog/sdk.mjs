@@ -1,10 +1,10 @@
 // Sends messages with PostHog's SDK for Node, each in a request of its own.
 // Arguments: the server's address and a key. Prints what the SDK reports as
-// lost. It gives up after three retries, which have to last longer than the
-// limit's window.
+// lost. By default it gives up after three retries, and does not wait for an
+// answer for longer than ten seconds, which a slow machine may need.
 import { PostHog } from 'posthog-node'
 
-const posthog = new PostHog(process.argv[3], { host: process.argv[2], flushAt: 1000, flushInterval: 0, fetchRetryDelay: 700 })
+const posthog = new PostHog(process.argv[3], { host: process.argv[2], flushAt: 1000, flushInterval: 0, fetchRetryDelay: 700, fetchRetryCount: 10, requestTimeout: 60000 })
 const lost = []
 posthog.on('error', (error) => lost.push(String(error)))
 for (let n = 0; n < 8; n++) {

@@ -9,7 +9,9 @@ import sys
 from posthog import Posthog
 
 lost = []
-posthog = Posthog(sys.argv[2], host=sys.argv[1], gzip=True, flush_interval=0.05, on_error=lambda error, batch: lost.extend(m["event"] for m in batch))
+# A slow machine may need long for an answer.
+patience = {"timeout": 60, "max_retries": 10, "feature_flags_request_timeout_seconds": 60}
+posthog = Posthog(sys.argv[2], host=sys.argv[1], gzip=True, flush_interval=0.05, **patience, on_error=lambda error, batch: lost.extend(m["event"] for m in batch))
 for n in range(8):
     posthog.capture(f"load {n}", distinct_id="py-user", properties={"n": n})
     posthog.flush()

@@ -2,7 +2,7 @@
 import { Analytics } from '@segment/analytics-node'
 
 const [host, writeKey, count] = process.argv.slice(2)
-const analytics = new Analytics({ host, writeKey, flushAt: 2 })
+const analytics = new Analytics({ host, writeKey, flushAt: 2, httpRequestTimeout: 60000 })
 const bad = 'x'.repeat(300)
 let failed = 0
 const sent = []

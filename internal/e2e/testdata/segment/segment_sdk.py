@@ -5,7 +5,7 @@ from segment.analytics import Client
 
 host, key, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 failed = []
-client = Client(key, host=host, upload_size=2, on_error=lambda error, batch: failed.append(error), gzip=True)
+client = Client(key, host=host, upload_size=2, timeout=60, on_error=lambda error, batch: failed.append(error), gzip=True)
 client.identify("jane@example.com", {"plan": "pro"}, anonymous_id="a-1")
 for n in range(count):
     client.track("jane@example.com", "step", {"n": n})

@@ -21,6 +21,9 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 )
 
+// patience is for a slow machine.
+const patience = 2 * time.Minute
+
 func main() {
 	send := map[string]func(address, key string) (any, error){"posthog": sendPostHog, "otlp": sendOTLP}[os.Args[1]]
 	got, err := send(os.Args[2], os.Args[3])
@@ -53,7 +56,9 @@ func (o *outcome) Failure(_ posthog.APIMessage, err error) {
 
 func sendPostHog(address, key string) (any, error) {
 	o := &outcome{Lost: []string{}}
-	c, err := posthog.NewWithConfig(key, posthog.Config{Endpoint: address, BatchSize: 1, Callback: o})
+	c, err := posthog.NewWithConfig(key, posthog.Config{
+		Endpoint: address, BatchSize: 1, Callback: o, FeatureFlagRequestTimeout: patience,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -87,13 +92,13 @@ func sendOTLP(address, key string) (any, error) {
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { o.Errors = append(o.Errors, err.Error()) }))
 	exporter, err := otlploghttp.New(ctx,
 		otlploghttp.WithEndpointURL(address+"/v1/logs"), otlploghttp.WithHeaders(map[string]string{"Authorization": "Token " + key}),
-		otlploghttp.WithCompression(otlploghttp.GzipCompression),
-		otlploghttp.WithRetry(otlploghttp.RetryConfig{Enabled: true, InitialInterval: 50 * time.Millisecond, MaxInterval: time.Second, MaxElapsedTime: time.Minute}),
+		otlploghttp.WithCompression(otlploghttp.GzipCompression), otlploghttp.WithTimeout(patience),
+		otlploghttp.WithRetry(otlploghttp.RetryConfig{Enabled: true, InitialInterval: 50 * time.Millisecond, MaxInterval: time.Second, MaxElapsedTime: patience}),
 	)
 	if err != nil {
 		return nil, err
 	}
-	batches := sdklog.NewBatchProcessor(exporter, sdklog.WithExportInterval(time.Hour))
+	batches := sdklog.NewBatchProcessor(exporter, sdklog.WithExportInterval(time.Hour), sdklog.WithExportTimeout(patience))
 	res := resource.NewSchemaless(attribute.String("service.name", "shop"))
 	provider := sdklog.NewLoggerProvider(sdklog.WithProcessor(batches), sdklog.WithResource(res))
 	logger := provider.Logger("checkout", log.WithInstrumentationVersion("1.2"))

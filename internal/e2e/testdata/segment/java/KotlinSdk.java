@@ -54,23 +54,32 @@ class KotlinSdk {
     analytics.identify("jane@example.com", Map.of("plan", "pro"));
     // Until the SDK has its settings, it keeps events in memory. If one is tracked
     // at the moment when it lets them go, it may lose it.
-    while (unwritten.getCount() > count + 1) {
-      Thread.sleep(10);
-    }
+    int left = count + 2;
+    await(unwritten, --left, events);
     for (int n = 0; n < count; n++) {
       analytics.track("step", Map.of("n", n));
+      await(unwritten, --left, events);
       if (n == 4) {
         analytics.track("x".repeat(300));
+        await(unwritten, --left, events);
       }
-      Thread.sleep(20); // events that wait together are sent as one batch
     }
-    unwritten.await();
     while (events.list().length > 0) { // a file is removed once it is sent, or dropped
       analytics.flush();
       Thread.sleep(100);
     }
     out.println("failed: " + failed);
     System.exit(0);
+  }
+
+  /**
+   * Waits until only so many events are not in a file, and each two have a file of
+   * their own: events that wait in one file are sent as one batch.
+   */
+  static void await(CountDownLatch unwritten, int left, File events) throws InterruptedException {
+    while (unwritten.getCount() > left || left % 2 == 0 && events.list((dir, name) -> name.endsWith(".tmp")).length > 0) {
+      Thread.sleep(10);
+    }
   }
 
   /** The tests' server has no certificate, and the SDK asks for https only. */

@@ -136,6 +136,26 @@ test("filters let through what they name", async () => {
   await viewer.close();
 });
 
+test("what is being typed stays while events come", async () => {
+  const viewer = await (await Viewer.open(browser, server)).signedIn("#/live?type=typing");
+  const { page } = viewer;
+  await page.getByText("a second").waitFor();
+  const fields = [page.getByLabel("Event type"), page.getByLabel("Customer")];
+  assert.equal(await fields[0]!.inputValue(), "typing");
+  for (const [n, field] of fields.entries()) {
+    await field.focus();
+    await page.keyboard.type("half a w");
+    await server.track(event("typing", `p${n}@example.com`));
+    await page.getByRole("row", { name: `p${n}@example.com` }).waitFor(); // the page was drawn again
+    assert.match(await field.inputValue(), /half a w$/);
+    await field.fill(n === 0 ? "typing" : "");
+  }
+  await viewer.go("#/live");
+  await page.getByRole("row", { name: "third" }).waitFor();
+  assert.equal(await fields[0]!.inputValue(), "", "the fields show the filter");
+  await viewer.close();
+});
+
 test("a customer is looked for in all projects, unless one is chosen", async () => {
   const two = await Server.start({ shop: true });
   try {

@@ -40,6 +40,8 @@ copyFileSync('../LICENSE', 'LICENSE')
 run('node_modules/.bin/tsc', '--project', 'tsconfig.json')
 
 if (process.argv[2] === 'test') {
+  // Once, since the files of tests run side by side.
+  run('go', 'build', '-o', '../bin/trackway-js-test', '../cmd/trackway')
   rmSync('.test', { recursive: true, force: true })
   const tests = (await readdir('test')).filter((name) => name.endsWith('.test.ts'))
   await build({ ...common, entryPoints: tests.map((name) => 'test/' + name), outdir: '.test', platform: 'node', packages: 'external' })

@@ -1,29 +1,14 @@
 // Tests unexpected behaviour of callers, networks and other processes.
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import fs, { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import http from 'node:http'
 import { syncBuiltinESMExports } from 'node:module'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { createClient, type Client, type Rejection } from '../src/node.ts'
-import { folder, key, project, proxy, start } from './server.ts'
+import { folder, key, patience, project, proxy, serve, start } from './server.ts'
 
 const ids = { cookie: 'c' }
 const nowhere = { url: 'http://127.0.0.1:9', project, key }
-
-/** Starts a server that runs until the end of the test. */
-async function front(t: TestContext, answer: http.RequestListener): Promise<string> {
-  const server = http.createServer(answer)
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.after(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-}
 
 test('an invalid time is reported, and never thrown: an event without a time that is sent twice would be stored twice', async (t) => {
   const server = await start(t)
@@ -36,35 +21,40 @@ test('an invalid time is reported, and never thrown: an event without a time tha
   for (const time of [null, undefined, 1_700_000_000, new Date(1_700_000_001_000)]) assert.equal(await track(time), true)
   assert.equal(await track(1_700_000_002, { timestamp: null, text: 'timestamp":null}' }), true)
   assert.equal(await client.track('step', {}, null as any), false) // about nobody: every server refuses it
-  assert.deepEqual(await client.close(), { delivered: 5, rejected: 7, pending: 0, kept: false })
+  assert.deepEqual(await client.close(patience), { delivered: 5, rejected: 7, pending: 0, kept: false })
 })
 
 test('what begins to wait after a client is stopped does not keep it', async (t) => {
-  const mute = await front(t, () => {}) // the list of servers never comes
+  const mute = await serve(t, () => {}) // the list of servers never comes
+  // A wait of ten seconds would begin, and a slow machine can take that long for
+  // anything. So such a wait never ends here.
+  const { setTimeout } = globalThis
+  const long = (what: () => void, ms: number) => setTimeout(what, ms < 10_000 ? ms : 2 ** 31 - 1)
+  t.mock.method(globalThis, 'setTimeout', long as typeof setTimeout)
   const client = createClient({ project, key, servers: mute, server: 'ts1', flushInterval: 1 })
   await client.track('step', {}, { ids })
   let late: ReturnType<typeof setTimeout> | undefined
-  const patience = new Promise((done) => (late = setTimeout(done, 8000)))
-  const report = await Promise.race([client.close(100), patience])
+  const enough = new Promise((done) => (late = setTimeout(done, patience)))
+  const report = await Promise.race([client.close(100), enough])
   clearTimeout(late)
   assert.deepEqual(report, { delivered: 0, rejected: 0, pending: 1, kept: false })
 })
 
 test('a redirect to an address below another one leads there', async (t) => {
   const asked: string[] = []
-  const next = await front(t, (request, response) => {
+  const next = await serve(t, (request, response) => {
     asked.push(request.url!)
     request.resume().on('end', () => response.end('{"results":[{"success":true}],"success":true}'))
   })
-  const url = await front(t, (request, response) => {
+  const url = await serve(t, (request, response) => {
     request.resume().on('end', () => response.writeHead(307, { Location: next + '/base' + request.url }).end())
   })
   const client = createClient({ url, project, key })
   for (let n = 0; n < 2; n++) {
     await client.track('step', { n }, { ids })
-    await client.flush()
+    await client.flush(patience)
   }
-  assert.equal((await client.close()).delivered, 2)
+  assert.equal((await client.close(patience)).delivered, 2)
   assert.deepEqual([client.server, asked], [next + '/base', Array(2).fill(`/base/track/v2/projects/${project}/batch`)])
 })
 
@@ -180,7 +170,7 @@ test('a file that fills its disk is used again once all is delivered, by the nex
   for (const n of [1, 2]) assert.equal(await first.track('step', { n }, { ids }), true)
   assert.deepEqual([first.report, disk()], [{ delivered: 0, rejected: 0, pending: 3, kept: false }, 1])
   up = true
-  await first.flush()
+  await first.flush(patience)
   assert.equal(fs.statSync(file).size, 0, 'the room is given back, although nothing can be written')
   free()
   up = false
@@ -191,7 +181,7 @@ test('a file that fills its disk is used again once all is delivered, by the nex
   up = true
   const next = createClient(options) // nothing of it can be stored, not even the beginning
   assert.equal(await next.track('step', { n: 4 }, { ids }), true)
-  assert.deepEqual([(await next.close()).delivered, disk()], [2, 2])
+  assert.deepEqual([(await next.close(patience)).delivered, disk()], [2, 2])
   free()
   const stored = (await server.events(ids)).map((e) => e.properties.n)
   assert.deepEqual(stored, [0, 1, 2, 3, 4])

@@ -3,14 +3,12 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import fs, { appendFileSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import http from 'node:http'
 import { syncBuiltinESMExports } from 'node:module'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { createClient, type Client, type Rejection } from '../src/node.ts'
-import { chaos, folder, key, keyId, project, proxy, secret, start, until } from './server.ts'
+import { chaos, folder, key, keyId, patience, project, proxy, type Proxy, secret, serve, start, until } from './server.ts'
 
 /** The numbers n of events, in order. */
 const numbers = (events: { properties: Record<string, any> }[]) => events.map((e) => e.properties.n).sort((a, b) => a - b)
@@ -23,7 +21,7 @@ test('a first event, an update and who is who', async (t) => {
   assert.equal(await client.track('page_visit', { path: '/' }, { ids: { cookie: 'c-1' } }), true)
   assert.equal(await client.identify({ registered: 'jane', cookie: 'c-1' }, { first_name: 'Jane' }), true)
   assert.equal(await client.update({ last_name: 'Doe' }, { ids: { registered: 'jane' }, timestamp: new Date() }), true)
-  const report = await client.close()
+  const report = await client.close(patience)
   assert.deepEqual(report, { delivered: 3, rejected: 0, pending: 0, kept: false })
   assert.equal(client.server, server.url)
   const jane = await server.customer({ registered: 'jane' })
@@ -36,7 +34,7 @@ test('two equal events stay two', async (t) => {
   const server = await start(t)
   const client = createClient({ url: server.url, project, key })
   for (let i = 0; i < 3; i++) void client.track('click', {}, { ids: { cookie: 'c' } })
-  await client.close()
+  await client.close(patience)
   assert.equal((await server.events({ cookie: 'c' })).length, 3)
 })
 
@@ -56,7 +54,7 @@ test('what the server refuses is told, the rest of its batch is stored', async (
   void client.track('nobody', {}, { ids: { registered: 'undefined' } })
   void client.track('', {}, { ids: { cookie: 'c' } })
   void client.track('good', { n: 1 }, { ids: { registered: '', cookie: ['c', ''] } })
-  const report = await client.close()
+  const report = await client.close(patience)
   assert.deepEqual([report.delivered, report.rejected, report.pending], [2, 8, 0])
   assert.deepEqual(rejections.map((r) => r.code), [...Array(6).fill('invalid'), 'refused', 'refused'])
   assert.deepEqual(rejections.slice(2, 6).map((r) => r.reason), Array(4).fill('Error: No valid identifier.'))
@@ -78,19 +76,19 @@ test('a key that is wrong is told, and costs nothing', async (t) => {
   assert.deepEqual(await client.close(100), { delivered: 0, rejected: 0, pending: 1, kept: true })
   for (const trouble of troubles) assert.match(String(trouble), /Access key not found/)
   const right = createClient({ url: server.url, project, key, file })
-  assert.deepEqual(await right.close(), { delivered: 1, rejected: 0, pending: 0, kept: true })
+  assert.deepEqual(await right.close(patience), { delivered: 1, rejected: 0, pending: 0, kept: true })
   assert.deepEqual(numbers(await server.events({ cookie: 'c' })), [0])
 })
 
 test('every event is stored exactly once, whatever the network does', async (t) => {
   const server = await start(t)
   const front = await proxy(t, () => server.url, (nth) => chaos[nth % chaos.length]!)
-  const client = createClient({ url: front.url, project, key, flushInterval: 20, batchSize: 14, timeout: 2000 })
+  const client = createClient({ url: front.url, project, key, flushInterval: 20, batchSize: 14 })
   for (const n of upTo(200)) {
     assert.equal(await client.track('step', { n }, { ids: { cookie: 'c' } }), true)
     if (n % 7 === 0) await new Promise((next) => setTimeout(next, 5))
   }
-  const report = await client.close(60_000)
+  const report = await client.close(patience)
   assert.deepEqual([report.delivered, report.rejected, report.pending], [200, 0, 0])
   assert.deepEqual(numbers(await server.events({ cookie: 'c' })), upTo(200))
   for (const fate of chaos) assert.ok(front.fates.includes(fate), `no ${fate}`)
@@ -99,14 +97,22 @@ test('every event is stored exactly once, whatever the network does', async (t) 
 test('a server that is killed and comes back loses nothing', async (t) => {
   const dir = folder(t)
   let server = await start(t, { dir })
-  const front = await proxy(t, () => server.url, () => 'pass')
+  let target = server.url
+  const front = await proxy(t, () => target, () => 'pass')
   const client = createClient({ url: front.url, project, key, flushInterval: 10 })
   for (const n of upTo(300)) {
     await client.track('step', { n }, { ids: { cookie: 'c' } })
-    if (n === 100) await server.stop()
-    if (n === 200) server = await start(t, { dir })
+    if (n === 100) {
+      const stopped = server.stop()
+      target = 'http://127.0.0.1:9' // the server of another test may get the port
+      await stopped
+    }
+    if (n === 200) {
+      server = await start(t, { dir })
+      target = server.url
+    }
   }
-  const report = await client.close(30_000)
+  const report = await client.close(patience)
   assert.equal(report.pending, 0)
   assert.deepEqual(numbers(await server.events({ cookie: 'c' })), upTo(300))
 })
@@ -116,10 +122,10 @@ test('a process that is killed has what it accepted sent by the next', async (t)
   const front = await proxy(t, () => server.url, (nth) => (nth % 2 ? 'lost' : 'pass'))
   const file = join(folder(t), 'queue', 'events.ndjson')
   // It prints each number once track has accepted it, and is killed in the
-  // middle.
+  // middle. It waits for room: we may stand still while it goes on.
   const script = `
     import { createClient } from ${JSON.stringify(new URL('../dist/node.js', import.meta.url).href)}
-    const client = createClient(${JSON.stringify({ url: front.url, project, key, file, flushInterval: 5 })})
+    const client = createClient(${JSON.stringify({ url: front.url, project, key, file, flushInterval: 5, maxQueued: 1000, whenFull: 'block' })})
     for (let n = 0; ; n++) if (await client.track('step', { n }, { ids: { cookie: 'c' } })) console.log(n)`
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
   let last = -1
@@ -132,7 +138,7 @@ test('a process that is killed has what it accepted sent by the next', async (t)
   assert.equal(statSync(file).mode & 0o777, 0o600)
 
   const client = createClient({ url: server.url, project, key, file })
-  const report = await client.close(30_000)
+  const report = await client.close(patience)
   assert.deepEqual([report.pending, report.kept], [0, true])
   const stored = numbers(await server.events({ cookie: 'c' }))
   // One more than those printed may have been accepted.
@@ -153,7 +159,7 @@ test('the queue on disk: pending commands are reported, kept, and sent the next 
   const server = await start(t)
   const second = createClient({ ...options, url: server.url })
   await second.track('step', { n: 3 }, { ids: { cookie: 'c' } })
-  assert.deepEqual(await second.close(), { delivered: 4, rejected: 0, pending: 0, kept: true })
+  assert.deepEqual(await second.close(patience), { delivered: 4, rejected: 0, pending: 0, kept: true })
   assert.deepEqual(numbers(await server.events({ cookie: 'c' })), upTo(4))
 })
 
@@ -222,7 +228,7 @@ test('a full queue drops the newest, the oldest, or makes wait, and counts', asy
     for (const n of upTo(5)) await client.track('step', { n }, { ids: { cookie: 'c' } })
     assert.deepEqual(rejections.map((r) => r.code), ['full', 'full'])
     up = true
-    assert.equal((await client.close()).rejected, 2)
+    assert.equal((await client.close(patience)).rejected, 2)
     assert.deepEqual(numbers(await server.events({ cookie: 'c' })), [...left])
   }
   const server = await start(t)
@@ -230,7 +236,7 @@ test('a full queue drops the newest, the oldest, or makes wait, and counts', asy
   const accepted = upTo(20).map((n) => client.track('step', { n }, { ids: { cookie: 'c' } }))
   assert.equal(client.report.pending, 3)
   assert.ok((await Promise.all(accepted)).every(Boolean))
-  await client.close()
+  await client.close(patience)
   assert.deepEqual(numbers(await server.events({ cookie: 'c' })), upTo(20))
 })
 
@@ -245,7 +251,7 @@ test('a batch that is not understood is halved until the culprit is found', asyn
   const rejections: Rejection[] = []
   const client = createClient({ url: front.url, project, key, onReject: (r) => rejections.push(r) })
   for (const n of upTo(6)) void client.track('x', { n }, { ids: { cookie: 'c' } })
-  const report = await client.close()
+  const report = await client.close(patience)
   assert.deepEqual([report.delivered, report.rejected], [5, 1])
   assert.deepEqual(rejections.map((r) => [r.command.data.properties.n, r.reason]), [[3, 'HTTP 413']])
   assert.deepEqual(numbers(await server.events({ cookie: 'c' })), upTo(6).filter((n) => n !== 3))
@@ -253,15 +259,16 @@ test('a batch that is not understood is halved until the culprit is found', asyn
 
 test('another server takes over from one that fails', async (t) => {
   const server = await start(t)
-  const one = await proxy(t, () => server.url, () => 'pass')
-  const two = await proxy(t, () => server.url, () => 'pass')
+  let dead: Proxy | undefined
+  const one: Proxy = await proxy(t, () => server.url, () => (dead === one ? 'reset' : 'pass'))
+  const two: Proxy = await proxy(t, () => server.url, () => (dead === two ? 'reset' : 'pass'))
   const client = createClient({ servers: [one.url, two.url], project, key, flushInterval: 10 })
   await client.track('step', { n: 0 }, { ids: { cookie: 'c' } })
-  await client.flush()
-  const [dead, alive] = client.server === one.url ? [one, two] : [two, one]
-  await dead.close()
+  await client.flush(patience)
+  dead = client.server === one.url ? one : two
+  const alive = dead === one ? two : one
   for (const n of [1, 2]) await client.track('step', { n }, { ids: { cookie: 'c' } })
-  assert.equal((await client.close()).pending, 0)
+  assert.equal((await client.close(patience)).pending, 0)
   assert.equal(client.server, alive.url)
   assert.deepEqual(numbers(await server.events({ cookie: 'c' })), [0, 1, 2])
 })
@@ -269,20 +276,17 @@ test('another server takes over from one that fails', async (t) => {
 test('a redirect leads to the server that is used from then on', async (t) => {
   const server = await start(t)
   let asked = 0
-  const front = http.createServer((request, response) => {
+  const url = await serve(t, (request, response) => {
     asked++
     response.writeHead(302, { Location: server.url + request.url })
     request.resume().on('end', () => response.end())
   })
-  front.listen(0, '127.0.0.1')
-  await once(front, 'listening')
-  t.after(() => front.close())
-  const client = createClient({ url: `http://127.0.0.1:${(front.address() as AddressInfo).port}`, project, key, flushInterval: 10 })
+  const client = createClient({ url, project, key, flushInterval: 10 })
   for (const n of upTo(3)) {
     await client.track('step', { n }, { ids: { cookie: 'c' } })
-    await client.flush()
+    await client.flush(patience)
   }
-  await client.close()
+  await client.close(patience)
   assert.deepEqual([client.server, asked], [server.url, 1])
   assert.deepEqual(numbers(await server.events({ cookie: 'c' })), upTo(3))
 })
@@ -296,7 +300,7 @@ test('the servers are read from one address, by name as well', async (t) => {
   })
   const client = createClient({ servers: first.url, server: 'ts2', project, key })
   await client.track('step', { n: 0 }, { ids: { cookie: 'c' } })
-  await client.close()
+  await client.close(patience)
   assert.equal(client.server, second.url)
   assert.equal((await second.events({ cookie: 'c' })).length, 1)
 })

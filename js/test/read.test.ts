@@ -1,11 +1,8 @@
 // Tests reads in a cluster: the client sends the position that it knows along.
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import http from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import { AnswerError, createClient } from '../src/node.ts'
-import { keyId, project, secret, start } from './server.ts'
+import { keyId, patience, project, secret, serve, start } from './server.ts'
 
 const name = 'trackway-position'
 
@@ -19,7 +16,7 @@ type Answer = (asked: Asked) => { status?: number; position?: string; location?:
 /** A member of a cluster that answers as a function says. */
 async function member(t: TestContext, answer: Answer) {
   const asked: Asked[] = []
-  const front = http.createServer((request, response) => {
+  const url = await serve(t, (request, response) => {
     const one = { path: request.url!, position: request.headers[name] as string | undefined }
     asked.push(one)
     request.resume().on('end', () => {
@@ -29,10 +26,7 @@ async function member(t: TestContext, answer: Answer) {
       response.writeHead(said.status ?? 200, headers).end(JSON.stringify(said.body ?? {}))
     })
   })
-  front.listen(0, '127.0.0.1')
-  await once(front, 'listening')
-  t.after(() => (front.closeAllConnections(), front.close()))
-  return { asked, url: `http://127.0.0.1:${(front.address() as AddressInfo).port}` }
+  return { asked, url }
 }
 
 const refused = { success: false, errors: { 'Trackway-Position': ['No.'] } }
@@ -49,10 +43,10 @@ test('a write at one server is seen at another one', async (t) => {
   const client = createClient({ servers: [one.url, two.url], project, keyId, secret, flushInterval: 1 })
   assert.equal(client.position, '')
   await client.track('step', {}, { ids: { cookie: 'c' } })
-  await client.flush()
+  await client.flush(patience)
   assert.equal(client.position, '0.7')
   dead = client.server
-  assert.deepEqual(await client.read('customers/events', {}), { sent: '0.7' })
+  assert.deepEqual(await client.read('customers/events', {}, patience), { sent: '0.7' })
   assert.equal(client.position, '0.8')
   assert.notEqual(client.server, dead)
 })
@@ -64,7 +58,7 @@ test('a cluster that does not know the position is asked once more, without it',
   const client = createClient({ url, project, keyId, secret })
   assert.throws(() => client.after('soon'), TypeError)
   for (const position of ['0.900', '', '0.40']) client.after(position)
-  for (let i = 0; i < 2; i++) assert.deepEqual(await client.read('customers/events', {}), { n: 1 })
+  for (let i = 0; i < 2; i++) assert.deepEqual(await client.read('customers/events', {}, patience), { n: 1 })
   assert.deepEqual(asked.map(({ position }) => position), ['0.900', undefined, '0.5'])
 })
 
@@ -72,7 +66,7 @@ test('a question that is refused is not asked again', async (t) => {
   const { url, asked } = await member(t, () => ({ status: 400, body: refused }))
   const client = createClient({ url, project, keyId, secret })
   client.after('0.900')
-  await assert.rejects(client.read('customers/events', {}), (error) => error instanceof AnswerError && error.status === 400 && error.message === 'No.')
+  await assert.rejects(client.read('customers/events', {}, patience), (error) => error instanceof AnswerError && error.status === 400 && error.message === 'No.')
   assert.equal(asked.length, 2)
 })
 
@@ -81,7 +75,7 @@ test('a question follows a redirect, with its position', async (t) => {
   const one = await member(t, ({ path }) => ({ status: 307, location: two.url + path }))
   const client = createClient({ url: one.url, project, keyId, secret })
   client.after('0.9')
-  for (let i = 0; i < 2; i++) assert.deepEqual(await client.read('/customers/events', {}), { sent: '0.9' })
+  for (let i = 0; i < 2; i++) assert.deepEqual(await client.read('/customers/events', {}, patience), { sent: '0.9' })
   assert.deepEqual([one.asked.length, client.server], [1, two.url])
 })
 
@@ -89,8 +83,8 @@ test('nobody answers', async (t) => {
   const { url } = await member(t, () => ({ status: 503, body: { message: 'Try again.' } }))
   const client = createClient({ url, project, keyId, secret, onTrouble: () => {} })
   await assert.rejects(client.read('customers/events', {}, 200), /Try again\.|wait for too long/) // the first try may lack the time
-  await client.close()
-  await assert.rejects(client.read('customers/events', {}), /closed/)
+  await client.close(patience)
+  await assert.rejects(client.read('customers/events', {}, patience), /closed/)
 })
 
 test('a server that stands alone has no positions', async (t) => {
@@ -98,8 +92,8 @@ test('a server that stands alone has no positions', async (t) => {
   const client = createClient({ url: server.url, project, keyId, secret, flushInterval: 1 })
   client.after('0.900')
   await client.track('step', { n: 1 }, { ids: { cookie: 'c' } })
-  await client.flush()
-  const { data } = await client.read('customers/events', { customer_ids: { cookie: 'c' }, event_types: ['step'] })
+  await client.flush(patience)
+  const { data } = await client.read('customers/events', { customer_ids: { cookie: 'c' }, event_types: ['step'] }, patience)
   assert.equal(data[0].properties.n, 1)
-  await client.close()
+  await client.close(patience)
 })

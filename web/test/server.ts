@@ -4,9 +4,33 @@ import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
+
+/** Milliseconds that anything may take on a busy machine. */
+export const patience = 120_000;
+
+/**
+ * freePorts returns ports that nobody listens on. They lie below those that
+ * systems give to connections, so that none of those takes one meanwhile.
+ */
+export async function freePorts(n: number): Promise<number[]> {
+  const ports = new Set<number>();
+  while (ports.size < n) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000);
+    const server = createServer().listen(port, "127.0.0.1");
+    try {
+      await once(server, "listening");
+      ports.add(port);
+    } catch {
+      continue; // it is taken
+    }
+    await once(server.close(), "close");
+  }
+  return [...ports];
+}
 
 /** The tests are compiled into web/.test/test. */
 const root = join(import.meta.dirname, "..", "..", "..");
@@ -132,11 +156,13 @@ export class Server {
   private process: ChildProcess | undefined;
   private log = "";
 
-  /** start runs a server until stop is called. */
-  static async start(limit: Limit = {}): Promise<Server> {
-    const server = new Server();
-    server.configure(limit);
-    await server.run("127.0.0.1:0");
+  /**
+   * start runs a server until stop is called. One that will be restarted needs a
+   * port of freePorts.
+   */
+  static async start(limit: Limit = {}, port = 0): Promise<Server> {
+    const { server, ready } = Server.member(limit, port);
+    await ready;
     return server;
   }
 
@@ -144,21 +170,21 @@ export class Server {
    * member starts a server of a cluster. It is ready once it was made a member
    * by command.
    */
-  static member(limit: Limit): { server: Server; ready: Promise<void> } {
+  static member(limit: Limit, port = 0): { server: Server; ready: Promise<void> } {
     const server = new Server();
     server.configure(limit);
-    return { server, ready: server.run("127.0.0.1:0") };
+    return { server, ready: server.run(`127.0.0.1:${port}`) };
   }
 
   /** command runs a command for the server until it succeeds. */
   async command(...words: string[]): Promise<void> {
-    for (let tries = 0; ; tries++) {
+    for (const end = Date.now() + patience; ; ) {
       const running = spawn(binary, [...words, "--config", "trackway.yaml", "--data", "data"], { cwd: this.dir, stdio: ["ignore", "ignore", "pipe"] });
       let told = "";
       running.stderr.setEncoding("utf8").on("data", (text) => (told += text));
       await once(running, "close");
       if (running.exitCode === 0) return;
-      if (tries === 100) throw new Error(`trackway ${words.join(" ")}: ${told}`);
+      if (Date.now() > end) throw new Error(`trackway ${words.join(" ")}: ${told}`);
       await setTimeout(100); // the server has only begun to start
     }
   }

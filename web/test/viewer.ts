@@ -4,12 +4,9 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
-import { password, type Server } from "./server.ts";
+import { password, patience, type Server } from "./server.ts";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-
-/** Milliseconds that anything may take on a busy machine. */
-const patience = 120_000;
 
 export type Look = "light" | "dark" | "phone";
 
@@ -109,6 +106,7 @@ export class Viewer {
 
   /** close asserts that nothing went wrong behind the pages. */
   async close(): Promise<void> {
+    await this.page.unrouteAll({ behavior: "ignoreErrors" }); // a route may wait for its answer
     await this.context.close();
     assert.deepEqual(this.wrong.filter((text) => !this.expected.some((pattern) => pattern.test(text))), []);
   }

@@ -6,7 +6,7 @@ import { useAnswer } from "../net/answer.ts";
 import { go, href, route } from "../route.ts";
 import { may } from "../state.ts";
 import { Left, Right } from "../ui/icons.tsx";
-import { Loading, Panel, Time, Trouble, Waiting } from "../ui/parts.tsx";
+import { Loading, Panel, SearchField, Time, Trouble, Waiting } from "../ui/parts.tsx";
 
 const every = 30;
 
@@ -94,16 +94,7 @@ function Filter({ now }: { now: Asked }) {
       </label>
       <label>
         Who
-        <input
-          data-search
-          type="search"
-          autocomplete="off"
-          autocapitalize="off"
-          spellcheck={false}
-          placeholder="Everybody"
-          value={now.actor}
-          onChange={(event) => set({ actor: event.currentTarget.value.trim() })}
-        />
+        <SearchField data-search placeholder="Everybody" value={now.actor} search={(actor) => set({ actor })} />
       </label>
       <label class="date">
         From

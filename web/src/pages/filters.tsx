@@ -5,7 +5,7 @@ import { type CustomerPage, customersPath, type Project } from "../api.ts";
 import { get } from "../net/client.ts";
 import { go, href } from "../route.ts";
 import { may, projectOf, projects, start } from "../state.ts";
-import { IdText } from "../ui/parts.tsx";
+import { IdText, SearchField } from "../ui/parts.tsx";
 import { ProjectField } from "./projectfield.tsx";
 
 export interface Filters {
@@ -42,14 +42,7 @@ export function FilterBar({ chosen }: { chosen: Filters }) {
       <ProjectField class="extra" all chosen={chosen.project} choose={(project) => set({ project, customer: "", who: "" })} />
       <label>
         Event type
-        <input
-          data-search
-          type="search"
-          list="event-types"
-          placeholder="All"
-          value={chosen.type}
-          onChange={(event) => set({ type: event.currentTarget.value.trim() })}
-        />
+        <SearchField data-search list="event-types" placeholder="All" value={chosen.type} search={(type) => set({ type })} />
       </label>
       <datalist id="event-types">
         {types.map((type) => (
@@ -118,15 +111,7 @@ function CustomerField({ chosen, set }: { chosen: Filters; set: (change: Partial
     <div class="extra with-answer">
       <label>
         Customer
-        <input
-          type="search"
-          placeholder="jane@example.com"
-          autocapitalize="off"
-          autocomplete="off"
-          spellcheck={false}
-          value={chosen.who}
-          onChange={(event) => void look(event.currentTarget.value.trim())}
-        />
+        <SearchField placeholder="jane@example.com" value={chosen.who} search={(text) => void look(text)} />
       </label>
       <div class="answer" role="status">
         {failed.value}

@@ -2,7 +2,7 @@
 
 import { type Signal, useSignal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import type { Ids, Json } from "../api.ts";
 import { ago, bytes, Clock, exact, iso, short, utc } from "../format.ts";
 import { now } from "./now.ts";
@@ -151,6 +151,28 @@ export function Choice<T extends string>(props: { label: string; name: string; v
         </label>
       ))}
     </fieldset>
+  );
+}
+
+/**
+ * SearchField is a field whose text counts once it is complete. Drawing the page
+ * again takes nothing away from somebody who is typing.
+ */
+export function SearchField({ value, search, ...rest }: { value: string; search: (text: string) => void; placeholder: string; list?: string; "data-search"?: boolean }) {
+  const field = useRef<HTMLInputElement>(null);
+  useLayoutEffect(() => {
+    if (field.current) field.current.value = value;
+  }, [value]);
+  return (
+    <input
+      ref={field}
+      type="search"
+      autocapitalize="off"
+      autocomplete="off"
+      spellcheck={false}
+      {...rest}
+      onChange={(event) => search(event.currentTarget.value.trim())}
+    />
   );
 }
 

@@ -25,7 +25,7 @@ test("everybody can read the guide, in light and dark and on a phone", async (t)
       await viewer.accessible("the guide");
       await page.keyboard.press("Tab");
       await page.getByRole("link", { name: "Skip to the text" }).press("Enter");
-      assert.equal(await page.evaluate(() => location.hash), "#start");
+      await page.waitForFunction(() => location.hash === "#start");
       await page.getByRole("link", { name: "ts1.test" }).click();
       await page.getByLabel("Password").waitFor();
       await page.getByRole("link", { name: "Guide to this server" }).click();

@@ -72,6 +72,7 @@ test("markup is shown, and long names break nothing", async (t) => {
       assert.equal(await table.evaluate((box) => box.scrollWidth > box.clientWidth), false, "the counts are in sight");
       await viewer.go("#/live");
       await page.locator(".virtual .row").nth(2).click();
+      await page.getByRole("complementary", { name: "Details" }).waitFor();
       await viewer.accessible("live");
       await page.keyboard.press("Escape");
       // On a phone, closing is a step back in the history, and takes a moment.

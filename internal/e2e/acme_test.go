@@ -155,8 +155,8 @@ func TestACME(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds the authority, and waits for a certificate to be renewed")
 	}
-	// It is renewed after 57 to 60 seconds. The rest is for a slow machine: once
-	// it has ended, clients refuse it.
+	// It is renewed after 57 to 60 seconds. The rest is for a slow machine:
+	// clients refuse it once it has ended.
 	const life = 90 * time.Second
 	listen, web := porttest.Address(t), porttest.Address(t)
 	a := startAuthority(t, web, listen, life)

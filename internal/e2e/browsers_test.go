@@ -278,7 +278,7 @@ func TestSDKsInPagesThatAreLeft(t *testing.T) {
 			page.open(t, h.url, count, c.mode)
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
-			// Each message was refused: none is still on its way through the SDK.
+			// Each message was refused: none is on its way through the SDK.
 			await(ctx, t, func() bool { return h.messages(http.StatusServiceUnavailable) == 1+count })
 			close(page.leave)
 			await(ctx, t, func() bool { return page.pages() == 2 })

@@ -213,8 +213,9 @@ for (const way of ['keepalive', 'sendBeacon']) {
     const { server, front, context, open, cookie } = await scene(t)
     if (way === 'sendBeacon') await context.addInitScript(() => delete (Request.prototype as any).keepalive)
     const page = await open({ flushInterval: 1e6, batchSize: 50 })
-    // More than fits into one request of a page that is left, and less than fits
-    // into all of them. There is no full batch, so none of it is sent before.
+    // More than fits into one request of a page that is left, and less than
+    // fits into all of them. There is no full batch, so none of it is sent
+    // before.
     await page.evaluate(async () => {
       await client.flush(120_000)
       for (let n = 0; n < 40; n++) void client.track('step', { n, text: 'x'.repeat(1370) })

@@ -26,8 +26,8 @@ test('an invalid time is reported, and never thrown: an event without a time tha
 
 test('what begins to wait after a client is stopped does not keep it', async (t) => {
   const mute = await serve(t, () => {}) // the list of servers never comes
-  // A wait of ten seconds would begin, and a slow machine can take that long for
-  // anything. So such a wait never ends here.
+  // A wait of ten seconds would begin, and a slow machine can take that long
+  // for anything. So such a wait never ends here.
   const { setTimeout } = globalThis
   const long = (what: () => void, ms: number) => setTimeout(what, ms < 10_000 ? ms : 2 ** 31 - 1)
   t.mock.method(globalThis, 'setTimeout', long as typeof setTimeout)

@@ -32,8 +32,9 @@ test('a client that is refused comes back when it is told to, and not before', a
   let told = 0
   let refused = 0
   let back = 0
-  // The first request is answered as the server answers once it refuses, however
-  // long it takes to use up the limit. The next one is sent on to the server.
+  // The first request is answered as the server answers once it refuses,
+  // however long it takes to use up the limit. The next one is sent on to the
+  // server.
   const url = await serve(t, async (request, response) => {
     request.resume()
     if (refused) {

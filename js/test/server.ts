@@ -19,8 +19,8 @@ export const secret = 'secret-key-e83a1795d4'
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
 /**
- * Milliseconds that anything may take on a busy machine. Without a number, flush
- * and close give up after ten seconds.
+ * Milliseconds that anything may take on a busy machine. Without a number,
+ * flush and close give up after ten seconds.
  */
 export const patience = 120_000
 

@@ -157,8 +157,8 @@ export class Server {
   private log = "";
 
   /**
-   * start runs a server until stop is called. One that will be restarted needs a
-   * port of freePorts.
+   * start runs a server until stop is called. One that will be restarted needs
+   * a port of freePorts.
    */
   static async start(limit: Limit = {}, port = 0): Promise<Server> {
     const { server, ready } = Server.member(limit, port);

@@ -18,7 +18,10 @@ function panel(page: Page) {
   return page.getByRole("region", { name: "Try a limit" });
 }
 
-/** recorded waits until the page has read all the calls, which are recorded in parts. */
+/**
+ * recorded waits until the page has read all the calls, which are recorded in
+ * parts.
+ */
 async function recorded(page: Page, calls: string): Promise<void> {
   const verdict = panel(page).locator(".verdict").getByText(` for ${calls}.`);
   while (!(await verdict.isVisible())) {

@@ -143,7 +143,7 @@ test('the example: consent, a purchase, a sign-in and a change of address', asyn
     await page.waitForSelector(`text=${report}`)
   }
   await reports('#no', '2 delivered')
-  await page.waitForFunction(async () => !document.cookie && !localStorage.length && !(await indexedDB.databases()).length)
+  await until('nothing remains', () => page.evaluate(async () => !document.cookie && !localStorage.length && !(await indexedDB.databases()).length))
   const before = front.fates.length
   await reports('#buy', '2 delivered, 0 pending')
   assert.deepEqual(await remains(page), { cookie: '', local: [], databases: [] })
@@ -199,7 +199,7 @@ test('a tab that is closed in the middle has what it accepted sent by the next p
     await page.close()
     await closed
     const page2 = await open()
-    await page2.waitForFunction(() => client.flush(120_000).then(({ pending }) => pending === 0))
+    await until('all is delivered', () => page2.evaluate(() => client.flush(120_000).then(({ pending }) => pending === 0)))
     await page2.close()
     const stored = numbers(await server.events({ cookie: (await cookie())!.value })).filter((n) => n >= first)
     // Events whose acceptance was not reported any more may be there too.
@@ -228,7 +228,7 @@ for (const way of ['keepalive', 'sendBeacon']) {
     assert.ok(front.fates.length >= 2)
     // The next page cannot know, and sends them again. They are stored once.
     const next = await open()
-    await next.waitForFunction(() => client.flush(120_000).then(({ pending }) => pending === 0))
+    await until('all is delivered', () => next.evaluate(() => client.flush(120_000).then(({ pending }) => pending === 0)))
     assert.deepEqual(await arrived(), upTo(40))
     assert.ok(front.statuses.every((status) => status === 200 || status === 204))
   })
@@ -262,6 +262,17 @@ test('several tabs share the queue and do no work twice', async (t) => {
   assert.deepEqual(numbers(await server.events({ cookie: (await cookie())!.value })), upTo(150))
   const { processed, duplicate } = await server.usage()
   assert.deepEqual({ processed, duplicate }, { processed: 150, duplicate: 0 })
+})
+
+test('a tab that waits for another one reports what waits', async (t) => {
+  const { front, open } = await scene(t, () => 'reset')
+  const first = await open({ flushInterval: 10 })
+  await first.evaluate(async () => {
+    for (let n = 0; n < 3; n++) await client.track('step', { n })
+  })
+  await until('the first one sends', () => front.fates.length > 0)
+  const second = await open()
+  await until('the other one knows of it', () => second.evaluate(() => client.flush(100).then(({ pending, kept }) => pending === 3 && kept)))
 })
 
 test('a cookie that names nobody is replaced, and no name beside a good one harms nothing', async (t) => {

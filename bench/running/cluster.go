@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -34,13 +33,13 @@ func StartCluster(binary, dir string, limit, n, public int, more string) *Server
 		home := filepath.Join(dir, fmt.Sprint(i))
 		must(os.Mkdir(home, 0o700))
 		cluster := fmt.Sprintf("cluster: {name: bench, listen: %s, peers: [%s]}\n%s", peers[i], strings.Join(peers, ", "), more)
-		s, lines, out := begin(binary, home, limit, "", cluster)
+		s, lines := begin(binary, home, limit, "", cluster)
 		all.cmds = append(all.cmds, s.cmds...)
 		is := make(chan *Server, 1)
 		ready = append(ready, is)
 		waits := make(chan struct{}, 1)
 		go func() {
-			await(s, lines, out, waits)
+			await(s, lines, waits)
 			is <- s
 		}()
 		<-waits
@@ -68,7 +67,7 @@ const settling = 8 * time.Second
 
 // await reads what a server logs, until it is ready. It tells when the server
 // waits for its cluster.
-func await(s *Server, lines *bufio.Scanner, out io.Reader, waits chan<- struct{}) {
+func await(s *Server, lines *bufio.Scanner, waits chan<- struct{}) {
 	for lines.Scan() {
 		var line struct{ Level, Msg, Public, Ops string }
 		if json.Unmarshal(lines.Bytes(), &line) != nil {
@@ -78,7 +77,10 @@ func await(s *Server, lines *bufio.Scanner, out io.Reader, waits chan<- struct{}
 		switch {
 		case line.Msg == "ready":
 			s.Public, s.Ops = line.Public, line.Ops
-			go io.Copy(io.Discard, out) //nolint:errcheck // it ends with the server
+			go func() {
+				for lines.Scan() { // or the server would wait for a reader
+				}
+			}()
 			return
 		case strings.HasPrefix(line.Msg, "waiting for the cluster"):
 			select {

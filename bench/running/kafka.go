@@ -64,12 +64,12 @@ func StartOverKafka(binary, dir string, limit, n int, broker *Server, more strin
 		home := filepath.Join(dir, fmt.Sprint(i))
 		must(os.Mkdir(home, 0o700))
 		cluster := fmt.Sprintf("cluster: {name: bench, listen: %q, log: kafka, kafka: {url: \"kafka://%s\"}}\n%s", free(), broker.Public, more)
-		s, lines, out := begin(binary, home, limit, "", cluster)
+		s, lines := begin(binary, home, limit, "", cluster)
 		all.cmds = append(all.cmds, s.cmds...)
 		is, waits := make(chan *Server, 1), make(chan struct{}, 1)
 		ready = append(ready, is)
 		go func() {
-			await(s, lines, out, waits)
+			await(s, lines, waits)
 			is <- s
 		}()
 		<-waits

@@ -80,7 +80,7 @@ func Start(binary, dir string, limit int, more string) *Server {
 // StartWith does what [Start] does. settings are added to those of each
 // project, indented by four spaces.
 func StartWith(binary, dir string, limit int, settings, more string) *Server {
-	s, lines, _ := begin(binary, dir, limit, settings, more)
+	s, lines := begin(binary, dir, limit, settings, more)
 	for lines.Scan() {
 		var ready struct{ Msg, Public, Ops string }
 		if json.Unmarshal(lines.Bytes(), &ready) == nil && ready.Msg == "ready" {
@@ -108,7 +108,7 @@ func tell(line []byte) {
 }
 
 // begin starts a server, and returns what it logs.
-func begin(binary, dir string, limit int, settings, more string) (s *Server, lines *bufio.Scanner, out io.Reader) {
+func begin(binary, dir string, limit int, settings, more string) (*Server, *bufio.Scanner) {
 	file := filepath.Join(dir, "trackway.yaml")
 	projects := ""
 	for i := range Projects {
@@ -122,9 +122,9 @@ func begin(binary, dir string, limit int, settings, more string) (s *Server, lin
 	must(err)
 	must(cmd.Start())
 	confine(cmd.Process.Pid)
-	lines = bufio.NewScanner(pipe)
+	lines := bufio.NewScanner(pipe)
 	lines.Buffer(nil, 16<<20) // after a longer line the server would wait for a reader
-	return &Server{cmds: []*exec.Cmd{cmd}}, lines, pipe
+	return &Server{cmds: []*exec.Cmd{cmd}}, lines
 }
 
 // Command is a command whose process does not outlive the thread that starts

@@ -18,6 +18,8 @@ import unittest
 from typing import Any, Callable, List
 from unittest import mock
 
+from trackway import Client
+
 from .support import JANE, KEY, PATIENCE, PROJECT, ROOT, Case, Reply, Request, ok
 
 
@@ -34,6 +36,14 @@ def in_child(run: Callable[[], object]) -> int:
         traceback.print_exc()
     finally:
         os._exit(status)
+
+
+def deliver(client: Client, n: int) -> None:
+    """Delivers an event of a child, which has nothing of its parent to send."""
+    assert client.report.pending == 0, client.report
+    assert client.track("step", {"n": n}, ids=JANE)
+    report = client.flush(PATIENCE)
+    assert (report.delivered, report.pending) == (1, 0), report
 
 
 @unittest.skipUnless(hasattr(os, "fork"), "the system has no fork")
@@ -71,13 +81,7 @@ class Forks(Case):
         fake.await_requests(1)  # its answer comes after the fork
         self.track(client, [1, 2])
 
-        def child() -> None:
-            assert client.report.pending == 0, client.report
-            assert client.track("step", {"n": 10}, ids=JANE)
-            report = client.flush(PATIENCE)
-            assert (report.delivered, report.pending) == (1, 0), report
-
-        self.await_child(in_child(child))
+        self.await_child(in_child(lambda: deliver(client, 10)))
         hold.set()
         self.delivered(client, 3)
         self.assertEqual(fake.numbers, [0, 10, 1, 2])
@@ -139,12 +143,7 @@ class Forks(Case):
             self.wait_for(reading)
         time.sleep(0.1)  # by now it waits for the rest; if not, this shows less
 
-        def child() -> None:
-            assert client.track("step", {"n": 1}, ids=JANE)
-            report = client.flush(PATIENCE)
-            assert (report.delivered, report.pending) == (1, 0), report
-
-        self.await_child(in_child(child))
+        self.await_child(in_child(lambda: deliver(client, 1)))
         rest.set()
         self.delivered(client, 1)
         self.assertEqual((fake.numbers, client.report.failed), ([0, 1], 0))

@@ -114,7 +114,6 @@ export function newCore(options: Options, platform: Platform): Core {
 
   const run = async (signal: AbortSignal) => {
     try {
-      await queue.count() // reports tell of it, even if another page has the lock
       await (platform.lock ? platform.lock(() => pass(signal), signal) : pass(signal))
     } catch (error) {
       if (!signal.aborted) queue.trouble(error)

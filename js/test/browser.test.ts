@@ -264,17 +264,6 @@ test('several tabs share the queue and do no work twice', async (t) => {
   assert.deepEqual({ processed, duplicate }, { processed: 150, duplicate: 0 })
 })
 
-test('a tab that waits for another one reports what waits', async (t) => {
-  const { front, open } = await scene(t, () => 'reset')
-  const first = await open({ flushInterval: 10 })
-  await first.evaluate(async () => {
-    for (let n = 0; n < 3; n++) await client.track('step', { n })
-  })
-  await until('the first one sends', () => front.fates.length > 0)
-  const second = await open()
-  await until('the other one knows of it', () => second.evaluate(() => client.flush(100).then(({ pending, kept }) => pending === 3 && kept)))
-})
-
 test('a cookie that names nobody is replaced, and no name beside a good one harms nothing', async (t) => {
   const { server, origin, open, cookie, context } = await scene(t)
   await context.addCookies([{ name: 'trackway_id', value: 'undefined', url: origin }])

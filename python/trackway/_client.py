@@ -325,7 +325,8 @@ class Client:
         """Sends what was queued before, and returns when all of it is delivered
         or rejected, or after the timeout.
 
-        If on_reject or on_trouble calls it, it does not wait.
+        If on_reject or on_trouble calls it, it does not wait. In another thread
+        it waits until they have returned, so they must not wait for that.
         """
         end = time.monotonic() + timeout
         with self._changed:

@@ -160,9 +160,12 @@ export function Choice<T extends string>(props: { label: string; name: string; v
  */
 export function SearchField({ value, search, ...rest }: { value: string; search: (text: string) => void; placeholder: string; list?: string; "data-search"?: boolean }) {
   const field = useRef<HTMLInputElement>(null);
+  const drawn = useRef<string | undefined>(undefined);
   useLayoutEffect(() => {
-    if (field.current) field.current.value = value;
-  }, [value]);
+    const input = field.current;
+    if (input && (drawn.current !== value || input !== document.activeElement)) input.value = value;
+    drawn.current = value;
+  });
   return (
     <input
       ref={field}
